@@ -4,7 +4,7 @@ use dtr_core::error::{Error, Result};
 
 /// Receives the progress of long-running work and tells the work when to stop.
 ///
-/// Algorithms call an observer, and the runner implements it with progress bars, logs and Ctrl-C.
+/// Algorithms call the observer. The runner implements it with progress bars, logs and a Ctrl-C handler.
 pub trait Observer: Sync {
     /// Reports that `amount` more units of work (tokens, evaluations) are done.
     fn advance(&self, amount: u64);
@@ -24,7 +24,7 @@ pub trait Observer: Sync {
     /// Returns whether the user asked to stop.
     fn is_interrupted(&self) -> bool;
 
-    /// Returns an error if the user asked to stop. Work calls this only where a stop loses no progress.
+    /// Returns an error if the user asked to stop. Algorithms call this only where a stop loses no progress.
     ///
     /// # Errors
     /// Fails with [`Error::interrupted`] if the user asked to stop.

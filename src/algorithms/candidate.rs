@@ -6,7 +6,7 @@ use dtr_model::Mask;
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
     /// The mask that the candidate extends. If the search strategy does not extend masks, this is the winner
-    /// of the previous round. Candidates with the same incumbent share the hidden states of its first layers.
+    /// of the previous round. Candidates with the same incumbent share hidden states.
     pub incumbent: &'a Mask,
     /// The layers that the candidate replaces.
     pub mask: &'a Mask,

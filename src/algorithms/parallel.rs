@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use dtr_core::error::Result;
 
-/// Applies `work` to each item in a thread of its own. Returns the results in the items' order. A single item
-/// is processed on the calling thread.
+/// Applies `work` to each item in a thread of its own. Returns the results in the items' order. If there
+/// is only one item, the calling thread processes it.
 ///
 /// # Errors
 /// Fails with the first error in the items' order, after all threads have ended.

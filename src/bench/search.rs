@@ -63,8 +63,8 @@ impl SearchCost {
 }
 
 impl SearchCase {
-    /// Measures the search with the optimisations `savings`. Runs it at least once, and again until the runs
-    /// have taken `MIN_SECONDS` in total.
+    /// Measures the search with the optimisations `savings`. Repeats it until the runs have taken
+    /// `MIN_SECONDS` in total.
     ///
     /// # Errors
     /// Fails if a candidate cannot be scored.

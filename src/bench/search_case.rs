@@ -1,5 +1,5 @@
-//! The searches of `dtr bench search`: one search over the bundled base for each of its tasks, and one search
-//! over a deep base with random weights and long items.
+//! The searches of `dtr bench search`: one search over the bundled base for each task of the synthetic
+//! language, and one search over a deep base with random weights and long items.
 
 use std::path::Path;
 

@@ -109,7 +109,7 @@ fn measure_costs(case: &SearchCase, progress: &ProgressDisplay) -> Result<Vec<Se
         progress.print_line(&format!("{}: {}", case.name, label(savings)));
         let cost = case.measure(savings)?;
         if costs.first().is_some_and(|first| !first.has_same_outcome(&cost)) {
-            let message = format!("the search `{}` has another outcome with `{}`", case.name, label(savings));
+            let message = format!("`{}` changes the outcome of the search `{}`", label(savings), case.name);
             return Err(Error::failed(message));
         }
         costs.push(cost);

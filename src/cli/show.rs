@@ -37,7 +37,7 @@ impl ShowCommand {
         Ok(0)
     }
 
-    /// Returns the cell whose key begins with the given digits. Fails if there is none or more than one.
+    /// Returns the cell whose key begins with the given digits. Fails if no cell or several cells match.
     fn resolve(&self, store: &Store) -> Result<CellId> {
         let mut matches = store.results_folder().list_cells()?;
         matches.retain(|cell| cell.key.to_string().starts_with(&self.key));
@@ -53,8 +53,8 @@ impl ShowCommand {
     }
 }
 
-/// Prints the record and the log of its cell as JSON. If the log cannot be read, reports that on standard
-/// error.
+/// Prints a record, together with the log of its cell, as JSON. If the log cannot be read, reports the error
+/// on standard error.
 fn print(store: &Store, record: Record<Outcome<Value>>) {
     let events = read_events(&store.cell_folder(&record.spec.id).event_log_path());
     let mut shown = serde_json::to_value(record).expect("a record that was read is JSON");

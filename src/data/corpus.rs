@@ -90,7 +90,7 @@ pub enum DocumentUnit {
     Line,
     /// Lines that equal this text, such as `"<|endoftext|>"`, separate documents.
     Between(String),
-    /// Each file is a document of at most 128 MiB.
+    /// Each file is a document. A file has at most 128 MiB.
     File,
 }
 

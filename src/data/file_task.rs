@@ -30,8 +30,8 @@ pub fn file_of_split(task: &FileTask, split: Split) -> (&str, bool) {
 /// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
 ///
 /// # Errors
-/// Fails if the file cannot be read or has no items of the split. Fails with an error that names the row if a
-/// template fails for a row, or if the row's label is not one of its choices.
+/// Fails if the file cannot be read or has no items of the split. Also fails if a template fails for a row,
+/// or if a row's label is not one of its choices. Such an error names the row.
 pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
     let max_items = match split {
         Split::Train => return Ok(Vec::new()),

@@ -101,7 +101,7 @@ impl Templates {
     /// Returns the error for a template that failed for `row`. If the template uses a column that the row
     /// lacks, the error names the column.
     fn explain(&self, name: &str, row: &Row, error: TemplateError) -> Error {
-        let failed = Error::manifest(format!("cannot compute its {name}"));
+        let failed = Error::manifest(format!("cannot compute the row's {name}"));
         if error.kind() == ErrorKind::UndefinedError {
             let is_missing = |variable: &String| variable != CHOICE && !row.columns.contains(variable);
             let functions: BTreeSet<&str> = self.environment.globals().map(|(name, _)| name).collect();

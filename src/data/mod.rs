@@ -73,7 +73,7 @@ impl fmt::Display for Split {
 
 /// Loads or generates the items of one split of `task`, always in the same order.
 ///
-/// If a task asks for more items, these follow the items that the split already has.
+/// If the number of items of a task is increased, the new items come after the existing items.
 ///
 /// # Errors
 /// Fails with a manifest error if a synthetic task asks for more items than exist, or if a row cannot be

@@ -24,7 +24,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Returns the row as JSON. Its hash assigns the row to a split.
+    /// Returns the row as JSON. The hash of this JSON assigns the row to a split.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(&self.values)
             .map_err(|cause| Error::manifest("cannot write the row as JSON").with_source(cause))

@@ -29,9 +29,9 @@ pub enum TaskSource {
 /// `.zst`).
 ///
 /// Templates and expressions use Jinja with Python's methods of strings, lists and dictionaries, and with the
-/// filters `regex_replace(PATTERN, REPLACEMENT)` and `regex_findall(PATTERN)`. Their variables are the
-/// columns of a row. Values are printed as in Python. Scoring compares the likelihoods of the choices after
-/// the prompt and a space.
+/// filters `regex_replace(PATTERN, REPLACEMENT)` and `regex_findall(PATTERN)`. The variables are the columns
+/// of a row. Values are printed as in Python. Scoring compares the likelihoods of the choices after the
+/// prompt and a space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileTask {

@@ -147,7 +147,7 @@ impl DeviceChoice {
     }
 }
 
-/// Returns the CPU's model name, or its architecture where the system does not report the name.
+/// Returns the CPU's model name, or its architecture if the system does not report the name.
 pub fn cpu_name() -> String {
     process::cpu_model_name().unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }

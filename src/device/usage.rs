@@ -15,8 +15,8 @@ use super::rapl::Rapl;
 pub struct TimeAndEnergy {
     /// Device seconds: the elapsed seconds times the number of devices that the work held.
     pub seconds: f64,
-    /// Joules that the devices consumed in this time, other processes included. `None` if the energy counters
-    /// cannot be read.
+    /// Joules that the devices consumed in this time, for all processes. `None` if the energy counters cannot
+    /// be read.
     pub joules: Option<f64>,
 }
 
@@ -24,7 +24,7 @@ impl TimeAndEnergy {
     /// No time and no energy.
     pub const NONE: Self = Self { seconds: 0.0, joules: Some(0.0) };
 
-    /// Returns `fraction` of the usage: the part of one of several pieces of work that ran in parallel.
+    /// Multiplies the time and the energy by `fraction`.
     pub fn scale(self, fraction: f64) -> Self {
         Self { seconds: fraction * self.seconds, joules: self.joules.map(|joules| fraction * joules) }
     }

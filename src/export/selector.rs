@@ -19,7 +19,7 @@ pub enum HybridSelector {
 }
 
 impl HybridSelector {
-    /// Returns this hybrid of a search's result.
+    /// Returns the hybrid that this value names from a search's result.
     pub fn find(self, result: &SearchResult) -> &ChosenHybrid {
         match self {
             Self::Opt => &result.opt,

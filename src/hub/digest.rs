@@ -1,4 +1,5 @@
-//! The digests that the hub gives for its files: SHA-256 for large files, Git object ids for all others.
+//! The digests that the hub gives for its files: SHA-256 for large files, Git object ids for all other
+//! files.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -44,7 +45,7 @@ pub(super) fn compute_hub_digest(hub_digest: &str, path: &Path) -> Result<Option
     digest().map(Some).map_err(|cause| Error::io("read", path, cause))
 }
 
-/// Returns the scheme of a digest, which follows from the digest's length.
+/// Detects the scheme of a digest by the digest's length.
 fn detect_scheme(hub_digest: &str) -> Option<DigestScheme> {
     let is_hex = hub_digest.bytes().all(|byte| byte.is_ascii_hexdigit());
     match hub_digest.len() {

@@ -26,10 +26,10 @@ pub struct FetchedFile {
 }
 
 impl Hub {
-    /// Returns a file of a commit from the cache, downloading the file first if the cache lacks it.
+    /// Returns a file of a commit from the cache. If the cache lacks the file, downloads it first.
     ///
-    /// The digest is verified in both cases. An interrupted download resumes where it stopped, also in a
-    /// later process. `on_progress` is called during downloads only.
+    /// The digest of a cached file is verified too. An interrupted download resumes where it stopped, also in
+    /// a later process. `on_progress` is called during downloads only.
     ///
     /// # Errors
     /// Fails when the file cannot be downloaded, or when its digest differs from the one that the hub gives.

@@ -117,7 +117,7 @@ fn interrupted_download(request: HubRequest<'_>) -> Error {
         .hint("run the same command again to resume the download")
 }
 
-/// Returns whether the request got no response from the hub.
+/// Returns true if the hub did not respond to the request.
 pub(super) fn is_connection_error(cause: &ApiError) -> bool {
     matches!(cause, ApiError::RequestError(cause) if !matches!(**cause, ureq::Error::StatusCode(_)))
 }

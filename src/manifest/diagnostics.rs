@@ -86,7 +86,7 @@ fn quote_token(token: &str, value: &SpannedValue) -> String {
     }
 }
 
-/// Returns a hint for a few frequent mistakes.
+/// Returns a hint if the value is a frequent mistake, such as a number in quotes.
 fn suggest_correction(path: &[String], expected: &str, value: &SpannedValue, token: &str) -> Option<String> {
     match &value.content {
         Content::Table(_) if path.len() == 3 && path[..2] == ["sweep", "axes"] => Some(

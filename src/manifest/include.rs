@@ -29,7 +29,7 @@ pub(super) fn read_manifest_layers(path: &Path, sets: &[String]) -> Result<Sourc
     Ok(sources)
 }
 
-/// A file that has been parsed, but whose extended files are still being read.
+/// A parsed file. The files that it extends are still being read.
 struct OpenFile {
     canonical_path: PathBuf,
     name: String,
@@ -44,7 +44,7 @@ struct LayerReader {
 
 impl LayerReader {
     /// Reads the files that the file at `path` extends, then the file itself. `entry` is the entry of
-    /// `extends` that names the file.
+    /// `extends` that names `path`.
     ///
     /// A file that several files extend is read only the first time. If it were read again, its values would
     /// override those of the files that were read in between.
@@ -88,7 +88,7 @@ impl LayerReader {
 
     fn chain_too_long_error(&self, name: &str, entry: Option<&Span>) -> Error {
         let message = format!("`{name}` makes the chain of `extends` longer than {MAX_CHAIN_FILES} files");
-        let error = Error::manifest(message).hint("list the files in one `extends`, which takes several");
+        let error = Error::manifest(message).hint("list several files in one `extends`");
         match entry {
             Some(span) => self.sources.underline_span(error, span, "one too many"),
             None => error,

@@ -40,7 +40,7 @@ pub fn load(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
 }
 
 impl LoadedManifest {
-    /// Returns the texts of the manifest, in which errors underline a token.
+    /// Returns the texts of the manifest. Errors underline tokens of these texts.
     pub fn source_map(&self) -> &SourceMap {
         &self.source_map
     }
@@ -70,8 +70,8 @@ impl LoadedManifest {
     }
 }
 
-/// Builds a layer that sets `key` to `value`. If the axis `key` lists the value, the layer's spans point into
-/// that list.
+/// Builds a manifest layer that sets `key` to `value`. If the axis `key` lists the value, the layer's spans
+/// point into that list.
 fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Result<SpannedValue> {
     let path =
         parse_dotted_key(key).ok_or_else(|| Error::manifest(format!("`{key}` is not a dotted key")))?;

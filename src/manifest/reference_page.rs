@@ -67,7 +67,7 @@ impl<'a> Reference<'a> {
         &self.schema["$defs"][name]
     }
 
-    /// Collects the definitions below `schema`, which describes the value of `key`, in the order of the keys.
+    /// Collects the definitions below `schema`, the schema of the value of `key`, in the order of the keys.
     fn collect(&mut self, key: &str, schema: &'a Value) {
         if let Some(name) = reference_name(schema) {
             if has_own_section(self.definition(name)) {
@@ -116,7 +116,7 @@ impl<'a> Reference<'a> {
             let default = match &property["default"] {
                 _ if is_required => "required".to_owned(),
                 Value::Null => String::new(),
-                // The value is a table with a section of its own, which lists the defaults.
+                // The value is a table. The section of this table lists the defaults.
                 Value::Object(_) if !self.is_enum(property) => String::new(),
                 value => format!("`{}`", to_toml(value)),
             };
@@ -164,7 +164,7 @@ impl<'a> Reference<'a> {
         let _ = writeln!(text, "| `{written}` | {} | {description} |", values.join(" "));
     }
 
-    /// Describes the values that a key accepts. If they have a section of their own, returns a link to it.
+    /// Describes the values that a key accepts, or returns a link to the section that describes them.
     fn describe_value(&self, schema: &Value) -> String {
         if let Some(name) = reference_name(schema) {
             return match self.sections.iter().find(|section| section.name == name) {
@@ -213,8 +213,8 @@ fn reference_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.strip_prefix("#/$defs/")
 }
 
-/// Returns whether a definition gets a section. Tables and enums get one. A type of number does not: the row
-/// of each key with this type describes it.
+/// Returns whether a definition gets a section. Tables and enums get a section. Number types get none: each
+/// key of such a type has a row that describes its numbers.
 fn has_own_section(definition: &Value) -> bool {
     let is_number = |schema: &Value| schema["type"] == "integer" || schema["type"] == "number";
     match definition["oneOf"].as_array() {

@@ -104,7 +104,7 @@ impl ReferenceCheck<'_> {
         self.underline_entry(error, path, EntryPart::Value, "repeated")
     }
 
-    /// Checks that each value of an axis gives a valid manifest, and that no two values give the same one.
+    /// Checks that each value of an axis gives a valid manifest, and that these manifests differ.
     fn check_axis(&self, key: &str, values: &[toml::Value]) -> Result<()> {
         self.check_axis_key(key)?;
         if values.is_empty() {
@@ -135,7 +135,7 @@ impl ReferenceCheck<'_> {
         Err(self.underline_entry(error, &["sweep", "axes"], EntryPart::Key, "too many values"))
     }
 
-    /// Checks that no axis overwrites the value of another.
+    /// Checks that no two axes set the same value of the manifest.
     fn check_overlapping_axes(&self) -> Result<()> {
         let axes: Vec<_> = self
             .manifest
@@ -264,8 +264,8 @@ impl ReferenceCheck<'_> {
         Ok(())
     }
 
-    /// If `[throughput]` times the layers that searches replaced, checks that the sweep runs these searches
-    /// and that they do not stop before all layers are replaced.
+    /// Checks a `[throughput]` table that times the layers which searches replaced. The sweep must run these
+    /// searches, and no search may stop before all layers are replaced.
     fn check_trajectory(&self) -> Result<()> {
         let (throughput, sweep) = (&self.manifest.throughput, &self.manifest.sweep);
         let TimedLayers::Trajectory { task } = &throughput.layers else { return Ok(()) };

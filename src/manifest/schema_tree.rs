@@ -110,9 +110,10 @@ impl SchemaNode {
     }
 
     /// Compares each choice in the manifest layer `earlier` with the same choice in the manifest layer
-    /// `later`. If the layers name different alternatives, removes the alternative from `earlier`.
+    /// `later`. If the layers name different alternatives, removes the alternative of `earlier`.
     ///
-    /// Otherwise the merged choice would have two alternatives, because layers are merged key by key.
+    /// Without this removal, the merged choice would have both alternatives, because layers are merged key by
+    /// key.
     pub fn remove_replaced_alternatives(&self, earlier: &mut SpannedValue, later: &SpannedValue) {
         let (Content::Table(old), Content::Table(new)) = (&mut earlier.content, &later.content) else {
             return;

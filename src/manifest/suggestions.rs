@@ -9,7 +9,8 @@ pub(super) fn closest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a s
     known.into_iter().filter(is_similar).min_by_key(|other| distance(other))
 }
 
-/// Returns a hint that suggests the closest of the `known` names, or lists them all after `introduction`.
+/// Returns a hint that suggests the closest of the `known` names. If no known name is similar to `name`, the
+/// hint lists all known names after `introduction`.
 pub(super) fn did_you_mean(name: &str, known: &[&str], introduction: &str) -> String {
     match closest_name(name, known.iter().copied()) {
         Some(closest) => format!("did you mean `{closest}`?"),

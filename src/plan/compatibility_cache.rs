@@ -1,5 +1,4 @@
-//! A cache of successful compatibility checks. Thanks to it, later commands need not
-//! tokenize all items again.
+//! A cache of successful compatibility checks. Later commands need not tokenize all items again.
 //!
 //! An entry is an empty file in the user's cache folder. Its name is a digest of everything that the check
 //! reads: the files of the base, the data file of the task, the templates, and the program itself. So an
@@ -19,7 +18,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file, user_cache_folder};
 use dtr_core::process::running_program;
 
-/// The digests of a base's files by name, without the weights. The digest of a file that is absent is `None`.
+/// The digests of a base's files by file name, without the weights. The digest of an absent file is `None`.
 pub(super) type BaseDigests = BTreeMap<String, Option<Digest>>;
 
 /// Everything that decides whether a base can be scored on a split.

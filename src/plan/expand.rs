@@ -1,4 +1,4 @@
-//! Expands a manifest into cells, for each combination of values of the sweep's axes, without duplicates.
+//! Expands a manifest into the cells of each combination of axis values, without duplicates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,7 +102,7 @@ fn combinations(axes: &BTreeMap<String, Vec<toml::Value>>) -> Vec<Vec<(String, t
     all
 }
 
-/// Formats a value as a label. A string has no quotes. `{ random = { seed = 0 } }` becomes `random:seed=0`.
+/// Formats a value as a label. Strings get no quotes. `{ random = { seed = 0 } }` becomes `random:seed=0`.
 fn value_text(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),

@@ -2,7 +2,7 @@
 //! search. Its key identifies it in the store.
 //!
 //! `dtr plan` shows a plan, and `dtr sweep` runs the plan's cells. Planning runs no cell. [`cell_statuses`]
-//! compares a plan with the store, and [`Estimate`] adds up the resources of its cells.
+//! compares a plan with the store. [`Estimate`] adds up the resources of a plan's cells.
 
 mod compatibility;
 mod compatibility_cache;

@@ -11,7 +11,7 @@ use crate::stages::{
 use crate::store::Key;
 use dtr_core::seed::Seed;
 
-/// Replaces the quick start's base by one that the sweep trains, so that no test needs weights.
+/// Makes the sweep train the base of the quick start, so that no test needs a file of weights.
 const TINY: &str = "models.mini.source={ pretrain = { hidden-size = 32, intermediate-size = 64, \
                     num-layers = 4, num-heads = 4, num-kv-heads = 2, head-dim = 8 } }";
 

@@ -15,16 +15,16 @@ use dtr_core::error::Result;
 pub struct WorkerOptions {
     /// The device on which all workers compute.
     pub device: DeviceChoice,
-    /// The number of workers that the user asked for. `None` means several on a GPU if the bases are small,
-    /// and otherwise one.
+    /// The number of workers that the user asked for. `None` means several workers if the device is a GPU and
+    /// all bases are small. In all other cases it means one worker.
     pub requested: Option<NonZeroUsize>,
 }
 
-/// The number of workers on a GPU if the user asks for none.
+/// The default number of workers on a GPU whose bases are small.
 const WORKERS_ON_GPU: usize = 4;
 
-/// The largest weights of a base that does not fill a GPU: a worker on a larger base leaves little of the GPU
-/// idle. 2 GiB are about a billion parameters in bf16.
+/// The largest size of a small base's weights, in bytes. A single worker on a larger base keeps a GPU busy.
+/// 2 GiB are about a billion parameters in bf16.
 const MAX_SMALL_BASE_BYTES: u64 = 2 << 30;
 
 impl WorkerOptions {
@@ -33,8 +33,8 @@ impl WorkerOptions {
         self.requested.map_or(self.device != DeviceChoice::Cpu, |count| count.get() > 1)
     }
 
-    /// Returns the number of workers that the user asked for, or else the default for cells of these
-    /// memories.
+    /// Returns the number of workers that the user asked for. Without a request, returns the default for
+    /// cells with these memories.
     fn wanted(self, memories: Option<&[CellMemory]>) -> usize {
         let is_small = |memory: &CellMemory| memory.weight_bytes <= MAX_SMALL_BASE_BYTES;
         let default = match memories {
@@ -86,8 +86,8 @@ impl WorkerPlan {
     }
 }
 
-/// Returns whether the cells of a stage can run in parallel. Trainings and timings cannot, because each needs
-/// the whole device.
+/// Returns whether the cells of a stage can run in parallel. Cells that train or measure time cannot, because
+/// each needs the whole device.
 pub fn can_run_in_parallel(stage: &StageName) -> bool {
     [ScoreJob::NAME, SearchJob::NAME].contains(stage)
 }

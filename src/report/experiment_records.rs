@@ -33,7 +33,7 @@ pub struct ExperimentRecords {
     pub bases: Vec<ScoreCell>,
     /// The finished distillations.
     pub distillations: Vec<DistilCell>,
-    /// The finished timings of this and of other machines.
+    /// The finished timings of this machine and of other machines.
     pub timings: Vec<TimingCell>,
     /// The tokens and evaluations of each finished cell, with its record.
     pub usages: Vec<CellUsage>,

@@ -19,17 +19,17 @@ pub fn are_axes_part_of(axes: &str, all_axes: &str) -> bool {
 }
 
 impl SearchCell {
-    /// Returns the winners of the rounds, in the order of the rounds.
+    /// Returns the rounds, sorted by their numbers.
     pub fn sorted_rounds(&self) -> Vec<Round> {
         let mut rounds = self.rounds.clone();
         rounds.sort_by_key(|round| round.round);
         rounds
     }
 
-    /// Maps each layer that the last accepted hybrid replaces to the first round from which on every accepted
-    /// hybrid replaces the layer.
+    /// Maps each layer of the last accepted hybrid to a round. From this round on, every accepted hybrid
+    /// replaces the layer.
     ///
-    /// If each hybrid extends the previous one, this is the round in which the search chose the layer.
+    /// If each hybrid extends the previous hybrid, this is the round in which the search chose the layer.
     pub fn rounds_by_layer(&self) -> BTreeMap<u32, u32> {
         let mut since = BTreeMap::new();
         for round in self.sorted_rounds().into_iter().filter(|round| round.accepted) {

@@ -168,8 +168,8 @@ mod tests {
                 assert_eq!(table.spec, *declared_table);
                 let found = frame.columns().iter().map(|column| (column.name().as_str(), column.dtype()));
                 for ((name, dtype), declared) in found.zip(&table.columns) {
-                    // The names of the columns of `table1`, except for the first two, contain the names of
-                    // bases and variants.
+                    // Except for the first two, the column names of `table1` contain names of bases and
+                    // variants.
                     assert!(name == declared.name || declared.name.contains('{'), "{name}");
                     assert!(declared_table.columns.contains(declared));
                     assert_eq!(format!("{dtype:?}"), declared.dtype, "{}.{name}", table.spec.name);

@@ -17,7 +17,7 @@ fn max_scored_masks(strategy: &SearchStrategy, num_layers: u64) -> u64 {
     match *strategy {
         SearchStrategy::Greedy {} => beam_search_masks(1, num_layers),
         SearchStrategy::Uniform {} | SearchStrategy::Random { .. } | SearchStrategy::Impact {} => num_layers,
-        // The search scores each single layer, and then one mask for each larger number of layers.
+        // The search scores the mask of each single layer, and then one mask for each larger size.
         SearchStrategy::LocalImportance {} => num_layers + num_layers.saturating_sub(1),
         SearchStrategy::Beam { width } => beam_search_masks(width as u64, num_layers),
     }

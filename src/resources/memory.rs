@@ -69,9 +69,8 @@ impl DistilMemory<'_> {
         }
     }
 
-    /// Returns the peak memory of a GPU in bytes while `num_layers` layers are trained together. The estimate
-    /// includes the inputs and outputs of only one stack of layers, because the GPU holds the inputs and
-    /// outputs of only one stack at a time.
+    /// Returns the peak memory of a GPU in bytes while `num_layers` layers are trained together. At any
+    /// time, the GPU holds the inputs and outputs of only one stack of layers.
     pub fn gpu_peak_bytes(&self, num_layers: usize) -> u64 {
         let between_steps = num_layers as u64 * BYTES_BETWEEN_STEPS * self.twin_parameters().sum::<u64>();
         self.base_bytes() + between_steps + self.step_bytes(num_layers)

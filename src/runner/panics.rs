@@ -1,5 +1,5 @@
-//! Turns a panic into an error that has the panic's source location. So a bug ends only a cell, and not the
-//! whole sweep.
+//! Turns a panic into an error that has the panic's source location. So a bug ends only one cell, and not
+//! the whole sweep.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -8,7 +8,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use dtr_core::error::{Error, Result};
 
 /// Messages and source locations of the latest panics of all threads. The payload of a panic reaches the
-/// thread of the cell without the source location. That thread finds the location here, by the message.
+/// thread of the cell without the source location. That thread looks up the location here, by the message.
 static LATEST_PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// Maximum number of panics in [`LATEST_PANICS`]. Several threads may panic before one of them looks up a

@@ -1,4 +1,4 @@
-//! Sends the progress of a task to the supervisor, which draws it.
+//! Sends the progress of a worker's task to the supervisor, which draws the progress bar.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

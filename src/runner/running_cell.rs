@@ -90,11 +90,10 @@ impl<'a> RunningCell<'a> {
         Ok(claimed)
     }
 
-    /// Sets the usage of the cell's earlier result, which its record holds. The new record then has the usage
-    /// of both runs.
+    /// Sets the usage of earlier processes to `usage`, the usage in the cell's existing record. The new
+    /// record then has the usage of both runs.
     ///
-    /// Does nothing if a process has saved usage for the cell since then, because the saved usage already
-    /// includes that of the earlier result.
+    /// Does nothing if the cell has saved usage, because the saved usage already includes `usage`.
     pub fn set_earlier_usage(&mut self, usage: TimeAndEnergy) {
         self.earlier = self.earlier.or(Some(usage));
     }
@@ -172,7 +171,7 @@ impl<'a> RunningCell<'a> {
 
     /// Writes the record of a cell that succeeded, and returns the output as read back from the record.
     ///
-    /// `spent` is the usage of this process. The record has the sum of this usage and that of earlier
+    /// `spent` is the usage of this process. The record has the sum of `spent` and the usage of earlier
     /// processes. `artifacts` are the names of the files that the cell has written. `references` are the
     /// cells that the output refers to.
     ///

@@ -51,8 +51,8 @@ impl SavedUsage {
         self.earlier + self.last_process
     }
 
-    /// Returns the usage after the last process crashed. `seconds` is the total time of that process. If the
-    /// saved time of that process is shorter, returns `seconds` as its time and an unknown energy.
+    /// Returns the usage after a crash of the last process. That process ran for `seconds`. If its saved time
+    /// is shorter, the result holds `seconds` as the time of that process, and its energy is unknown.
     pub(super) fn extended_to(self, seconds: f64) -> Self {
         match self.last_process.seconds < seconds {
             true => Self { last_process: TimeAndEnergy { seconds, joules: None }, ..self },

@@ -12,7 +12,7 @@ use crate::store::{CellId, EventLog};
 use dtr_core::error::Result;
 
 /// Minimum time between two writes of the usage. Without it, a search with many short evaluations would write
-/// the usage after each of them.
+/// the usage after each evaluation.
 const MIN_SAVE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Measures the time and the energy that this process spends on cells that it computes together.
@@ -53,7 +53,7 @@ impl<'a> UsageRecorder<'a> {
     }
 
     /// Saves the usage so far, unless it was saved a moment ago. Call this before you write a checkpoint or a
-    /// score, so that the saved usage includes the work for it.
+    /// score, so that the saved usage includes the work up to then.
     ///
     /// # Errors
     /// Fails if a file cannot be written.

@@ -53,8 +53,8 @@ fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
     Ok(inputs)
 }
 
-/// Divides cells into groups. The cells of a group run together. An isolated cell is a group of its own,
-/// after the group to which it would otherwise belong.
+/// Divides cells into groups. The cells of a group run together. Each isolated cell is a group of its own,
+/// after the group to which the cell would otherwise belong.
 fn group_cells<'a>(
     cells: impl Iterator<Item = &'a Cell>,
     is_isolated: impl Fn(&Cell) -> bool,
@@ -73,8 +73,8 @@ fn group_cells<'a>(
     groups.into_iter().flat_map(split).filter(|group| !group.is_empty()).collect()
 }
 
-/// A function that runs the cells of a group. For each cell, it returns the process that computed it, or an
-/// error.
+/// A function that runs the cells of a group. For each cell, the function returns the process that computed
+/// the cell, or an error.
 type RunGroup<'r, 'a> = &'r mut dyn FnMut(&[&'a Cell]) -> Vec<Result<CompletedBy>>;
 
 /// A run in progress.

@@ -1,4 +1,4 @@
-//! The summary of a run: the number of cells that it ran, and the cells that have no result after it.
+//! The summary of a run: the number of computed cells, and the cells that have no result after the run.
 
 use serde::Serialize;
 

@@ -122,7 +122,8 @@ fn a_failed_cell_runs_again_only_on_request_and_blocks_the_cells_that_read_it() 
     };
     let fails: fn(&RunContext<'_>, &Cell) -> Result<CompletedBy> =
         |_, _| Err(Error::failed("no luck").hint("try again"));
-    let never: fn(&RunContext<'_>, &Cell) -> Result<CompletedBy> = |_, _| unreachable!("it must not run");
+    let never: fn(&RunContext<'_>, &Cell) -> Result<CompletedBy> =
+        |_, _| unreachable!("the cell must not run");
     let policy = FailurePolicy::default();
     assert_eq!(sweep(policy, fails), (1, 0, 1, 1, 0));
     assert_eq!(test.recorded_error(base).unwrap(), "no luck (hint: try again)");
@@ -153,7 +154,7 @@ fn a_cell_that_does_not_fit_in_memory_fails_before_it_begins() {
     let context = RunContext { memory_limit: Some(1000), ..test.context() };
     let base = test.cells_of::<PretrainJob>()[0];
     let mut scheduler = scheduler(&test.plan, &context, FailurePolicy::default());
-    scheduler.run_group(&[base], &mut |_| unreachable!("it must not begin")).unwrap();
+    scheduler.run_group(&[base], &mut |_| unreachable!("the cell must not run")).unwrap();
     assert_eq!(scheduler.summary.failed.len(), 1);
     let error = test.recorded_error(base).unwrap();
     assert!(error.contains("of memory for its weights alone") && error.contains("0.0 MiB"), "{error}");

@@ -34,7 +34,7 @@ pub struct LoadedModels {
 }
 
 impl LoadedModels {
-    /// Returns a copy of a base with its tokenizer on each device of `context`. Loads the base if necessary.
+    /// Returns one copy of a base and its tokenizer for each device of `context`. Loads them if necessary.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.
@@ -54,8 +54,7 @@ impl LoadedModels {
         Ok(replicas)
     }
 
-    /// Returns a copy of the twins of a distil cell on each device of `context`. Loads the twins if
-    /// necessary.
+    /// Returns one copy of the twins of a distil cell for each device of `context`. Loads them if necessary.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.
@@ -112,7 +111,7 @@ impl LoadedModels {
     }
 }
 
-/// Returns the Hugging Face directory of a base. If a pretrain cell trains the base, verifies the cell's
+/// Returns the Hugging Face directory of a base. If a pretrain cell trained the base, verifies the cell's
 /// artifacts.
 ///
 /// # Errors

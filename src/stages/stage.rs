@@ -15,7 +15,8 @@ use crate::store::{CellId, CellInputs, CellSpec, Lookup, StageName, Store};
 use dtr_core::error::Result;
 use dtr_model::DecoderConfig;
 
-/// A kind of work whose results the store keeps. A type is a stage, and a value of the type is one job.
+/// A kind of work whose results the store keeps. A type that implements this trait is a stage, and a value of
+/// the type is one job.
 ///
 /// To add a stage, implement this trait in a new file, and add a line to [`super::STAGES`].
 pub trait Stage: Debug + Send + Sync + Sized + 'static {
@@ -27,8 +28,8 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
     /// Increase the version when the same specification gives another result, for example after a bug fix,
     /// with another order of operations, or with a new default that is not in the specification. The increase
     /// also changes the keys of the cells that read this stage's results. Keep the version if only messages
-    /// or the speed change. In `throughput`, increase it for a change of speed too, because its results are
-    /// speeds.
+    /// or the speed change. The results of `throughput` are speeds, so its version increases with a change of
+    /// speed too.
     const VERSION: u32;
 
     /// Whether the result is a measurement of time, which differs from run to run.
@@ -66,7 +67,8 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         self.base().map_or(Ok(None), BaseSource::config)
     }
 
-    /// Returns the setting of the manifest by which the job computes in bf16, or `None` if it computes in f32.
+    /// Returns the manifest's setting that makes the job compute in bf16. Returns `None` if the job computes
+    /// in f32.
     fn bf16_setting(&self) -> Option<&'static str> {
         let is_f32 = self.base().is_none_or(|base| base.dtype().is_f32());
         (!is_f32).then_some("dtype = \"bf16\"")
@@ -116,9 +118,9 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
 /// Which process computed and recorded a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompletedBy {
-    /// This process.
+    /// The process that called [`Stage::run`].
     ThisProcess,
-    /// Another process, while this one waited.
+    /// Another process, for which the caller of [`Stage::run`] waited.
     OtherProcess,
 }
 
@@ -158,8 +160,7 @@ pub trait Job: Debug + Send + Sync {
     /// See [`Stage::is_grouped_with`]. Returns false for a job of another stage.
     fn is_grouped_with(&self, other: &dyn Job) -> bool;
 
-    /// See [`Stage::resources`]. `group` may also hold cells that do not run together with this job. They are
-    /// ignored.
+    /// See [`Stage::resources`]. Ignores cells of `group` that do not run together with this job.
     fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources;
 
     /// Reads the record of a cell of this stage, and counts the work if the cell is done.

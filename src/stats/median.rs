@@ -1,6 +1,6 @@
 //! The median.
 
-/// Returns the middle value, or the mean of the two middle values, or `None` for an empty slice.
+/// Returns the middle value, or the mean of the two middle values. Returns `None` for an empty slice.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -63,7 +63,7 @@ fn correlate(
     let mut num_as_high = 0;
     for _ in 0..NUM_PERMUTATIONS {
         shuffled.shuffle(&mut rng);
-        // Sums of the same terms in another order differ in their last digits, so a tolerance is needed.
+        // Sums of the same terms in a different order differ in their last digits, so a tolerance is needed.
         num_as_high += u32::from(statistic(&shuffled) >= observed - 1e-9);
     }
     let p_value = f64::from(1 + num_as_high) / (1 + NUM_PERMUTATIONS) as f64;

@@ -1,8 +1,8 @@
 //! A checksum in front of a record's JSON.
 //!
 //! The format is `{"digest":"<64 hex digits>",\n"body":{…}}\n`, byte for byte. Any JSON reader can read it,
-//! and the digest detects every changed bit. The format is fixed for as long as the folder is called
-//! `cells-v2`, so that a program can distinguish a damaged record from a record of a newer format.
+//! and the digest detects every changed bit. All records in the folder `cells-v2` have this format, so that
+//! every version of the program can tell a damaged record from a record of a newer format.
 
 use dtr_core::files::Digest;
 

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use dtr_core::error::Error;
 
-    /// The environment variable that names the results folder to the process that a test kills.
+    /// The environment variable through which a test passes a results folder to the process that it kills.
     const RESULTS: &str = "DTR_TEST_CLAIM_RESULTS";
 
     #[test]

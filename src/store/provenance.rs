@@ -14,14 +14,14 @@ pub struct Provenance {
     pub version: String,
     /// The git revision of the program's source, if the build knew it (from git or `DTR_REVISION`).
     pub revision: Option<String>,
-    /// Whether the source differed from that revision, if the build knew that.
+    /// Whether the source had uncommitted changes, if the build knew that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<bool>,
     /// The Cargo features of the build.
     pub features: Vec<String>,
     /// The name of the device that computed.
     pub device: String,
-    /// The version of the device's driver, if it reports one.
+    /// The version of the device's driver, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
     /// Whether the device computes the same bytes each time that it runs a cell, if known.

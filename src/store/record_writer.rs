@@ -43,9 +43,9 @@ impl Claim {
     /// Writes the record of a cell that succeeded, and returns the record as read back.
     ///
     /// # Errors
-    /// Fails if the output holds a number that is not finite, if it cannot be read back, if an artifact is
-    /// missing, if `new` belongs to another cell, or if a file cannot be written. The caller can still call
-    /// [`Claim::fail`] after an error.
+    /// Fails if the output holds a number that is not finite, if the output cannot be read back, if an
+    /// artifact is missing, if `new` belongs to another cell, or if a file cannot be written. The caller can
+    /// still call [`Claim::fail`] after an error.
     pub fn finish<T: Serialize + DeserializeOwned>(&self, new: NewRecord, output: T) -> Result<Record<T>> {
         let record = self.write_record(new, Outcome::Done(output))?;
         // The record is on disk, so the cell is done even if the removal fails. `dtr prune` can delete the

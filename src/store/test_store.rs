@@ -1,4 +1,4 @@
-//! A small store for tests. Each of its cells is a score cell with a name, and its output is one number.
+//! A small store for tests. Each cell is a score cell with a name. The output of a cell is one number.
 
 use std::collections::BTreeMap;
 

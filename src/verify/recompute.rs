@@ -33,7 +33,7 @@ pub struct RecomputedCells {
     /// Number of finished cells that cannot be compared. These are timings, cells that another device
     /// computed, and all cells if this device is not deterministic.
     pub num_incomparable: usize,
-    /// Records whose cells gave another result, or could not be recomputed.
+    /// Records of cells whose recomputed result differs, or that could not be recomputed.
     pub faults: Vec<DamagedFile>,
 }
 

@@ -7,12 +7,12 @@ use dtr::store::EventKind;
 
 use crate::project::{Project, wait_until};
 
-/// Settings with another order of variants and another threshold. Their sweep shares twins and most scores
-/// with a sweep of the small manifest.
+/// Settings that differ from the small manifest in the order of variants and in the threshold. A sweep with
+/// these settings shares twins and most scores with a sweep of the small manifest.
 const STRICTER_STOP: &[&str] =
     &[r#"name="stricter""#, r#"sweep.variant=["gdn", "gla"]"#, "search.stop={ max-relative-drop = 0.5 }"];
 
-/// Settings with another threshold and the order of the small manifest, so that the searches of both sweeps
+/// Settings that differ from the small manifest only in the threshold. The searches of both sweeps therefore
 /// need the same scores at the same time.
 const LOOSER_STOP: &[&str] = &[r#"name="looser""#, "search.stop={ max-relative-drop = 0.6 }"];
 

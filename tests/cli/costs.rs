@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::project::{LONG_SEARCHES, ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
 use crate::table_columns::{numbers, texts};
 
-/// Settings of a search whose scores take so long that a test can kill the search between two of them.
+/// Settings of a search whose scores take so long that a test can kill the search between two scores.
 const SLOW_SEARCH: &[&str] = &[
     "models.tiny.source.pretrain.num-layers=8",
     "tasks.recall.source.synthetic.validation-items=512",

@@ -12,7 +12,7 @@ use crate::project::{ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
 /// An address space in KiB that suffices for training in micro-batches of 16, but not of 2048.
 const ADDRESS_SPACE: u32 = 1_000_000;
 
-/// Settings that train a base in micro-batches of 2048, and another one in micro-batches of 16.
+/// Settings that train two bases: one in micro-batches of 2048, and one in micro-batches of 16.
 const MICRO_BATCHES: &[&str] = &[
     "pretrain.batch-size=2048",
     r#"pretrain.token-budget="131072""#,
@@ -119,7 +119,7 @@ fn a_worker_that_dies_between_cells_ends_the_sweep() {
     wait_until("the death of a worker", || {
         let mut sweep = project.sweep().start();
         let children = format!("/proc/{0}/task/{0}/children", sweep.id());
-        wait_until("a worker, or the end", || {
+        wait_until("a worker, or the end of the sweep", || {
             let worker = fs::read_to_string(&children).unwrap_or_default().trim().parse().ok();
             let worker = worker.and_then(Pid::from_raw);
             worker.is_some_and(|worker| kill_process(worker, Signal::KILL).is_ok()) || sweep.has_ended()

@@ -33,7 +33,7 @@ const DAMAGES: [(&str, Damage); 5] = [
     }),
 ];
 
-/// A setting whose searches reuse the base, the twins and the scores of the finished sweep.
+/// With this setting, new searches reuse the base, the twins and the scores of the finished sweep.
 const STRICTER_STOP: &str = "search.stop={ max-relative-drop = 0.001 }";
 
 /// The stages and names of the files that the test damages.
@@ -98,7 +98,7 @@ fn check_sweep(sweep: DtrCommand, project: &Project, expected: &Project, path: &
     }
 }
 
-/// Returns whether `dtr verify` names a file.
+/// Returns whether `dtr verify` names the file at `path`.
 fn is_reported(project: &Project, path: &Path) -> bool {
     let output = project.command("verify").args(["--json", "--sample", "0"]).finish();
     output.stdout().contains(&*path.to_string_lossy())

@@ -28,7 +28,7 @@ fn the_number_of_threads_changes_no_byte() {
         let project = Project::new();
         project.sweep().env("RAYON_NUM_THREADS", num_threads).success();
         let record = fs::read_to_string(&project.cell_files("distil", "record.json")[0]).unwrap();
-        assert!(record.contains(&format!("\"threads\":{num_threads},")), "not {num_threads} threads");
+        assert!(record.contains(&format!("\"threads\":{num_threads},")), "wrong number of threads");
         project
     };
     let one = sweep("1");

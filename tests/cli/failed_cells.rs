@@ -53,7 +53,7 @@ fn a_divergence_is_recorded_with_layer_and_variant_and_other_cells_run() {
 fn fail_fast_ends_the_sweep_at_the_first_failure() {
     let project = project();
     let first = project.sweep().args(["--json", "--fail-fast"]).exit(1).json();
-    // The base is done. The twins of the other learning rate and both searches are not.
+    // The base is done, and one distillation failed. The second distillation and both searches are skipped.
     assert_eq!(
         (&first["done"], list_length(&first, "failed"), &first["skipped"]),
         (&1.into(), 1, &3.into()),

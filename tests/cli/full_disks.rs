@@ -1,4 +1,4 @@
-//! Full and read-only disks: errors have a hint, and finished cells are kept.
+//! On a full or read-only disk, errors have a hint, and finished cells are kept.
 //!
 //! The disks are in memory. They are mounted in a namespace that ends with the test.
 

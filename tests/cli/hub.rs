@@ -1,4 +1,5 @@
-//! Bases and data sets of the Hugging Face hub, from a local server that can interrupt and alter its answers.
+//! Tests of bases and data sets of the Hugging Face hub. A local server takes the place of the hub, and can
+//! interrupt and alter its answers.
 
 use std::fs;
 use std::os::unix::fs::symlink;

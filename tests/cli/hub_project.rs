@@ -1,4 +1,5 @@
-//! A project whose base and task rows are in repositories of a local server for the Hugging Face hub.
+//! A project whose base and task rows are in repositories of a local server that replaces the Hugging Face
+//! hub.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,7 +61,7 @@ task = ["rooms"]
     }
 
     /// Creates the command `dtr NAME` with the manifest, the results folder and the cache. Removes the user's
-    /// settings of the hub from its environment.
+    /// hub settings from the command's environment.
     pub fn command(&self, name: &str) -> DtrCommand {
         let command = DtrCommand::new(name).arg(self.folder.path("hub.toml"));
         let command = command.arg("--results").arg(self.results());

@@ -87,7 +87,7 @@ struct Request {
     head_only: bool,
     path: String,
     token: Option<String>,
-    /// The first byte that the client wants, and the last byte if the request names one.
+    /// The first byte that the client wants, and the last byte if the request names a last byte.
     range: Option<(usize, Option<usize>)>,
 }
 
@@ -115,7 +115,7 @@ fn read_request(stream: &TcpStream) -> Option<Request> {
 fn handle_connection(mut stream: TcpStream, state: &Mutex<ServerState>, endpoint: &str) {
     let Some(request) = read_request(&stream) else { return };
     let (head, body, sent) = respond(&request, &mut state.lock().unwrap(), endpoint);
-    // The client may have closed the connection.
+    // Writing fails if the client has closed the connection.
     let _ = stream.write_all(
         format!("{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).as_bytes(),
     );

@@ -60,7 +60,7 @@ def skip(reason):
 
 
 def find_browser():
-    """Returns the driver's context manager and the path of the browser. Ends the script if one is missing."""
+    """Returns the driver's context manager and the browser's path. Ends the script if either is missing."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -118,7 +118,7 @@ def check_sorting(page, table, index, by_keyboard):
         got = table.evaluate(COLUMN, index)
         got = got if order is None or not is_number else [value and float(value) for value in got]
         wanted = wanted if order is None or not is_number else [value and float(value) for value in wanted]
-        assert got == wanted, f"column {index} {order}: {got[:8]} but {wanted[:8]}"
+        assert got == wanted, f"column {index} {order}: found {got[:8]}, expected {wanted[:8]}"
 
 
 def check_all_sorting(page):

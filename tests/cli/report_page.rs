@@ -12,7 +12,7 @@ use crate::skipped::report_skipped;
 /// The exit code of `report_page.py` if there is no browser.
 const NO_BROWSER: i32 = 77;
 
-/// A Python script that prints which requirements in a file are not met by the Python that runs it.
+/// A Python script that reads a requirements file and prints the requirements that its Python does not meet.
 const CHECK_REQUIREMENTS: &str = r#"
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +26,8 @@ for line in open(sys.argv[1]):
         print(f"{name} {wanted} (found {found})", end=" ")
 "#;
 
-/// Settings with markup in the title, which the page must show as text, and with searches of several rounds.
+/// Settings with markup in the title, and with searches of several rounds. The page must show the markup as
+/// text.
 const SETTINGS: &[&str] = &[
     r#"report.title="<b>Small</b> & <script>throw new Error('it ran')</script>""#,
     "search.stop={ max-relative-drop = 0.5 }",
@@ -42,7 +43,8 @@ fn assert_success(output: &Output) {
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
 }
 
-/// Returns a Python that has the packages of a requirements file, or the reason why there is none.
+/// Returns the command for a Python with the packages of a requirements file, or the reason why there is no
+/// such Python.
 fn python(requirements: &str) -> Result<Command, String> {
     let python = std::env::var_os("DTR_PYTHON").unwrap_or_else(|| "python3".into());
     let check = Command::new(&python)

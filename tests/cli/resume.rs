@@ -118,7 +118,7 @@ fn ctrl_c_saves_a_checkpoint_and_the_same_command_resumes() {
 
 #[test]
 fn a_second_ctrl_c_ends_the_sweep_within_a_training_step() {
-    // A step takes many seconds.
+    // With this batch size, a step takes many seconds.
     let project =
         Project::with_settings(&["pretrain.batch-size=16384", r#"pretrain.token-budget="1048576""#]);
     let sweep = project.sweep().start();

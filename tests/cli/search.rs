@@ -16,7 +16,7 @@ struct Trial {
     task: String,
     round: u64,
     layer: u64,
-    /// The value in the column that a test compares.
+    /// The value of the compared column.
     value: f64,
 }
 
@@ -92,7 +92,8 @@ const STRATEGY_AXIS: &str = r#"sweep.axes."search.strategy"=[{ greedy = {} }, { 
 fn strategies_are_an_axis_and_share_their_scores() {
     let project = Project::with_settings(NO_PRUNING);
 
-    // Each search evaluates the base and its candidates, and three hybrids on the test split.
+    // Each search evaluates the base and its candidates on the validation split. On the test split, it
+    // evaluates the base and the two hybrids that it selects.
     let plan = project.plan().set(STRATEGY_AXIS).json();
     let num_evaluations = [10, 4, 4, 4, 4 + 3, 4, 4 + 6 + 4 + 1].map(|candidates| 1 + candidates + 3);
     assert_eq!(plan["to-do"]["max_evaluations"], num_evaluations.iter().sum::<i32>());
@@ -106,7 +107,7 @@ fn strategies_are_an_axis_and_share_their_scores() {
 
     let rounds = project.table("trajectories");
     let replaced = counts(&rounds, "num_replaced");
-    assert_eq!(replaced, [1, 2, 3, 4].repeat(7), "not one row for each strategy and number of layers");
+    assert_eq!(replaced, [1, 2, 3, 4].repeat(7), "each strategy needs a row per number of layers");
     let layers = texts(&rounds, "layers");
     assert_eq!(layers[24..], ["2", "1,3", "0,2,3", "0,1,2,3"], "uniform");
     let mut scores = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Templates that run forever or need too much memory are refused in bounded memory.
+//! Tests that `dtr` refuses templates that run forever or need too much memory.
 
 use crate::bad_inputs::{MANIFEST, dtr, valid_folder};
 use crate::dtr_command::DtrOutput;
@@ -7,10 +7,10 @@ use crate::temp_folder::TempFolder;
 /// The address space, in KiB, in which the program must be able to refuse a template.
 const ADDRESS_SPACE: u32 = 5 << 20;
 
-/// Templates over a text `s` of a million letters.
+/// Templates that must be refused. They can use a text `s` of a million letters.
 ///
-/// The fuel limit of the template engine stops most of them. The last templates build values that the engine
-/// does not count. The limit on the memory growth of the process stops these.
+/// Some of the last templates build values for which the template engine charges no fuel. The limit on the
+/// memory growth of the process stops these templates.
 const TEMPLATES: [&str; 42] = [
     r#"{{ "x" * 200000000 }}"#,
     r#"{{ "x" * 99999999999999999999 }}"#,

@@ -1,4 +1,5 @@
-//! Throughput experiments time the right systems, time each once, and report their memory.
+//! Throughput experiments time the expected bases and hybrids, each once at every size, and report their
+//! memory.
 
 use std::collections::BTreeSet;
 

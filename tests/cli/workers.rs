@@ -32,7 +32,7 @@ fn searching_processes(project: &Project) -> BTreeSet<u32> {
 fn start_searches(project: &Project) -> (RunningDtr, BTreeSet<u32>) {
     let mut sweep = sweep_in_two(project).arg("--json").start();
     let has_two = || searching_processes(project).len() == 2;
-    wait_until("a search in each worker, or the end", || has_two() || sweep.has_ended());
+    wait_until("a search in each worker, or the end of the sweep", || has_two() || sweep.has_ended());
     let workers = searching_processes(project);
     assert_eq!(workers.len(), 2, "not both workers started a search");
     (sweep, workers)
@@ -42,7 +42,7 @@ fn kill(process: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(process).unwrap()).unwrap(), signal).unwrap();
 }
 
-/// Returns the number of cells in each part of a sweep's summary: done, cached, failed, blocked and skipped.
+/// Returns the numbers of done, cached, failed, blocked and skipped cells in a sweep's summary.
 fn counts(output: &DtrOutput) -> Value {
     let summary = output.json();
     let length = |list: &str| summary[list].as_array().unwrap().len();

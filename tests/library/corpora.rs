@@ -83,8 +83,8 @@ fn write_gzip(folder: &TempFolder, name: &str, piece: &[u8], count: usize) -> Pa
     path
 }
 
-/// Maximum growth of this process's memory while it reads. The longest allowed line, row or document has
-/// 128 MiB and needs a few times as much memory.
+/// Maximum growth of this process's memory while it reads a file. The longest allowed line, row or document
+/// has 128 MiB and needs a few times as much memory.
 const MAX_GROWTH_KIB: u64 = 900 << 10;
 
 /// Returns the peak memory of this process in KiB.
@@ -94,7 +94,8 @@ fn peak_kib() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Some of the files are sparse: they are 64 GiB long and occupy almost no disk space. Others are compressed.
+/// `a.txt` and `a.jsonl` are sparse: they are 64 GiB long and occupy almost no disk space. The `.gz` files are
+/// compressed.
 #[test]
 fn an_endless_line_row_or_document_is_refused_in_bounded_memory() {
     let before = peak_kib();

@@ -17,7 +17,7 @@ use crate::temp_folder::TempFolder;
 
 const TASKS: [&str; 2] = ["facts", "topic"];
 
-/// Returns the mean validation accuracy over all layers and tasks, of hybrids that each replace one layer.
+/// Returns the mean validation accuracy of the hybrids that replace one layer, over all layers and tasks.
 fn accuracy(base: &BaseModel, twins: &Twins, tasks: &[ScoringRequests]) -> f64 {
     let layers = 0..twins.layers.len() as u32;
     let masks: Vec<Mask> = layers.map(|layer| Mask::empty().with_layer(layer)).collect();
@@ -45,9 +45,9 @@ fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
         ScoringRequests::new(&base.tokenizer, items, task.metric(), 128).unwrap()
     });
 
-    // Each variant's twins are trained twice: from the initial values `Copy` and from `Calibrated`. The test
-    // compares the accuracy of the first twins with that of untrained twins, and the loss of the second twins
-    // with that of the first.
+    // Each variant's twins are trained twice: from the initial values `Copy`, and from `Calibrated`. Trained
+    // twins from `Copy` must be more accurate than untrained twins. Trained twins from `Calibrated` must have
+    // a lower loss than trained twins from `Copy`.
     let folder = TempFolder::new();
     let student = |(name, variant): (&String, &Variant), init: TwinInit| {
         let checkpoint = CheckpointFile::new(folder.path(&format!("{name} {init:?}")), "test");

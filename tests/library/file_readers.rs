@@ -35,7 +35,7 @@ pub fn count_task_items(task: FileTask) -> Result<usize> {
 }
 
 /// Reads the rows of a file for a task, and returns the number of test items. The task's templates use no
-/// column, but every column is read, because all columns of a row decide its split.
+/// column, but the split of a row depends on all its columns. So the reader reads every column.
 pub fn count_rows(path: &Path) -> Result<usize> {
     let splits = SplitPolicy::HeldOut;
     count_task_items(FileTask { prompt: "q".to_owned(), label: "0".to_owned(), splits, ..task(path) })

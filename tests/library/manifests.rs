@@ -1,4 +1,5 @@
-//! Manifests with invalid values, unknown keys or missing keys are refused, and so are files of other kinds.
+//! Manifests with invalid values, unknown keys or missing keys are refused. Files that are not manifests are
+//! refused too.
 
 use dtr::manifest::load;
 use toml::{Table, Value};

@@ -1,4 +1,4 @@
-//! Modules of the root crate name only modules above them in the table of ARCHITECTURE.md.
+//! Each module of the root crate may name only the modules that ARCHITECTURE.md lists before it.
 //!
 //! Cargo enforces the order of the crates.
 
@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::root;
 
-/// Returns the modules in the table of ARCHITECTURE.md, from the first row to the last. The first row is the
-/// lowest layer.
+/// Returns the modules in the order in which the table of ARCHITECTURE.md lists them.
 fn documented_modules() -> Vec<String> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let section = text.split("## Modules of `src/`").nth(1).unwrap().split("\n## ").next().unwrap();

@@ -40,7 +40,7 @@ impl Refusals {
         }
     }
 
-    /// Asserts that all inputs were refused correctly, and that there were at least `min_count` of them.
+    /// Asserts that all inputs were refused correctly, and that there were at least `min_count` inputs.
     pub fn finish(self, min_count: usize) {
         let failures = self.failures.join("\n");
         assert!(failures.is_empty(), "{} of {}:\n{failures}", self.failures.len(), self.count);

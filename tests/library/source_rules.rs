@@ -1,4 +1,4 @@
-//! Rules for source files: only some may allow `unsafe`, and only some may start processes.
+//! Rules for source files: which files may allow `unsafe`, and which files may start processes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::module_layers::rust_files;
 use crate::root;
 
-/// The sources that may start processes: the supervisor, which starts workers, and tests. `claim.rs` is here
-/// because of its unit tests.
+/// The sources that may start processes: the supervisor, which starts workers, and tests. The unit tests of
+/// `claim.rs` start processes.
 const MAY_START_PROCESSES: [&str; 3] = ["src/runner/supervisor/", "src/store/claim.rs", "tests/"];
 
 /// Returns the paths of the source files that contain one of `texts`, except for this file.

@@ -228,7 +228,7 @@ fn only_the_first_rows_are_read_if_only_they_are_wanted() {
 fn the_json_text_of_a_row_decides_its_split() {
     let fixtures = root().join("tests/fixtures/tasks");
     let lines = fs::read_to_string(fixtures.join("science.jsonl")).unwrap();
-    // The rule must stay the same, so that the cell keys of earlier versions stay valid.
+    // The rule must never change, so that the cell keys of earlier versions stay valid.
     let is_test = |line: &str| {
         let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
         blake3::hash(serde_json::to_string(&row).unwrap().as_bytes()).as_bytes()[0] % 2 == 1

@@ -97,7 +97,7 @@ def expected_tensors(model):
     cache = DynamicCache(config=model.config)
     whole = model(ids, past_key_values=cache, use_cache=True, output_hidden_states=True)
     tensors["logits"] = whole.logits
-    # The last hidden state of transformers is normalised, so it is left out. The others are inputs of layers.
+    # The last hidden state of transformers is normalised, so it is left out. All others are layer inputs.
     for layer, hidden in enumerate(whole.hidden_states[:-1]):
         tensors[f"hidden.{layer}"] = hidden
     steps = [model(next_ids[:, i : i + 1], past_key_values=cache, use_cache=True).logits for i in range(5)]

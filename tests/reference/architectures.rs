@@ -1,4 +1,5 @@
-//! Supported architectures against Hugging Face transformers: hidden states, logits, decoding, left padding.
+//! Compares the supported architectures with Hugging Face transformers: hidden states, logits, decoding, and
+//! left padding.
 
 use crate::support::{ReferenceTensors, assert_close, fixture};
 use burn::tensor::{Device, Tensor};

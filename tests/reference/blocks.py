@@ -5,7 +5,7 @@ The folder tests/fixtures/blocks/ gets two kinds of fixtures. The first kind is 
 outputs, and its final states and gradients at several lengths. The second kind is a whole layer: its
 weights, inputs, outputs, final state and gradients. GLA and Gated DeltaNet layers have the layout of
 flash-linear-attention, and JetBlock layers that of Jet-Nemotron. Several query heads share a key head and a
-value head. The script repeats the activations of these heads, and not their weights.
+value head. The script repeats the activations of key and value heads, and not their weights.
 """
 
 import importlib.util

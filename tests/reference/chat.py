@@ -1,12 +1,11 @@
-"""Writes the fixtures of chat templates, rendered by apply_chat_template of Hugging Face transformers at a
-fixed time.
+"""Renders chat templates with Hugging Face transformers (apply_chat_template). Writes the texts as fixtures.
 
 The script renders each template in tests/fixtures/chat/ with each list of messages, with and without the
-start of an answer. The file expected.json there gets each text, or the error that the template raised, and
-the special tokens of each template's tokenizer.
+start of an answer. It writes each text, or the error that the template raised, to expected.json in the same
+folder. The file also holds the special tokens of each template's tokenizer. The clock is fixed.
 
 If a folder is given as argument, the script renders the templates (*.jinja) in this folder instead, and
-writes expected.json into it. A test compares these texts if DTR_CHATS names the folder.
+writes expected.json into it. If DTR_CHATS names this folder, a test compares dtr's texts with that file.
 """
 
 import datetime

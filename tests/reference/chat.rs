@@ -1,5 +1,5 @@
-//! Compares rendered chat templates with Hugging Face transformers. The templates are in the fixtures, and in
-//! the folder that `DTR_CHATS` names.
+//! Compares the texts that dtr and Hugging Face transformers render from the same chat templates. The
+//! templates are in the fixtures, and in the folder that `DTR_CHATS` names.
 
 use std::collections::BTreeMap;
 use std::fs;

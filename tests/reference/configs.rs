@@ -60,7 +60,7 @@ fn difference(parsed: &Result<DecoderConfig>, outcome: &Value, plain: &DecoderCo
         Err(error) => return Some(format!("transformers ignores the change, but dtr refuses it: {error}")),
     };
     if compute_the_same(config, plain) != (*same_logits == true) {
-        return Some(format!("`same_logits` is {same_logits} in transformers, and the opposite in dtr"));
+        return Some(format!("`same_logits` is {same_logits} in transformers, but not in dtr"));
     }
     if *same_logits == true && (*same_tokens == true) != config.cache_window.is_none() {
         return Some(format!(
@@ -72,10 +72,11 @@ fn difference(parsed: &Result<DecoderConfig>, outcome: &Value, plain: &DecoderCo
     let (ours, there) = (values(config), &outcome["values"]);
     let differs = |(key, value): &(&String, &Value)| there[key.as_str()] != **value;
     if let Some((key, value)) = ours.as_object().unwrap().iter().find(differs) {
-        return Some(format!("has {value} as {key}, not {}", there[key.as_str()]));
+        return Some(format!("`{key}` is {} in transformers, but {value} in dtr", there[key.as_str()]));
     }
     let theta = there["rope_theta"].as_f64().unwrap();
-    (theta != config.rope_theta).then(|| format!("has RoPE base {}, not {theta}", config.rope_theta))
+    (theta != config.rope_theta)
+        .then(|| format!("the RoPE base is {theta} in transformers, but {} in dtr", config.rope_theta))
 }
 
 /// The fixture holds about 120 changes to a Llama, a Qwen2 and a Qwen3 config, with their outcomes in

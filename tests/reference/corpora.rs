@@ -66,5 +66,8 @@ fn openstax_is_packed_into_the_same_sequences_every_time() {
     assert!(packed.len() > 10, "{} documents", packed.len());
     let altered: Vec<_> = packed.iter().filter(|document| !documents.contains(**document)).collect();
     assert!(altered.is_empty(), "these texts are not documents of the corpus: {altered:?}");
-    assert!(documents.iter().any(|document| document.starts_with(last)), "the last text begins no document");
+    assert!(
+        documents.iter().any(|document| document.starts_with(last)),
+        "no document starts with the last text"
+    );
 }

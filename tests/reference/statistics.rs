@@ -81,7 +81,7 @@ fn false_discovery_rates_are_those_of_statsmodels() {
 fn rank_correlations_are_those_of_scipy() {
     let check = |name: &str, computed: RankCorrelation, (coefficient, p_value): (f64, f64)| {
         check(name, computed.coefficient, coefficient, 1e-12);
-        // dtr estimates the p-value from 1,000 orders. The bound is four standard errors plus one order.
+        // dtr estimates the p-value from 1,000 orders. The bound is four standard errors plus 1 / 1,000.
         let bound = 4.0 * (p_value * (1.0 - p_value) / 1000.0).sqrt() + 0.001;
         check(&format!("{name}, p"), computed.p_value, p_value, bound);
     };

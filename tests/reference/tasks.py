@@ -94,7 +94,7 @@ HARNESS = {
         {"question": "Which is hot?", "choices": {"text": ["fire", "ice", "snow"], "label": ["1", "2", "3"]}, "answerKey": "1"},
     ],
 }
-# The paths of tasks in the harness that differ from the names used here.
+# The harness's paths of tasks whose names here are different.
 HARNESS_NAMES = {
     "boolq": "super_glue/boolq/default",
     "winogrande": "winogrande/default",

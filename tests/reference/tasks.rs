@@ -1,4 +1,5 @@
-//! Compares tasks over rows of files with lm-evaluation-harness: log-likelihoods of choices, and scores.
+//! Compares the log-likelihoods and the scores of tasks with those of lm-evaluation-harness. The items of the
+//! tasks are rows of files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -171,7 +172,7 @@ fn a_prompt_that_is_too_long_is_truncated_on_the_left() {
     check_task("long", "long", "acc");
 }
 
-/// Reads the items of the task `science` over these rows, and returns their number or the error.
+/// Reads the items of the task `science` from `rows`. Returns the number of items, or the error.
 fn read_rows(rows: &str, sets: &[&str]) -> Result<usize, String> {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(fixture("tasks/tasks.toml"), folder.path().join("tasks.toml")).unwrap();

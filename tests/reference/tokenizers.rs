@@ -1,5 +1,5 @@
-//! Compares published tokenizers with Hugging Face transformers on a text with many scripts, numbers, emoji,
-//! code and spaces.
+//! Checks that dtr and Hugging Face transformers give the same token ids with published tokenizers. The text
+//! has many scripts, numbers, emoji, code and spaces.
 //!
 //! `DTR_PUBLIC` names the folder with the files of the tokenizers.
 
@@ -41,7 +41,7 @@ fn bpe_json(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value,
     })
 }
 
-/// Compares the token ids of the fixture's text with those of transformers.
+/// Checks that `tokenizer` gives the text of the fixture the token ids that transformers gave it.
 fn check_tokenizer(name: &str, tokenizer: &Path) {
     let expected = read(&fixture("tokenizers.json"));
     let ids: Vec<u32> = serde_json::from_value(expected["ids"][name].clone()).unwrap();
@@ -63,7 +63,8 @@ fn gpt_2_json(folder: &Path) -> Value {
     bpe_json(&folder.join("encoder.json"), &folder.join("vocab.bpe"), &Value::Null, &Value::Null, &[])
 }
 
-/// Returns the tokenizer of GPT-2, or reports the test as skipped.
+/// Returns the tokenizer of GPT-2. If `DTR_PUBLIC` is not set, reports the test as skipped and returns
+/// `None`.
 pub fn gpt_2_tokenizer() -> Option<tokenizers::Tokenizer> {
     let folder = public_folder("tokenizers/gpt2")?;
     Some(with_tokenizer_file(&gpt_2_json(&folder), |path| tokenizers::Tokenizer::from_file(path).unwrap()))

@@ -5,8 +5,8 @@ holds the texts that Python prints for the values that pyarrow reads from Parque
 The folder tests/fixtures/values/ gets these files:
 - json.json holds values as JSON, and templates. For each environment and template, it also holds a JSON list
   with the text for each value. The list has null where Jinja raises an error.
-- types.parquet has a column of every type. types-without-arrow.parquet has the same columns without Arrow's
-  schema, which not every program writes.
+- types.parquet has a column of every type. types-without-arrow.parquet has the same columns, but not Arrow's
+  schema. Not every program writes this schema.
 - parquet.json has two lists for each column: the text of each value, and the text of a Python list that holds
   only this value.
 """

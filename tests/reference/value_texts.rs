@@ -22,7 +22,7 @@ fn strings(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
 }
 
-/// Returns the prompts of a task over the rows of a file.
+/// Renders the template `prompt` for each row of the file `rows`.
 fn prompts(rows: &Path, prompt: &str) -> Result<Vec<String>> {
     let task = FileTask {
         validation: None,

@@ -47,7 +47,7 @@ pub struct Project {
 impl Project {
     /// Creates a project of `tests/manifests/small.toml`: a base of 4 layers, two variants and two tasks.
     ///
-    /// A sweep takes seconds.
+    /// A sweep of the project takes seconds.
     pub fn new() -> Self {
         Self::with_settings(&[])
     }

@@ -21,7 +21,7 @@ impl TempFolder {
         self.0.path().join(name)
     }
 
-    /// Writes a file, after creating the folders above it. Returns the path of the file.
+    /// Writes the file `name` in the folder, and creates its parent folders. Returns the path of the file.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -34,7 +34,7 @@ impl Count {
 }
 
 impl fmt::Display for Count {
-    /// Writes the number with the largest suffix whose unit divides it.
+    /// Writes the number with the largest suffix that leaves a whole number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (unit, suffix) in [(1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")] {
             if self.0 >= unit && self.0.is_multiple_of(unit) {

@@ -17,7 +17,7 @@ pub struct AttentionInputs<'a> {
     pub batch: usize,
     /// Number of query heads, `h`.
     pub heads: usize,
-    /// Number of key/value heads, `g`. Each one belongs to `heads / kv_heads` neighbouring query heads.
+    /// Number of key/value heads, `g`. `heads / kv_heads` neighbouring query heads share each of them.
     pub kv_heads: usize,
     /// Number of queries of a row, `t`.
     pub num_queries: usize,

@@ -10,10 +10,10 @@ use crate::vectors::{VectorPair, zeros};
 /// The number of tokens of a chunk.
 pub(crate) const CHUNK: usize = 32;
 
-/// The states that a backward pass reads, for one block of their columns.
+/// The states that a backward pass reads, for one block of columns.
 pub(crate) struct StateCheckpoints<S: Simd> {
     columns: ColumnBlock,
-    /// The number of key channels, each of which has one vector pair in a state.
+    /// The number of vector pairs of a state: one for each key channel.
     state_rows: usize,
     /// The state before the first token of each chunk.
     checkpoints: Vec<VectorPair<S>>,
@@ -49,8 +49,8 @@ impl<S: Simd> StateCheckpoints<S> {
         Self { columns, state_rows, checkpoints, chunk_states }
     }
 
-    /// Computes the states of the chunk `first..end` of tokens from its checkpoint. `first` is a multiple of
-    /// [`CHUNK`].
+    /// Makes the chunk of the tokens `first..end` the current chunk, and computes its states from its
+    /// checkpoint. `first` is a multiple of [`CHUNK`].
     #[inline(always)]
     pub(crate) fn recompute_chunk(&mut self, simd: S, first: usize, end: usize, rule: &impl UpdateRule) {
         let size = self.state_rows;
@@ -63,7 +63,7 @@ impl<S: Simd> StateCheckpoints<S> {
         }
     }
 
-    /// Returns the states before and after the token at `index` within the current chunk.
+    /// Returns the states before and after a token. `index` is the token's index within the current chunk.
     #[inline(always)]
     pub(crate) fn before_and_after(&self, index: usize) -> (&[VectorPair<S>], &[VectorPair<S>]) {
         let size = self.state_rows;

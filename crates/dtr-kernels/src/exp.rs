@@ -14,8 +14,8 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const POLYNOMIAL: [f32; 6] =
         [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5];
     let splat = |x: f32| simd.splat_f32s(x);
-    // Clamping makes `e^x` 0 for very low and infinite for very high `x`, and keeps the exponents computed
-    // below in range. NaN stays NaN.
+    // Clamping `x` keeps the exponents of the powers of 2 in range. For very low `x`, `e^x` becomes 0. For
+    // very high `x`, `e^x` becomes infinite. NaN stays NaN.
     let x = simd.max_f32s(splat(-105.0), x);
     let x = simd.min_f32s(splat(89.0), x);
     let rounded = simd.mul_add_e_f32s(x, splat(std::f32::consts::LOG2_E), splat(ROUND));

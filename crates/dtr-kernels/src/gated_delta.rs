@@ -81,8 +81,8 @@ impl<'a> DeltaRow<'a> {
         &x[token * self.shape.key_dim..(token + 1) * self.shape.key_dim]
     }
 
-    /// Returns a block of columns of one token's prediction error `v − S'ᵀ k`. `state` is the state before
-    /// the token.
+    /// Returns the prediction error `v − S'ᵀ k` of one token, for one block of columns. `state` is the state
+    /// before the token.
     #[inline(always)]
     fn prediction_error<S: Simd>(
         &self,

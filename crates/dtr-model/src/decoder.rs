@@ -13,7 +13,7 @@ use dtr_ops::rms_norm;
 #[derive(Clone)]
 pub struct Layer {
     input_norm: Tensor<1>,
-    /// Full attention in a base, or the twin in a replaced layer of an exported hybrid.
+    /// The token mixer: full attention, or the twin if an exported hybrid replaces the layer.
     pub(super) attention: Mixer,
     post_norm: Tensor<1>,
     gate_proj: Linear,
@@ -281,8 +281,8 @@ impl Decoder {
         dtr_ops::token_log_likelihoods(&self.final_norm(x_nd), self.head(), targets)
     }
 
-    /// Returns the mean cross entropy of the tokens `targets_n`, `[1]`. Each of them follows the token of a row
-    /// of `x_nd`.
+    /// Returns the mean cross entropy, `[1]`. `x_nd` holds hidden states after the last layer, one row per
+    /// token. `targets_n` holds the token that follows each row's token.
     pub fn cross_entropy(&self, x_nd: Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
         dtr_ops::linear_cross_entropy(self.final_norm(x_nd), self.head(), targets_n)
     }

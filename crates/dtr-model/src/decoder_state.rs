@@ -16,7 +16,7 @@ impl DecoderState {
         Self { layers: vec![None; num_layers], num_past_tokens: 0, capacity: 0 }
     }
 
-    /// Reserves memory for `num_tokens` tokens in total, so that KV caches do not have to be copied to grow.
+    /// Reserves memory for `num_tokens` tokens in total, so that KV caches are not copied when they grow.
     #[must_use]
     pub fn with_capacity(self, num_tokens: usize) -> Self {
         Self { capacity: num_tokens, ..self }

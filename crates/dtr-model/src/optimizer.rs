@@ -56,8 +56,8 @@ impl Default for AdamWConfig {
 }
 
 impl AdamWConfig {
-    /// Returns the learning rate of step `step` of `num_steps`, counted from 0. The rate rises linearly to
-    /// the peak, then decays along a cosine to `final_fraction` of the peak.
+    /// Returns the learning rate of `step`, counted from 0, in a training of `num_steps` steps. The rate
+    /// rises linearly to the peak, then decays along a cosine to `final_fraction` of the peak.
     pub fn learning_rate_at(&self, step: u64, num_steps: u64) -> f64 {
         let warmup = (self.warmup_fraction * num_steps as f64).round();
         let at = step as f64 + 1.0;
@@ -112,8 +112,8 @@ pub struct Gradient {
     norm: Tensor<1>,
 }
 
-/// Converts vectors, one of shape `[n]` for each parameter, to the vectors that AdamW updates. On a CPU, the
-/// vectors are concatenated. On a GPU, they stay separate.
+/// Converts `rows`, one vector for each parameter, to the vectors that AdamW updates. On a CPU, the rows are
+/// concatenated to one vector. On a GPU, they stay separate.
 pub fn group_for_update(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     match rows.first().is_some_and(|row| is_cpu(&row.device())) {
         true => vec![Tensor::cat(rows, 0)],

@@ -60,8 +60,8 @@ impl PrefixTree {
         self
     }
 
-    /// Returns a tree that holds `times` copies of this tree. The prefixes of all copies form one batch, one
-    /// copy after another. The same holds for each group of suffixes.
+    /// Returns a tree that holds `times` copies of this tree. The batch of prefixes, and the batch of each
+    /// group of suffixes, hold one copy after another.
     pub fn repeat(&self, times: usize) -> Self {
         let num_prefixes = self.prefixes.ids.len();
         let repeat = |group: &SuffixGroup| {
@@ -75,8 +75,8 @@ impl PrefixTree {
         }
     }
 
-    /// Returns the index of a token in copy number `copy` of a tree of `times` copies. `index` is the token's
-    /// index in this tree. Tokens are counted in the order of [`PrefixTreeStates::flatten`].
+    /// Converts a token's index in this tree to its index in the tree `self.repeat(times)`. `copy`, from 0,
+    /// selects one of the copies. Both indices follow the order of [`PrefixTreeStates::flatten`].
     pub(super) fn index_in_copy(&self, index: usize, copy: usize, times: usize) -> usize {
         let parts = std::iter::once(&self.prefixes).chain(self.suffixes.iter().map(|group| &group.rows));
         let mut start = 0;

@@ -13,8 +13,8 @@ fn difference(a: &Tensor<3>, b: &Tensor<3>) -> f32 {
     (a.clone() - b.clone()).abs().max().into_scalar()
 }
 
-/// Calls `check` with three bases. For each base and each variant, also calls it with two hybrids: in one,
-/// every layer is replaced, and in the other, only the middle layer is replaced.
+/// Calls `check` with three bases. For each base and each variant, also calls `check` with two hybrids: one
+/// replaces every layer, and one replaces only the middle layer.
 fn for_each_model(check: impl Fn(&str, &Hybrid<'_>)) {
     for (bias, norm) in [(false, false), (true, false), (false, true)] {
         let base = decoder(bias, norm);

@@ -61,7 +61,7 @@ impl Twins {
         to_dtype(self, dtype)
     }
 
-    /// Returns the prefix of the names of a twin's parameters in files.
+    /// Returns the prefix that a twin's parameter names have in files.
     pub fn layer_name(layer: usize) -> String {
         format!("layers.{layer}")
     }

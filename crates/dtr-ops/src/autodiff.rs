@@ -1,7 +1,7 @@
 //! Operations with their own gradients, as nodes of burn's autodiff graph.
 //!
-//! [`DifferentiableOp`] corresponds to PyTorch's `torch.autograd.Function`. An operation implements it once,
-//! for the backend that its kernels run on, and [`apply`] runs the operation.
+//! [`DifferentiableOp`] corresponds to PyTorch's `torch.autograd.Function`. An operation implements the
+//! trait once, for the backend that its kernels run on, and [`apply`] runs the operation.
 //!
 //! burn's own mechanism, `#[backend_extension]`, needs a trait with every signature, an implementation for
 //! the backend, and an implementation for `Autodiff`. None of them is needed here, because each kernel

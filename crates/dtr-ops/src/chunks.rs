@@ -44,7 +44,7 @@ pub(crate) fn merge_chunks(outputs: Vec<Tensor<4>>, [batch, heads, time, width]:
     all.reshape([batch, heads, count * len, width]).narrow(2, 0, time)
 }
 
-/// Returns the inclusive cumulative sums over the tokens of each chunk. They are computed as a product with a
+/// Returns the inclusive cumulative sums over the tokens of each chunk. Computes them as a product with a
 /// lower-triangular matrix of ones.
 pub(crate) fn cumulative_sum(x_xnck: Tensor<4>) -> Tensor<4> {
     let len = x_xnck.dims()[2];
@@ -52,7 +52,7 @@ pub(crate) fn cumulative_sum(x_xnck: Tensor<4>) -> Tensor<4> {
     ones.reshape([1, 1, len, len]).matmul(x_xnck)
 }
 
-/// Returns the state before the first chunk, of shape `shape`, `[b·h, 1, k, v]`. It is `state_bhkv`, or zeros
+/// Returns `state_bhkv` in the shape `shape`, which is `[b·h, 1, k, v]`. If there is no state, returns zeros
 /// on the device and in the dtype of `like`.
 pub(crate) fn initial_state(state_bhkv: Option<Tensor<4>>, shape: [usize; 4], like: &Tensor<4>) -> Tensor<4> {
     state_bhkv

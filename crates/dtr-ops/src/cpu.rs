@@ -31,7 +31,7 @@ pub(crate) fn recurrence_shape(q: &FlexTensor, v: &FlexTensor) -> RecurrenceShap
     RecurrenceShape { num_rows: q[0] * q[1], num_tokens: q[2], key_dim: q[3], value_dim: v[3] }
 }
 
-/// Returns `state_bhkv`, or a state of zeros for these queries and values.
+/// Returns `state_bhkv`. If it is `None`, returns a state of zeros for these queries and values.
 pub(crate) fn state_or_zeros(
     state_bhkv: Option<Tensor<4>>,
     q_bhtk: &Tensor<4>,

@@ -120,7 +120,8 @@ pub fn assert_gradients_close<const N: usize>(
     assert_gradients_close_in((DType::F32, bound), label, device, inputs, run, exact);
 }
 
-/// Does what [`assert_gradients_close`] does, in a dtype. The inputs must be representable in it.
+/// Asserts the same as [`assert_gradients_close`], but `run` computes in `dtype`. The inputs must be
+/// representable in `dtype`.
 pub fn assert_gradients_close_in<const N: usize>(
     (dtype, bound): (DType, f64),
     label: &str,

@@ -21,8 +21,8 @@ impl KvCache {
     }
 
     /// Appends the keys and values of tokens, `[b, g, t, k]` each. If the buffers are too small, copies them
-    /// to larger buffers. The new buffers have space for `capacity` tokens in total, or for exactly the new
-    /// number of tokens if that is larger.
+    /// to larger buffers. The larger buffers have space for `capacity` tokens, or for all tokens if there are
+    /// more than `capacity`.
     #[must_use]
     pub fn append(self, keys_bgtk: Tensor<4>, values_bgtk: Tensor<4>, capacity: usize) -> Self {
         let num_tokens = self.num_tokens + keys_bgtk.dims()[2];
@@ -47,7 +47,8 @@ impl KvCache {
     }
 
     /// Rotates the queries and keys of `[q, k, v]` by `angles`. Writes the rotated keys and the values into
-    /// the cache, from the position of the angles' counter on. Returns the rotated queries and the cache.
+    /// the cache, starting at the position in the counter of `angles`. Returns the rotated queries and the
+    /// cache.
     ///
     /// The cache must have capacity for the new tokens. [`num_tokens`](Self::num_tokens) is stale afterwards,
     /// since the counter is on the device and the host does not read it.

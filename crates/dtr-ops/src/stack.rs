@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 
-/// Returns the parameter `row` as a tensor that broadcasts to a tensor of shape `dims`. `row` has
-/// `dims[D - 1]` elements for each layer of a stack. The first dimension of `dims` is the batch, which holds
-/// the sequences of all layers, one layer after another.
+/// Reshapes a parameter of stacked layers so that it broadcasts to the shape `dims`.
+///
+/// `row` holds `dims[D - 1]` elements for each layer. Dimension 0 of `dims` is the batch. It holds all
+/// sequences of layer 0, then all sequences of layer 1, and so on.
 pub(crate) fn broadcast_layers<const D: usize>(row: &Tensor<1>, dims: [usize; D]) -> Tensor<D> {
     let width = dims[D - 1];
     let layers = row.dims()[0] / width;

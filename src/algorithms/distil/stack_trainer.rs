@@ -1,4 +1,4 @@
-//! The training of the twins of a stack of layers.
+//! Trains the twins of a stack of layers.
 
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ pub(super) struct StackTrainer {
     optimizer_config: AdamWConfig,
 }
 
-/// The losses of a step, which the device may still be computing.
+/// The losses of a step. The device may still be computing them.
 pub(super) struct PendingLosses {
     /// The mean squared error of each layer before the step, `[layers]`.
     losses: Tensor<1>,

@@ -11,8 +11,8 @@ use dtr_ops::{is_cpu, run_on_device_thread};
 use super::Student;
 use super::stack_trainer::{PendingLosses, StackTrainer, StepLoss, read_losses};
 
-/// Does the training step `step` on `batch`, with one forward pass of the base. Skips students whose next
-/// step is another one. The forward pass ends after the last layer that is trained.
+/// Does the training step `step` on `batch`, with one forward pass of the base. The forward pass ends after
+/// the last layer that is trained. Skips failed students, and students whose next step is not `step`.
 ///
 /// All students must train the same layers. `num_steps` is the length of the learning-rate schedule.
 pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], step: u64, num_steps: u64) {

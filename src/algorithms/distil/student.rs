@@ -119,7 +119,7 @@ impl Student {
         self.progress.num_steps
     }
 
-    /// Returns whether `step` is this student's next step.
+    /// Returns whether `step` is this student's next step. A student that has failed has no next step.
     pub(super) fn is_active(&self, step: u64) -> bool {
         self.failure.is_none() && self.progress.num_steps == step
     }

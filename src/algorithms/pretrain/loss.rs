@@ -17,8 +17,8 @@ pub(super) fn loss_and_gradient(
     (loss.clone().inner(), group_for_update(tracked.gradients(&loss)))
 }
 
-/// Returns the mean cross entropy of all tokens of `rows` but the first of each row. Each token is predicted
-/// from the tokens before it.
+/// Returns the mean cross entropy of all tokens of `rows` except the first token of each row. Each token is
+/// predicted from the tokens before it.
 fn next_token_loss(decoder: &Decoder, rows: &[Vec<u32>]) -> Tensor<1> {
     let time = rows[0].len() - 1;
     let inputs: Vec<Vec<u32>> = rows.iter().map(|row| row[..time].to_vec()).collect();

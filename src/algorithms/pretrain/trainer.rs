@@ -173,8 +173,8 @@ impl Trainer {
     }
 }
 
-/// Returns the mean of the micro-batches' gradients. They are added in order, so that the sum does not depend
-/// on the number of threads.
+/// Returns the mean of the micro-batches' gradients. Adds the gradients in order, so that the sum does not
+/// depend on the number of threads.
 fn mean_of(gradients: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
     let count = gradients.len() as f64;
     let add = |sum: Vec<Tensor<1>>, other| sum.into_iter().zip(other).map(|(a, b)| a + b).collect();

@@ -1,4 +1,4 @@
-//! The log-likelihoods of a split's items, which are added up while the split is scored part by part.
+//! Adds up the log-likelihoods of a split's items while the split is scored part by part.
 
 use super::{ItemScore, ScoreBounds, ScoreResult};
 use crate::algorithms::candidate::PruneBelow;
@@ -18,7 +18,7 @@ pub(super) struct TokenLogLikelihood {
 /// The log-likelihoods that are known so far, and the bounds of the score that follow from them.
 pub(super) struct ScoreAccumulator<'a> {
     requests: &'a ScoringRequests,
-    /// The sum over the tokens of each choice, `[item][choice]`.
+    /// The sum of the known log-likelihoods of each choice's tokens, `[item][choice]`.
     log_likelihoods: Vec<Vec<f64>>,
     /// The number of tokens of each item that are still to be scored.
     num_missing: Vec<usize>,
@@ -36,7 +36,7 @@ impl<'a> ScoreAccumulator<'a> {
         }
     }
 
-    /// Adds log-likelihoods. `tokens` is the number of tokens that were scored for them.
+    /// Adds log-likelihoods. `tokens` is the number of tokens that the model processed to compute them.
     pub fn add(&mut self, scored: impl Iterator<Item = TokenLogLikelihood>, tokens: u64) {
         for TokenLogLikelihood { item, choice, value } in scored {
             self.log_likelihoods[item][choice] += value;
@@ -45,13 +45,13 @@ impl<'a> ScoreAccumulator<'a> {
         self.tokens += tokens;
     }
 
-    /// Returns the number of tokens that were scored so far.
+    /// Returns the number of tokens that the model has processed so far.
     pub fn tokens(&self) -> u64 {
         self.tokens
     }
 
-    /// Returns the bounds of the score if the candidate can be pruned now: some items are still to be scored,
-    /// and `prune_below` prunes the upper bound. Otherwise returns `None`.
+    /// Returns the bounds of the score if the candidate can be pruned now, and `None` otherwise. A candidate
+    /// can be pruned if some items are still to be scored and the upper bound is too low for `prune_below`.
     pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
         let num_items = self.num_missing.len() as u64;
         let num_open = self.num_missing.iter().filter(|missing| **missing > 0).count() as u64;

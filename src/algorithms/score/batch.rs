@@ -14,7 +14,7 @@ pub(super) struct Batch {
     /// `trees[i]` holds `i + 1` copies of the token rows. The copies let several hybrids run in one pass.
     trees: Vec<PrefixTree>,
     /// Each target (a token whose log-likelihood is scored), with the index of the hidden state that predicts
-    /// it. Indices count all tokens of the batch.
+    /// it. The index is a position among all tokens of the batch.
     targets: Vec<(usize, TargetToken)>,
     /// The indices of `targets`, sorted and without duplicates. Duplicates occur because the choices of an
     /// item share the last token of the prompt.
@@ -137,10 +137,10 @@ impl Batch {
     }
 }
 
-/// Returns the log-likelihood of `target`.
+/// Returns `value` as the log-likelihood of `target`.
 ///
 /// # Errors
-/// Fails if the value is not finite.
+/// Fails if `value` is not finite.
 fn check_finite(requests: &ScoringRequests, target: &TargetToken, value: f32) -> Result<TokenLogLikelihood> {
     let &TargetToken { item, choice, .. } = target;
     if value.is_finite() {

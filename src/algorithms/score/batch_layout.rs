@@ -10,7 +10,7 @@ use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 /// are its suffix.
 ///
 /// If the batch has suffixes, prefixes are padded on the left, so that each suffix follows its prefix
-/// directly. If it has none, rows are padded on the right, where a causal model never attends to the padding.
+/// directly. Otherwise, rows are padded on the right, where a causal model never attends to the padding.
 pub(super) struct BatchLayout<'a> {
     requests: &'a ScoringRequests,
     groups: &'a [&'a PrefixGroup],

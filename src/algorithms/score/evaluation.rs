@@ -12,8 +12,8 @@ use crate::algorithms::candidate::Candidate;
 pub(super) struct Evaluation<'a> {
     candidate: Candidate<'a>,
     hybrid: Hybrid<'a>,
-    /// The first layer that is run for the candidate. The run starts from the incumbent's cached hidden
-    /// states before this layer.
+    /// The first layer that is run for the candidate. Its input comes from the incumbent's cached hidden
+    /// states.
     pub first_layer: usize,
     scores: ScoreAccumulator<'a>,
     /// The bounds of the score, if the candidate was pruned.

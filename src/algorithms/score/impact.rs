@@ -111,7 +111,7 @@ struct PromptStates {
     indices: Vec<i32>,
 }
 
-/// A batch of rows, with the base's hidden states before the next layer.
+/// A batch of rows, with the base's hidden states before the layer that runs next.
 struct PromptBatch {
     batch: Batch,
     states: PrefixTreeStates,
@@ -139,8 +139,9 @@ impl PromptStates {
         Self { batches, indices: items.iter().map(|item| index_of_item[item]).collect() }
     }
 
-    /// Runs the next layer twice: with full attention, and with its twin. Returns both results at the last
-    /// tokens of the prompts, `[items, width]` each, in the order of the items.
+    /// Runs `layer`, which must be the next layer, with full attention and with its twin. Returns the hidden
+    /// states of both runs at the last tokens of the prompts, `[items, width]` each, in the order of the
+    /// items.
     fn advance(&mut self, base: &Decoder, twins: &Twins, layer: usize) -> (Tensor<2>, Tensor<2>) {
         let full = Hybrid::from_base(base);
         let linear = Hybrid::new(base, twins, &Mask::empty().with_layer(layer as u32));
@@ -164,7 +165,8 @@ impl PromptBatch {
     }
 }
 
-/// Returns the items whose first choice is in the batch, with the index of the last token of their prompt.
+/// For each item whose first choice is in the batch, returns the item, and the index of its prompt's last
+/// token.
 fn last_prompt_tokens(batch: &Batch) -> impl Iterator<Item = (usize, usize)> {
     let targets = batch.indexed_targets().iter();
     let first = targets.filter(|(_, target)| target.is_first && target.choice == 0);

@@ -34,7 +34,8 @@ impl<'a> MultiDeviceScorer<'a> {
         self.scorers[0].score(&Mask::empty(), mask)
     }
 
-    /// Returns the result for a candidate whose score is known. See [`Scorer::prune_with_known_score`].
+    /// Returns what [`Self::score_with_pruning`] would return for a candidate whose complete score is known.
+    /// Does not run the model.
     pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         self.scorers[0].prune_with_known_score(candidate, known)
     }

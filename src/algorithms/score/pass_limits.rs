@@ -24,7 +24,8 @@ pub(super) struct PassLimits {
     pub num_threads: usize,
     /// The maximum number of tokens of a pass with several hybrids.
     pub shared_pass_tokens: usize,
-    /// The cost of one more block of suffixes, as a number of padding tokens.
+    /// A batch groups suffixes of similar lengths into blocks. One more block costs as much time as this
+    /// number of padding tokens.
     pub block_overhead: usize,
     /// The maximum size of the hidden states that a scorer caches, in bytes.
     pub max_cache_bytes: usize,
@@ -36,8 +37,8 @@ const MAX_CPU_CACHE_BYTES: usize = 1 << 30;
 /// The maximum size of the hidden states that a scorer caches on a GPU, in bytes.
 const MAX_GPU_CACHE_BYTES: usize = 1 << 32;
 
-/// The multiply-adds of a layer after which a GPU has computed for longer than a CPU thread needs to launch the
-/// layer's operations: about a millisecond.
+/// The number of multiply-adds that a layer needs to keep a GPU busy. A GPU computes them in about a
+/// millisecond, which is longer than a CPU thread needs to launch the layer's operations.
 const MIN_LAYER_MULTIPLY_ADDS: usize = 1 << 39;
 
 /// The maximum size of the hidden layer of an MLP in a pass with several hybrids, in bytes.
@@ -109,7 +110,7 @@ impl PassLimits {
     }
 }
 
-/// Returns the number of weights in the matrices of a layer. A token takes as many multiply-adds.
+/// Returns the number of weights in the matrices of a layer. Each token takes this number of multiply-adds.
 fn layer_weights(config: &DecoderConfig) -> usize {
     let heads = 2 * config.num_heads + 2 * config.num_kv_heads;
     config.hidden_size * (heads * config.head_dim + 3 * config.intermediate_size)

@@ -1,7 +1,7 @@
 //! Linear probes, which measure how well hidden states separate items of different classes.
 //!
 //! A probe is a ridge regression onto the classes. The regression needs only inner products of states, so its
-//! cost hardly depends on their width.
+//! cost hardly depends on the width of the states.
 
 /// The number of folds of the cross-validation.
 const NUM_FOLDS: usize = 5;
@@ -9,7 +9,8 @@ const NUM_FOLDS: usize = 5;
 /// The strength of the regularisation, as a fraction of the states' mean squared length.
 const RIDGE: f64 = 0.1;
 
-/// Inner products between two sets of states of the same items, `[item][item]`.
+/// The inner product of each state in one set with each state in another set, `[item][item]`. Each set holds
+/// one state per item.
 pub(super) struct GramMatrix(pub Vec<Vec<f64>>);
 
 /// Returns the fraction of items whose class is predicted correctly by probes trained on other items.
@@ -116,7 +117,8 @@ mod tests {
         GramMatrix(one.iter().map(|a| other.iter().map(|b| product(a, b)).collect()).collect())
     }
 
-    /// Returns the states of 90 items, scattered around a different point for each class, and the classes.
+    /// Returns the states and the classes of 90 items. The states of each class are scattered around one
+    /// point, which lies `distance` away from zero.
     fn items(distance: f64) -> (Vec<Vec<f64>>, Vec<usize>) {
         let mut rng = Seed(5).rng();
         let mut state = |item: usize| {

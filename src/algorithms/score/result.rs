@@ -1,8 +1,8 @@
-//! The score of a base or a hybrid on a split of a task, with the answer to each item.
+//! The result of scoring a base or a hybrid: the score, and the answer to each item.
 
 use serde::{Deserialize, Serialize};
 
-/// The score of a hybrid on a split.
+/// The score of a base or a hybrid on a split of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoreResult {
     /// The fraction of items that are answered correctly.

@@ -128,7 +128,7 @@ impl<'a> Scorer<'a> {
         Ok(scored)
     }
 
-    /// Scores `evaluations` on the items of some parts.
+    /// Scores the candidates of `evaluations` on the items of `parts`.
     fn score_parts(&mut self, parts: Range<usize>, mut evaluations: Vec<&mut Evaluation<'_>>) -> Result<()> {
         let Some(num_cached) = evaluations.iter().map(|evaluation| evaluation.first_layer).max() else {
             return Ok(());
@@ -163,7 +163,7 @@ impl<'a> Scorer<'a> {
             })
         };
         let scores = if is_cpu { run()? } else { run_on_device_thread(&base.device(), run)? };
-        // There is one entry for each batch and evaluation, ordered by batch and then by evaluation.
+        // There is one entry for each pair of batch and evaluation, ordered by batch and then by evaluation.
         let scores: Vec<Vec<TokenLogLikelihood>> = scores.into_iter().flatten().collect();
         let num_evaluations = evaluations.len();
         for (index, evaluation) in evaluations.iter_mut().enumerate() {
@@ -195,8 +195,8 @@ impl<'a> Scorer<'a> {
         CandidateScore::Complete(known)
     }
 
-    /// Makes `incumbent` the hybrid whose hidden states are cached. Keeps the cached states of the layers
-    /// before the first layer in which the new and the previous incumbent differ, and removes the others.
+    /// Makes `incumbent` the hybrid whose hidden states are cached. Removes the cached states of the first
+    /// layer in which the new and the previous incumbent differ, and of all later layers.
     fn set_incumbent(&mut self, incumbent: &Mask) {
         if let Some(layer) = self.incumbent.first_difference(incumbent) {
             self.parts.iter_mut().flatten().for_each(|batch| batch.truncate_cache(layer as usize));

@@ -47,8 +47,8 @@ pub enum SearchStrategy {
         /// Seed of the order.
         seed: Seed,
     },
-    /// Each round replaces one more layer. A layer's rank is the base's score with only this layer replaced.
-    /// The layer with the highest score is replaced first.
+    /// Each round replaces one more layer. A layer is ranked by the base's score with only this layer
+    /// replaced. The layer with the highest score is replaced first.
     LocalImportance {},
     /// Each round replaces one more layer. The layer with the lowest impact score (of the paper) is replaced
     /// first. A layer's impact score is the drop in the accuracy of linear probes with only this layer

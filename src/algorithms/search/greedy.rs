@@ -10,7 +10,7 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
-/// A layer that a round tried, and the score bounds of the hybrid that adds this layer to the incumbent.
+/// A layer that a round tried, and the score bounds of the incumbent with this layer replaced too.
 type ScoredLayer = (u32, ScoreBounds);
 
 /// Replaces layers one by one. Each round scores the replacement of every remaining full-attention layer, and

@@ -85,7 +85,8 @@ impl BatchPolicy {
 /// Searches for the layers to replace, with `strategy`.
 ///
 /// `layer_order` holds every layer. Greedy and beam search try the candidates of the first round in this
-/// order. `impact` replaces layers in this order. The other strategies use only its length.
+/// order. The strategy `impact` replaces layers in this order. All other strategies use only the number of
+/// layers.
 ///
 /// # Errors
 /// Fails with the first error of `score`.

@@ -75,7 +75,7 @@ impl<'a> SearchState<'a> {
         accepted
     }
 
-    /// Runs one round for each mask, which is the only candidate of its round. Stops after the first rejected
+    /// Runs one round for each mask, with this mask as the only candidate. Stops after the first rejected
     /// mask.
     pub fn run_fixed_rounds(&mut self, masks: impl IntoIterator<Item = Mask>) -> Result<()> {
         for mask in masks {

@@ -69,7 +69,7 @@ fn random_prompts(seed: Seed, shape: PromptShape, vocab_size: usize) -> Vec<Vec<
     (0..shape.batch_size).map(&mut row).collect()
 }
 
-/// Returns the result of `work` and the seconds until the device has finished it.
+/// Returns the result of `work`, and the seconds until the device has finished the work.
 fn measure_seconds<T>(device: &Device, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     let synchronize =
         || device.sync().map_err(|cause| Error::failed(format!("cannot wait for the device: {cause:?}")));

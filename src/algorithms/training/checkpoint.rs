@@ -25,7 +25,7 @@ pub fn write_checkpoint(
 /// Reads the tensors and the progress of a checkpoint. Returns `None` if there is no checkpoint.
 ///
 /// # Errors
-/// Fails if the file cannot be read, is damaged, or belongs to other work.
+/// Fails if the file cannot be read, is damaged, or belongs to another training run.
 pub fn read_checkpoint<P: DeserializeOwned>(
     file: &CheckpointFile,
     device: &Device,

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The interval between two checkpoints, as a multiple of the time that writing one takes.
+/// The interval between two checkpoints, as a multiple of the time that writing a checkpoint takes.
 const INTERVAL_PER_COST: u32 = 20;
 
 /// The shortest interval between two checkpoints.

@@ -1,4 +1,4 @@
-//! Detection of a training run that diverges, and its error.
+//! Detects that a training run diverges, and creates the error for it.
 
 use std::fmt::Arguments;
 

@@ -11,7 +11,7 @@ pub trait Training {
     /// Returns the number of optimizer steps done so far.
     fn num_steps_done(&self) -> u64;
 
-    /// Does the optimizer step number `step`, counted from 0.
+    /// Does the optimizer step `step`. Steps are counted from 0.
     ///
     /// # Errors
     /// Fails if the training cannot go on.

@@ -1,4 +1,4 @@
-//! Times the decoding of the base, and of a hybrid with every other layer replaced.
+//! Times the decoding of the base, and of a hybrid with every second layer replaced.
 
 use dtr_core::error::Result;
 use dtr_model::{Decoder, DecoderState, GreedyDecoder, Hybrid, Mask, Twins, count_parameters};
@@ -6,7 +6,7 @@ use dtr_model::{Decoder, DecoderState, GreedyDecoder, Hybrid, Mask, Twins, count
 use super::{DeviceBench, SEQUENCE_LENGTH};
 use crate::observer::Observer;
 
-/// The number of prompt tokens that one forward pass of the prefill reads, if the batch has a single prompt.
+/// The number of tokens in one forward pass of the prefill of a single prompt.
 const PREFILL_CHUNK: usize = 2048;
 
 /// The number of tokens decoded in one run.

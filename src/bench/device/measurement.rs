@@ -34,6 +34,6 @@ pub struct OperationMemory {
     /// The device's free memory before the benchmark, minus its free memory after this operation, in bytes.
     /// `None` if the device does not report its free memory.
     pub allocated_bytes: Option<u64>,
-    /// The memory that the estimate of a sweep predicts for the operation, in bytes.
+    /// The memory that a sweep's estimate predicts for the operation, in bytes.
     pub predicted_bytes: u64,
 }

@@ -11,7 +11,7 @@ use crate::algorithms::distil::{Student, train_step, train_step_cached};
 use crate::manifest::Dtype;
 use crate::resources::DistilMemory;
 
-/// The number of forward passes of a twin in one run.
+/// The number of forward passes of a twin in one timed run.
 const FORWARDS_PER_RUN: usize = 10;
 
 /// The number of steps in the learning-rate schedule. A measurement runs only the first few of them.
@@ -52,8 +52,8 @@ impl DeviceBench<'_> {
     }
 
     /// Measures the time and the memory of a distillation step. The step trains twins of all layers for each
-    /// of `variants`. `free_bytes` is the device's free memory before the benchmark. Measures nothing if the
-    /// predicted memory exceeds it.
+    /// of `variants`. `free_bytes` is the device's free memory before the benchmark. If the predicted memory
+    /// exceeds `free_bytes`, this function measures nothing.
     pub(super) fn measure_distillation(
         &self,
         base: &Decoder,
@@ -85,7 +85,7 @@ impl DeviceBench<'_> {
         })?;
         drop(students);
         self.report_batch_time(operation.clone(), seconds);
-        // Other processes may have freed memory in the meantime. A negative difference becomes 0.
+        // If other processes freed memory meanwhile, the difference is negative. It is then reported as 0.
         let allocated_bytes =
             free_bytes.zip(free_bytes_now()).map(|(before, now)| before.saturating_sub(now));
         (self.on_measurement)(&Measurement::Memory(OperationMemory {

@@ -21,8 +21,10 @@ pub(super) fn expand(paths: &[String]) -> Result<Vec<String>> {
     }
     let mut seen = BTreeSet::new();
     match files.iter().find(|file| !seen.insert(*file)) {
-        Some(duplicate) => Err(Error::manifest(format!("`{duplicate}` is in the corpus twice"))
-            .hint("list the file once, because its documents would count twice")),
+        Some(duplicate) => {
+            Err(Error::manifest(format!("`{duplicate}` is in the corpus twice"))
+                .hint("list the file only once"))
+        }
         None => Ok(files),
     }
 }

@@ -71,7 +71,7 @@ fn check_file(file: &MaybeCompressedFile, corpus: &FileCorpus) -> Result<()> {
         num_documents += 1;
         num_bytes += text.len();
         is_checked = num_documents >= NUM_CHECKED_DOCUMENTS || num_bytes >= NUM_CHECKED_BYTES;
-        // Only an error stops the reading.
+        // An error is the only way to stop the reader.
         if is_checked { Err(Error::failed("enough documents are read")) } else { Ok(()) }
     });
     if is_checked { Ok(()) } else { read }

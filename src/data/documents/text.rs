@@ -48,14 +48,15 @@ pub(super) fn read(
 }
 
 /// Returns the error for a line, a document or a row that exceeds [`MAX_DOCUMENT_BYTES`]. `position` names
-/// it.
+/// this line, document or row.
 pub(super) fn too_long_error(position: &dyn fmt::Display) -> Error {
     Error::manifest(format!("{position} is longer than {} MiB", MAX_DOCUMENT_BYTES >> 20))
         .hint("split the text into shorter documents")
 }
 
-/// Calls `callback` with each line of `file` and its number, from 1, until `callback` stops the reading. A
-/// line keeps its line feed, but a carriage return before the line feed is removed.
+/// Calls `callback` with each line of `file` and the line's number, counted from 1. The reading ends early if
+/// `callback` returns `Break`. A line keeps its line feed, but a carriage return before the line feed is
+/// removed.
 pub(super) fn for_each_line(
     file: &MaybeCompressedFile,
     mut callback: impl FnMut(&str, usize) -> Result<ControlFlow<()>>,

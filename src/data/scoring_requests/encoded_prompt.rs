@@ -4,8 +4,8 @@ use super::Item;
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 
-/// A prompt and the number of its tokens. The next choice of an item reuses it, because the choices of an
-/// item usually share one prompt.
+/// A prompt and the number of its tokens. The choices of an item usually share one prompt, so the prompt is
+/// encoded only once for all of them.
 #[derive(Default)]
 pub(super) struct EncodedPrompt<'a> {
     text: Option<&'a str>,
@@ -31,8 +31,8 @@ impl<'a> EncodedPrompt<'a> {
         Ok(Self { text: Some(prompt), num_tokens })
     }
 
-    /// Returns the tokens of the prompt and a choice. If the prompt is empty, the choice follows the
-    /// tokenizer's prefix token, unless the choice begins with that token.
+    /// Returns the tokens of the prompt and a choice. If the prompt is empty, the tokens start with the
+    /// tokenizer's prefix token. It is not repeated if the choice itself begins with that token.
     ///
     /// # Errors
     /// Fails if the tokenizer cannot encode the text, or if the prompt is empty and the tokenizer has no

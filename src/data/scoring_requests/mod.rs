@@ -35,7 +35,7 @@ pub struct TargetToken {
 
 /// The log-likelihood requests of a task's items, as distinct token rows.
 ///
-/// Choices of an item that differ only in their last token share one row: their common prompt.
+/// Choices of an item that differ only in their last token share one row. It ends before this token.
 pub struct ScoringRequests {
     items: Vec<Item>,
     rows: Vec<Vec<u32>>,
@@ -49,9 +49,9 @@ pub struct ScoringRequests {
 impl ScoringRequests {
     /// Tokenizes `items` on all threads.
     ///
-    /// If a prompt has `n` tokens, the tokens of a choice are those of `"{prompt} {choice}"` after the first
-    /// `n`, as in lm-evaluation-harness. If a prompt is empty, its choices follow the tokenizer's prefix
-    /// token. A row of more than `max_row_tokens` tokens is truncated on the left.
+    /// If a prompt has `n` tokens, the tokens of a choice are all tokens of `"{prompt} {choice}"` after the
+    /// first `n` tokens, as in lm-evaluation-harness. If a prompt is empty, its choices follow the
+    /// tokenizer's prefix token. A row of more than `max_row_tokens` tokens is truncated on the left.
     ///
     /// # Errors
     /// Fails if a prompt has no tokens, or if a choice adds no tokens to its prompt. Fails if a choice has

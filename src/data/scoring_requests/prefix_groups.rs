@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::TargetToken;
 
-/// The minimum length of a shared prefix, in tokens. To share a shorter prefix costs more time than it saves.
+/// The minimum length of a shared prefix, in tokens. Sharing a shorter prefix costs more time than it saves.
 const MIN_PREFIX_TOKENS: usize = 8;
 
 /// Rows of one item and their longest common prefix. The rest of a row is its suffix. The prefix of a single
@@ -57,7 +57,7 @@ pub(super) fn group_rows(rows: &[Vec<u32>], targets: &[Vec<TargetToken>]) -> Vec
     groups
 }
 
-/// Returns a group for every row, ordered by length.
+/// Returns one group per row. The groups are ordered by the length of their row.
 pub(super) fn one_row_groups(rows: &[Vec<u32>]) -> Vec<PrefixGroup> {
     let mut groups: Vec<PrefixGroup> =
         (0..rows.len()).map(|row| PrefixGroup::new(vec![row], rows[row].len(), rows)).collect();
@@ -129,7 +129,7 @@ mod tests {
         vec![TargetToken { position: 0, token: 0, item, choice: 0, is_first: true }]
     }
 
-    /// Groups rows, each given with its item, and returns each group's rows and prefix length.
+    /// Groups `rows`, which are pairs of item and row. Returns the rows and the prefix length of each group.
     fn grouped(rows: &[(usize, Vec<u32>)]) -> Vec<(Vec<usize>, usize)> {
         let targets: Vec<Vec<TargetToken>> = rows.iter().map(|(item, _)| target(*item)).collect();
         let rows: Vec<Vec<u32>> = rows.iter().map(|(_, row)| row.clone()).collect();

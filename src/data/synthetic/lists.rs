@@ -1,8 +1,7 @@
 //! Documents that state a list of words twice. They train a model to copy (induction heads).
 //!
-//! A model can predict a word of the second list from the word before it: it finds that word in the first
-//! list and repeats its successor. The tasks `recall` and `moves` need the same ability over longer
-//! distances.
+//! To predict a word of the second list, a model can find the preceding word in the first list, and copy the
+//! word that follows there. The tasks `recall` and `moves` need the same ability over longer distances.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};

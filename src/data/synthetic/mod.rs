@@ -1,5 +1,5 @@
 //! The bundled synthetic language: a generator of a text corpus and of four multiple-choice tasks, with a
-//! vocabulary of about 600 lower-case words. With it, experiments run without downloads.
+//! vocabulary of about 600 lower-case words. Experiments with this language need no downloads.
 //!
 //! The tasks test different abilities of a model. `recall` binds words of a passage to one another, `moves`
 //! tracks objects from place to place, `topic` classifies a whole passage, and `facts` asks for facts that
@@ -29,8 +29,7 @@ use facts::Facts;
 /// The version of the generated text. It is incremented after a change of any word, template or random draw.
 pub const GENERATOR_VERSION: u32 = 1;
 
-/// The synthetic language of one seed, which generates documents and items. The seed determines the facts of
-/// the language.
+/// A synthetic language. It generates documents and items. Its seed determines the facts of the language.
 pub struct SyntheticLanguage {
     seed: Seed,
     facts: Facts,
@@ -47,8 +46,8 @@ impl SyntheticLanguage {
         self.seed
     }
 
-    /// Generates the document at `index` in the corpus with the seed `corpus_seed`. It has at most 120
-    /// tokens.
+    /// Generates the document at `index` in the corpus with the seed `corpus_seed`. A document has at most
+    /// 120 tokens.
     pub fn document(&self, corpus_seed: Seed, index: u64) -> String {
         let mut rng = self.seed.child(&format!("corpus/{}", corpus_seed.0)).rng();
         rng.set_stream(index);
@@ -68,8 +67,8 @@ impl SyntheticLanguage {
     }
 }
 
-/// Returns all words of the language in alphabetical order, without punctuation. They are the same for all
-/// seeds.
+/// Returns all words of the language in alphabetical order, without punctuation. All seeds have the same
+/// words.
 pub fn vocabulary() -> BTreeSet<&'static str> {
     let templates = recall::templates()
         .chain(moves::templates())

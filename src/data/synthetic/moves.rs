@@ -237,8 +237,8 @@ fn draw_questions(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], purpose: Pu
     questions
 }
 
-/// Draws three distractors: another place of the object's history, and two places of other histories that are
-/// not first places.
+/// Draws three distractors: one of the object's other places, and two places of other objects. A first place
+/// of another object is never drawn.
 fn draw_distractors(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], asked: usize) -> Vec<&'static str> {
     let own_place = histories[asked].other_places.choose(rng).expect("every history has two places");
     let places: Vec<&'static str> = (0..histories.len())

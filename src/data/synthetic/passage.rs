@@ -21,8 +21,9 @@ impl Question {
 pub(super) struct Passage {
     /// The statements as one text, for items.
     pub(super) statements: String,
-    /// The statements as sentences, for the corpus. Some passages repeat statements in other words. Others
-    /// ask and answer questions between the statements. Both train a model to bind words to one another.
+    /// The statements as sentences, for the corpus. Some passages repeat statements in other words. Some
+    /// passages contain questions and answers between the statements. Repetitions and questions train a model
+    /// to bind words to one another.
     pub(super) corpus_sentences: Vec<String>,
     /// The questions, in random order.
     pub(super) questions: Vec<Question>,

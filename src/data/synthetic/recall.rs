@@ -1,6 +1,6 @@
-//! The `recall` task: a passage states which person holds which object, and the colour of each object. A
-//! question names a person or an object, and asks for the object, the person or the colour that belongs to
-//! it.
+//! The `recall` task: a passage states which person holds which object, and the colour of each object. Some
+//! questions name a person, and ask for the object or its colour. The other questions name an object, and ask
+//! for the person or the colour.
 //!
 //! All people, objects and colours of a passage differ, and distractors come from the same passage. The
 //! presence of a word in the passage therefore does not reveal the answer.
@@ -61,11 +61,11 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     STATEMENTS.into_iter().chain(QUESTIONS.map(|question| question.0))
 }
 
-/// The maximum number of questions of a corpus passage. So many do not fit in a document.
+/// The maximum number of questions of a corpus passage. No document has room for this many questions.
 const NUM_CORPUS_QUESTIONS: usize = 12;
 
 /// Generates a random passage of several holdings, with questions about some of them. A corpus passage
-/// repeats some of the holdings in other words and another order.
+/// states some of the holdings again, in different words and in a different order.
 pub(super) fn draw_passage(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     let (num_holdings, num_questions) = match purpose {
         Purpose::Item => (rng.random_range(6..=9), 1),

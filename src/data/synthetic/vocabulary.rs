@@ -2,7 +2,7 @@
 //!
 //! The lists are the same for all seeds, so one tokenizer serves all languages.
 
-/// Names of people. People hold and carry objects, and facts describe them.
+/// Names of people. People hold and carry objects. Facts describe people.
 pub(super) const PEOPLE: [&str; 160] = [
     "ada", "agnes", "albert", "alice", "alma", "anders", "anna", "anton", "arthur", "astrid", "august",
     "axel", "beata", "bela", "benno", "bertha", "bianca", "boris", "bridget", "bruno", "carla", "carmen",

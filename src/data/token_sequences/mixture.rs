@@ -1,7 +1,7 @@
 //! The schedule of a mixture of corpora: the source of each sequence.
 //!
-//! In every prefix of the schedule, each source has its share of the sequences, to within one or two
-//! sequences. The source of a sequence depends only on the sequence's index.
+//! In every prefix of the schedule, each source has its share of the sequences, to within two sequences. The
+//! source of a sequence depends only on the sequence's index.
 
 /// The number 1 in the fixed-point format of shares. With floating-point shares, rounding errors could assign
 /// a sequence twice.

@@ -1,9 +1,9 @@
 //! Random sampling of a corpus's documents within a token budget, in one pass.
 //!
 //! Every document has a random sort key for each epoch. An epoch reads the documents in the order of their
-//! keys. The pass keeps the documents that come first in the first epoch, until they fill the budget. If the
-//! budget exceeds an epoch, the pass keeps all documents. Because the keys are random, the sample is uniform.
-//! In the order of the epoch, a sample with a larger budget begins with the same documents.
+//! keys. The pass keeps the documents that come first in the first epoch, until they fill the budget. If all
+//! documents together do not fill the budget, the pass keeps all of them. Because the keys are random, the
+//! sample is uniform. In the order of the keys, a larger sample begins with the documents of a smaller one.
 //!
 //! The tokens of kept documents are written to a temporary file. Memory holds only a few numbers for each
 //! kept document.

@@ -152,7 +152,7 @@ fn a_corpus_that_fills_no_sequence_is_refused() {
     assert_eq!(error.to_string(), "the files of the corpus hold no document");
 }
 
-/// Keys of cached results include the seeds of the language and of the documents, but not this assignment of
+/// Keys of cached results include the seeds of the language and of the documents, but not the assignment of
 /// documents to sequences. The assignment must therefore never change.
 #[test]
 fn a_synthetic_sequence_has_documents_of_its_own() {

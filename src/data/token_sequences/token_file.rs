@@ -18,7 +18,7 @@ impl TokenFileWriter {
         Ok(Self { file: BufWriter::new(file), num_tokens: 0 })
     }
 
-    /// Appends `tokens`, and returns the position of the first one in the file.
+    /// Appends `tokens`. Returns the position of the first appended token in the file.
     pub fn write(&mut self, tokens: &[u32]) -> Result<u64> {
         self.file.write_all(bytemuck::cast_slice(tokens)).map_err(io_error)?;
         let start = self.num_tokens;

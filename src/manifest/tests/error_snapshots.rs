@@ -9,7 +9,7 @@ pub(super) fn render(error: &Error) -> String {
     let handler =
         GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_wrap_lines(false);
     let mut text = String::new();
-    handler.render_report(&mut text, error).expect("a report");
+    handler.render_report(&mut text, error).expect("cannot format the error");
     text
 }
 

@@ -1,4 +1,4 @@
-//! Tests of merging manifest layers. An error underlines the value in the layer that set it.
+//! Tests of merging manifest layers. An error underlines the value in the manifest layer that set it.
 
 use super::*;
 use crate::algorithms::search::StopCriterion;
@@ -160,7 +160,7 @@ fn paths_are_relative_to_their_file() {
     assert_eq!(
         at("elsewhere"),
         ModelSource::Path("elsewhere".to_owned()),
-        "a value that no axis lists starts from the working directory"
+        "a path that no axis lists must be relative to the working directory"
     );
 }
 

@@ -46,11 +46,12 @@ struct Folder(tempfile::TempDir);
 
 impl Folder {
     fn of(files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = tempfile::tempdir().expect("cannot create a temporary folder");
         for (name, text) in files {
             let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-            std::fs::write(path, text).expect("a file");
+            let parent = path.parent().expect("the path has no parent");
+            std::fs::create_dir_all(parent).expect("cannot create the folder");
+            std::fs::write(path, text).expect("cannot write the file");
         }
         Self(folder)
     }
@@ -65,19 +66,20 @@ impl Folder {
     }
 }
 
-/// Loads `text` as an experiment next to [`BASE`].
+/// Loads the experiment `text` from a folder that also holds [`BASE`].
 fn load_text(text: &str) -> Result<LoadedManifest> {
     Folder::of(&[("base.toml", BASE), ("main.toml", text)]).load("main.toml", &[])
 }
 
 /// Returns the name of the underlined file and the underlined token.
 fn underlined(error: &Error) -> (String, String) {
-    let label = error.labels().and_then(|mut labels| labels.next()).expect("a label");
-    let contents =
-        error.source_code().expect("a text").read_span(label.inner(), 0, 0).expect("a span in the text");
+    let label = error.labels().and_then(|mut labels| labels.next()).expect("the error underlines nothing");
+    let source = error.source_code().expect("the error has no text");
+    let contents = source.read_span(label.inner(), 0, 0).expect("the span is outside the text");
     let skipped = label.offset() - contents.span().offset();
     let token = &contents.data()[skipped..skipped + label.len()];
-    let name = Path::new(contents.name().expect("a name")).file_name().expect("a file name");
+    let path = Path::new(contents.name().expect("the text has no name"));
+    let name = path.file_name().expect("the text has no file name");
     (name.to_string_lossy().into_owned(), String::from_utf8_lossy(token).into_owned())
 }
 

@@ -67,7 +67,7 @@ fn piece() -> impl Strategy<Value = String> {
 
 #[test]
 fn the_full_manifest_is_valid() {
-    Folder::of(&[("main.toml", &full())]).load("main.toml", &[]).expect("a manifest to break");
+    Folder::of(&[("main.toml", &full())]).load("main.toml", &[]).expect("the full manifest must be valid");
 }
 
 proptest! {

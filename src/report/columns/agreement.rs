@@ -5,11 +5,11 @@ use polars::prelude::Column;
 use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 tables! {
-    /// One row per pair of searches of the same base that differ in one setting: how similar the orders are
-    /// in which they replaced layers. The rank of a layer is the round in which the search replaced it for
-    /// good. All layers that the last accepted hybrid does not replace share one rank, after the last round.
-    /// The strategies `uniform` and `random` do not use scores. Two searches by these strategies are compared
-    /// only if their strategies differ.
+    /// One row per pair of searches that have the same base and differ in one setting. The row compares the
+    /// orders in which the two searches replaced layers. The rank of a layer is the round in which the search
+    /// replaced it for good. All layers that the last accepted hybrid does not replace share one rank, after
+    /// the last round. The strategies `uniform` and `random` do not use scores. Two searches by these
+    /// strategies are compared only if their strategies differ.
     agreement: AgreementRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -33,12 +33,12 @@ tables! {
         num_replaced_first: u32 => "layers",
         /// Number of layers that the second search replaces.
         num_replaced_second: u32 => "layers",
-        /// Number of accepted rounds of the first search with a tie, in which another candidate has the
-        /// winner's score, or may have it because it was pruned; the lowest layer wins a tie, which makes
-        /// orders more similar.
+        /// Number of accepted rounds of the first search in which another candidate has the winner's score,
+        /// or may have this score because the candidate was pruned; the lowest layer wins a tie, so ties make
+        /// the two orders more similar.
         num_tied_first: u32 => "rounds",
-        /// Number of accepted rounds of the second search with a tie, in which another candidate has the
-        /// winner's score, or may have it because it was pruned.
+        /// Number of accepted rounds of the second search in which another candidate has the winner's score,
+        /// or may have this score because the candidate was pruned.
         num_tied_second: u32 => "rounds",
         /// Kendall's tau-b of the ranks of all layers, from -1 to 1; null if a search replaces no layer.
         kendall_tau: Option<f64> => "",
@@ -70,8 +70,8 @@ tables! {
         /// same `differing_setting`; null if `overlap_k` is 0.
         overlap_q: Option<f64> => "probability",
         /// For each k from 1 to the number of accepted rounds of the shorter search: the fraction of the k
-        /// replaced layers that the hybrids of both searches share; by chance, k over `num_layers` is
-        /// expected.
+        /// replaced layers that the hybrids of both searches share; the fraction expected by chance is k over
+        /// `num_layers`.
         overlap_shares: Vec<f64> => "fraction",
         /// Key of the first search's cell.
         cell_key_first: String => "",

@@ -122,8 +122,7 @@ tables! {
         distil_tokens: u64 => "tokens",
         /// `distil_tokens` divided by the time of the distillation.
         distil_rate: f64 => "tokens per second",
-        /// Number of tokens that the search passed through hybrids, including those of scores that were read
-        /// from the cache.
+        /// Number of tokens that the search passed through hybrids; the tokens of cached scores count too.
         search_tokens: u64 => "tokens",
         /// Number of hybrids that the search scored, including scores that were read from the cache.
         evaluations: u64 => "scorings",
@@ -157,8 +156,8 @@ tables! {
         axes: String => "",
         /// Round of the search, counted from 1.
         round: u32 => "",
-        /// Layer that the winner replaces in addition to those of the previous round, counted from 0; null if
-        /// the winner does not extend the previous winner, as happens with `uniform` and `beam`.
+        /// Layer that the winner replaces in addition to the layers of the previous winner, counted from 0;
+        /// null if the winner does not extend the previous winner, as happens with `uniform` and `beam`.
         layer: Option<u32> => "",
         /// Layers that the winner replaces, counted from 0, in ascending order, joined by commas.
         layers: String => "",
@@ -198,8 +197,8 @@ tables! {
         axes: String => "",
         /// Round of the search, counted from 1.
         round: u32 => "",
-        /// Layer that the candidate replaces in addition to those of the previous round, counted from 0; null
-        /// if the candidate does not extend the previous winner.
+        /// Layer that the candidate replaces in addition to the layers of the previous winner, counted from
+        /// 0; null if the candidate does not extend the previous winner.
         layer: Option<u32> => "",
         /// Layers that the candidate replaces, counted from 0, in ascending order, joined by commas.
         layers: String => "",

@@ -31,7 +31,7 @@ struct DistillationLine {
 /// Draws the figure of a model.
 ///
 /// # Errors
-/// Fails if plotters cannot draw.
+/// Fails if the crate `plotters` cannot draw.
 pub(super) fn draw(group: &FigureCells<DistilCell>, records: &ExperimentRecords) -> Result<String> {
     let lines: Vec<DistillationLine> =
         group.cells.iter().map(|cell| DistillationLine::new(cell, group.line_index(cell))).collect();

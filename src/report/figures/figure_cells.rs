@@ -15,7 +15,7 @@ pub(super) trait LabelledCell {
     fn model(&self) -> &str;
     /// Name of the linear variant.
     fn variant(&self) -> &str;
-    /// Values of the further sweep axes.
+    /// Values of the sweep axes other than model, variant and task.
     fn axes(&self) -> String;
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Legend<'a> {
 }
 
 impl<'a> Legend<'a> {
-    /// Adds an entry. `sample` draws its sample of a line or marker.
+    /// Adds an entry. `sample` draws the sample of the entry's line or marker.
     pub(super) fn add_entry(
         &mut self,
         label: impl Into<String>,

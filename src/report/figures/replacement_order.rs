@@ -82,7 +82,7 @@ impl<'a> OrderLayout<'a> {
             texts.map(|text| estimate_text_width(text, size)).max().unwrap_or(0)
         };
         let label_width = widest_of(&mut labels.iter().map(String::as_str), SMALL_TEXT_SIZE) + 8;
-        // If a label is wider than a column, the labels are drawn vertically.
+        // If a label is wider than `MAX_CELL_WIDTH`, all labels are drawn vertically.
         let is_vertical = label_width > MAX_CELL_WIDTH;
         let cell_width = if is_vertical { CELL_SIZE.0 } else { label_width.max(CELL_SIZE.0) };
         let task_width = widest_of(&mut tasks.iter().copied(), PANEL_HEADING_SIZE);

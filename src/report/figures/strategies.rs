@@ -1,8 +1,8 @@
 //! The figure `strategies-<model>-<variant>.svg`: validation score by number of replaced layers. It has one
 //! panel per task. Each panel has one line per search strategy.
 //!
-//! Random orders of several seeds share one line, which shows the mean of their scores. A band around the
-//! line reaches from the lowest to the highest score.
+//! All searches in random orders share one line. The line shows the mean of their scores, and a band around
+//! the line reaches from the lowest to the highest score.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ const BAND_OPACITY: f64 = 0.15;
 /// strategies. Returns pairs of file name and SVG.
 ///
 /// # Errors
-/// Fails if plotters cannot draw.
+/// Fails if the crate `plotters` cannot draw.
 pub(super) fn draw(searches: &[&SearchCell], records: &ExperimentRecords) -> Result<Vec<(String, String)>> {
     let mut groups: BTreeMap<[String; 3], Vec<&SearchCell>> = BTreeMap::new();
     for search in searches {
@@ -59,7 +59,7 @@ struct StrategyFigure<'a> {
 /// The line of one strategy on one task. Scores are in percent.
 struct StrategyLine {
     style: LineStyle,
-    /// Number of replaced layers, and the mean score of the searches with this number.
+    /// Numbers of replaced layers, each with the mean score of the searches at this number.
     mean: Vec<(f64, f64)>,
     /// Lowest and highest score at each point of `mean`. `None` if the line shows a single search.
     band: Option<Vec<(f64, f64)>>,
@@ -146,7 +146,7 @@ impl StrategyFigure<'_> {
         self.labels.iter().enumerate().map(line).collect()
     }
 
-    /// Returns the reference lines: the score of the base and the thresholds, each with its dashes.
+    /// Returns the reference lines: the score of the base and the thresholds, each with its dash pattern.
     fn references(&self, task: &str) -> Vec<(f64, &'static [f64])> {
         let mut references: Vec<(f64, &'static [f64])> = Vec::new();
         for search in self.searches.iter().filter(|search| search.task() == task) {

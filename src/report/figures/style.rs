@@ -71,7 +71,7 @@ pub(super) struct LineStyle {
     pub(super) marker: MarkerShape,
 }
 
-/// Returns the style of line number `index` of a figure.
+/// Returns the style of the line with this index in a figure.
 pub(super) fn line_style(index: usize) -> LineStyle {
     LineStyle {
         colour: COLOURS[index % COLOURS.len()],

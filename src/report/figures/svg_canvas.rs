@@ -63,7 +63,7 @@ pub(super) const PLAIN_TEXT: TextFormat = TextFormat {
 pub(super) const MARGIN: i32 = 14;
 /// Height of the title and subtitle, in pixels.
 pub(super) const HEADING_HEIGHT: i32 = 62;
-/// Height in pixels of the line of text below a figure, which names the figure's data.
+/// Height, in pixels, of the line of text below a figure. The text names the figure's data.
 const SOURCE_HEIGHT: i32 = 18;
 
 /// Texts above and below a figure.
@@ -122,8 +122,8 @@ impl<'a> SvgCanvas<'a> {
         self.draw_text(&truncate_text(source, SMALL_TEXT_SIZE, width), at, faint)
     }
 
-    /// Draws a line through `points`. `dash` has the lengths of dashes and gaps in pixels, alternately. If it
-    /// is empty, the line is solid.
+    /// Draws a line through `points`. `dash` has the lengths of dashes and gaps in pixels, alternately. If
+    /// `dash` is empty, the line is solid.
     pub(super) fn draw_line(
         &self,
         points: &[Point],

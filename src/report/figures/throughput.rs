@@ -199,7 +199,7 @@ fn speedup_labels(
     to_pixel: &impl Fn(f64, f64) -> Point,
 ) -> Vec<SpeedupLabel> {
     let step = points.len().div_ceil(MAX_LABELS).max(1);
-    // Each pair holds a point and the point before it.
+    // Each pair holds two neighbouring points. The second point gets a label.
     let pairs = points.windows(2).filter(|pair| pair[1].num_replaced > 0);
     let label = |pair: &[ThroughputPoint]| {
         let (before, point) = (&pair[0], &pair[1]);

@@ -32,7 +32,7 @@ use dtr_core::files::write_bytes_atomically;
 /// Name of the page's file. The page is in the folder of the tables.
 const FILE_NAME: &str = "index.html";
 
-/// Path of the results folder relative to the page, which is in the folder `tables/EXPERIMENT`.
+/// Path from the folder of the page, `tables/EXPERIMENT`, to the results folder.
 const RESULTS: &str = "../..";
 
 /// Name of the template. Its extension makes the template engine escape HTML.

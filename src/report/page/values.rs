@@ -9,8 +9,8 @@ use crate::report::schema::ColumnSpec;
 /// Number of decimals of a fraction or a probability.
 const NUM_FRACTION_DECIMALS: usize = 4;
 
-/// Number of digits with which the largest number of a column is displayed, before and after the point
-/// together. Columns of fractions and probabilities have [`NUM_FRACTION_DECIMALS`] decimals instead.
+/// Number of digits, before and after the point, with which the largest number of a column is displayed.
+/// Columns of fractions and probabilities have [`NUM_FRACTION_DECIMALS`] decimals instead.
 const NUM_DIGITS: i32 = 4;
 
 /// Number of hexadecimal digits to which the page shortens a key. The messages of the program use the same
@@ -127,8 +127,8 @@ fn round_to(number: f64, decimals: usize) -> String {
     format!("{number:.decimals$}").replace('-', "\u{2212}")
 }
 
-/// Returns the number of decimals of every value of a column. It is the same for all values, so that their
-/// decimal points align.
+/// Returns the number of decimals with which all values of a column are displayed, so that their decimal
+/// points align.
 fn num_decimals(spec: &ColumnSpec, values: &[AnyValue<'_>]) -> usize {
     if matches!(spec.unit, "fraction" | "probability") {
         return NUM_FRACTION_DECIMALS;

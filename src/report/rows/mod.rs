@@ -43,7 +43,7 @@ pub(super) fn format_layers(layers: &[u32]) -> String {
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Returns the scores of bases that were scored without a search, sorted by model, task and axes.
+/// Returns the score cells, sorted by model, task and axes. A score cell scores a base without a search.
 fn sorted_bases(records: &ExperimentRecords) -> Vec<&ScoreCell> {
     let mut bases: Vec<_> = records.bases.iter().collect();
     bases.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
@@ -232,8 +232,8 @@ mod tests {
     fn a_hybrid_of_ten_layers_is_compared_with_the_layer_set_of_the_paper() {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.retain(|search| search.block_kind() == "jet" && search.task() == "pubmedqa");
-        // The first ten layers are the paper's greedy set for PubMedQA, with 0, 1 and 2 in place of three
-        // layers.
+        // Seven of the first ten layers are in the paper's greedy set for PubMedQA. The layers 0, 1 and 2 are
+        // not.
         records.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
         let rows = trajectory_rows(&records);
         let compared: Vec<&TrajectoryRow> = rows.iter().filter(|row| row.overlap_paper.is_some()).collect();

@@ -68,7 +68,7 @@ struct SearchPair<'a> {
 impl<'a> SearchPair<'a> {
     /// Returns the pair if the searches differ in exactly one setting, and `None` otherwise.
     ///
-    /// Also returns `None` if both strategies ignore scores, unless the strategy is the differing setting.
+    /// If both strategies ignore scores, returns the pair only if the strategy is the differing setting.
     fn new(first: &'a SearchCell, second: &'a SearchCell) -> Option<Self> {
         if first.labels.model != second.labels.model || first.num_layers != second.num_layers {
             return None;
@@ -147,8 +147,8 @@ fn ranks(search: &SearchCell) -> Vec<f64> {
     (0..search.num_layers).map(rank).collect()
 }
 
-/// Returns the number of layers that the n-th accepted hybrids of both searches share, for n = 1, 2, …. The
-/// last n is the number of accepted hybrids of the shorter search.
+/// For n = 1, 2, …, returns how many layers both searches replace in their n-th accepted hybrid. Ends with
+/// the last accepted hybrid of the shorter search.
 fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     let [first, second] = [first, second].map(accepted_layers);
     let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {
@@ -189,8 +189,8 @@ mod tests {
         // and (3, 3, 3, 3, 2, 1).
         assert!((row.kendall_tau.unwrap() - 0.6735753140545634).abs() < 1e-12);
         assert!((row.spearman_rho.unwrap() - 0.7184212081070996).abs() < 1e-12);
-        // {5, 3} and {5, 4} share one layer. Two random pairs share at least one layer with the probability
-        // 1 - (4 choose 2) / (6 choose 2).
+        // {5, 3} and {5, 4} share one layer. Two random sets of two layers share at least one layer with the
+        // probability 1 - (4 choose 2) / (6 choose 2).
         assert_eq!((row.overlap_k, row.overlap, row.overlap_shares), (2, 1, vec![1.0, 0.5]));
         assert!((row.overlap_by_chance - 4.0 / 6.0).abs() < 1e-12);
         assert!((row.overlap_p.unwrap() - 0.6).abs() < 1e-12);

@@ -79,8 +79,8 @@ pub(in crate::report) fn compute_hours_rows(costs: &[CostRow]) -> Vec<ComputeHou
     groups.into_iter().map(row).collect()
 }
 
-/// Returns the rows of the table `speedup`. They join each search with the timings of hybrids that replace as
-/// many layers as the search's M_opt. M_opt is the last hybrid that the search accepted.
+/// Returns the rows of the table `speedup`. Joins each search with the timings of hybrids that replace as
+/// many layers as M_opt, the last hybrid that the search accepted.
 pub(in crate::report) fn speedup_rows(searches: &[SearchRow], timings: &[ThroughputRow]) -> Vec<SpeedupRow> {
     let rows_of = |search: &SearchRow| {
         let timings = timings_of_opt(search, timings);

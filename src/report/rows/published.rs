@@ -21,8 +21,8 @@ pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<Publ
     published::scores().iter().map(|score| row(score, &matched)).collect()
 }
 
-/// Returns the row of a cell of the paper's Table 1. `matched` holds the names of the cells that correspond
-/// to the experiment's searches, one name per search.
+/// Returns the row of a cell of the paper's Table 1. For each search of the experiment that corresponds to a
+/// cell of Table 1, `matched` holds the name of that cell.
 fn row(score: &PublishedScore, matched: &[String]) -> PublishedRow {
     let key = PaperKey { base: &score.base_model, block: &score.variant, task: &score.task };
     let speedup = published::find_speedup(key);

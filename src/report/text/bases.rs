@@ -1,4 +1,4 @@
-//! The table of test scores in a sweep without variants, which scores bases but searches no hybrids.
+//! The table of the bases' test scores. Only a sweep without variants scores bases without searching hybrids.
 
 use super::format::format_table;
 use crate::report::experiment_records::ExperimentRecords;

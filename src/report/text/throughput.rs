@@ -1,5 +1,5 @@
-//! The tables of throughput. They show every base. Of each variant and task, they show only the timed hybrids
-//! that replace the most layers.
+//! The tables of throughput. They show every base. For each variant and task, they show only the timed
+//! hybrids that replace the most layers.
 
 use super::format::{format_table, wrap_words};
 use crate::report::columns::ThroughputRow;

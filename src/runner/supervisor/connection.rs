@@ -31,7 +31,7 @@ impl SupervisorConnection {
     /// Connects to the supervisor. Returns `None` if this process was not started as a worker.
     ///
     /// # Errors
-    /// Fails if the supervisor is dead, or if the process that the environment names is not the parent of
+    /// Fails if the supervisor is dead, or if the environment names a supervisor that is not the parent of
     /// this process.
     pub fn connect() -> Result<Option<Self>> {
         let Some(supervisor) = std::env::var_os(SUPERVISOR) else { return Ok(None) };
@@ -84,8 +84,8 @@ impl SupervisorConnection {
     /// Sends the digest of the planned cells' keys to the supervisor.
     ///
     /// # Errors
-    /// Fails if an earlier worker of the sweep planned other cells. In this case, the manifest or a file that
-    /// it names has changed.
+    /// Fails if an earlier worker of the sweep planned different cells. This happens if the manifest, or a
+    /// file that it names, has changed since.
     pub fn report_plan(&self, keys: impl Iterator<Item = Key>) -> Result<()> {
         let digest = Digest::hash(keys.map(|key| key.to_string()).collect::<String>().as_bytes());
         self.send(&WorkerMessage::Planned(digest));
@@ -140,8 +140,7 @@ fn receive_lines(lines: impl BufRead, stop_flag: &StopFlag, grants: &Sender<Vec<
         match serde_json::from_str(&line) {
             _ if line == STOP => stop_flag.request_stop(),
             Ok(keys) => drop(grants.send(keys)),
-            // The supervisor sends an empty line after the assignment, unless the user has already asked to
-            // stop.
+            // The line after a worker's assignment is empty, or it is `stop`.
             Err(_) => {}
         }
     }

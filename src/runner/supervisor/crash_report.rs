@@ -31,7 +31,8 @@ pub fn max_worker_peak_bytes() -> Option<u64> {
 pub struct CrashReport {
     /// The signal that ended the process.
     pub signal: i32,
-    /// The last line that the process wrote to standard error. `None` if standard error is a terminal.
+    /// The last line that the process wrote to standard error, or the line about a failed allocation if there
+    /// is one. `None` if standard error is a terminal.
     pub last_line: Option<String>,
     /// The highest peak memory of all workers that have ended so far, in bytes.
     pub peak_memory_bytes: Option<u64>,

@@ -70,7 +70,7 @@ pub struct Division {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorkerMessage {
-    /// The worker has planned cells whose keys have this digest.
+    /// The worker has planned its cells. The field is the digest of their keys.
     Planned(Digest),
     /// The worker has started this cell.
     Started(Key),
@@ -81,7 +81,7 @@ pub enum WorkerMessage {
     /// The worker asks to run these cells. The supervisor answers with the keys of the cells that the worker
     /// may run.
     Requested(Vec<Key>),
-    /// The progress of the worker. It sends this only if the supervisor draws bars.
+    /// The progress of the worker. The worker sends it only if the supervisor draws bars.
     Progress(ProgressMessage),
 }
 
@@ -102,7 +102,7 @@ pub enum ProgressMessage {
         /// The name of the unit.
         unit: String,
     },
-    /// The task with the first number has done this many further units of work.
+    /// A task has advanced. The fields are the number of the task, and the number of further units of work.
     TaskAdvanced(u64, u64),
     /// The task with this number has ended.
     TaskEnded(u64),
@@ -118,8 +118,8 @@ impl MessageSender {
         Self(Some(Arc::new(Mutex::new(socket))))
     }
 
-    /// Sends a message. Ignores an error, because the thread that reads the supervisor's lines ends this
-    /// process if the supervisor is dead.
+    /// Sends a message. Ignores errors, because they mean that the supervisor is dead. The thread that reads
+    /// the supervisor's lines then ends this process.
     pub fn send(&self, message: &WorkerMessage) {
         let Some(socket) = &self.0 else { return };
         let text = serde_json::to_string(message).expect("messages are plain JSON");

@@ -8,12 +8,12 @@
 //! input. The supervisor first sends what earlier workers of the sweep have done. Later it sends `stop`
 //! whenever the user presses Ctrl-C. The worker reports each cell that it starts or ends. When the worker
 //! crashes, the supervisor knows which cells were running. It starts the next worker, which records the crash
-//! and continues. Each process detects the end of the other by the end of the stream.
+//! and continues. When one process ends, the stream ends, and so the other process detects it.
 //!
 //! Several workers can run score and search cells in parallel. The first worker runs the cells of the earlier
-//! stages. Then it may end, and ask the supervisor to start several workers. Each of these workers asks the
-//! supervisor for cells, and the supervisor grants each cell to one worker. When all of them have ended, a
-//! last worker runs the remaining cells alone and writes the report.
+//! stages. Then it may ask the supervisor to start several workers, and end. Each of these workers asks the
+//! supervisor for cells, and the supervisor grants each cell to one worker. When all these workers have
+//! ended, a last worker runs the remaining cells alone and writes the report.
 
 mod connection;
 mod crash_report;

@@ -43,11 +43,10 @@ pub(super) fn run_parallel(supervisor: &Supervisor, division: &Division) -> Resu
     combine(results)
 }
 
-/// Combines the results of the workers. Returns the first failure, if there is one. Otherwise returns the
-/// interruption as an error, if a worker was interrupted.
+/// Combines the results of the workers: the first failure, else an interruption as an error, else 0.
 ///
-/// A failure takes precedence over interruptions, because it also interrupts the other workers. The
-/// interruption becomes an error, because parallel workers do not print it themselves.
+/// A failure takes precedence, because a worker's failure also interrupts the other workers. An interruption
+/// becomes an error, because parallel workers do not print their interruption.
 fn combine(results: Vec<Result<u8>>) -> Result<u8> {
     let is_interrupted = |result: &Result<u8>| match result {
         Ok(code) => *code == ErrorKind::Interrupted.exit_code(),

@@ -73,8 +73,8 @@ impl PreviousAttempts {
         self.done.contains(key) || self.has_failed(key)
     }
 
-    /// Returns a copy for one of several workers, which records the crashes so far. The crashes are removed
-    /// from `self`, so that no other worker records them too.
+    /// Returns a copy for one of several workers. The copy contains the crashes so far, and this worker
+    /// records them. Removes the crashes from `self`, so that no other worker records them.
     pub(super) fn move_crashes_to_copy(&mut self) -> Self {
         let attempts = self.clone();
         self.failed.extend(std::mem::take(&mut self.crashed).into_keys());
@@ -103,8 +103,8 @@ impl PreviousAttempts {
         }
     }
 
-    /// Assigns the crash of a worker to the cells that it was running. Returns whether it was running any
-    /// cell.
+    /// Assigns the crash of a worker to the cells that the worker was running. Returns whether the worker was
+    /// running any cell.
     ///
     /// If one cell was running, it crashed the worker. If several cells were running together, any of them
     /// may have crashed the worker, so each of them runs alone from now on. Every crash removes a cell from

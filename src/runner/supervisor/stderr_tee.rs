@@ -41,7 +41,7 @@ impl StderrTee {
     }
 
     /// Redirects the standard error of `worker` to a thread that prints whole lines above the bars of
-    /// `display`. This is for one of several workers, which share the display.
+    /// `display`. Several workers can share the display.
     ///
     /// # Errors
     /// Fails if the pipe or the thread cannot be created.

@@ -50,7 +50,7 @@ pub(super) struct Supervisor {
 
 /// A worker. After each crash, a new process continues its work.
 pub(super) struct Worker {
-    /// The number of this worker among the workers that run at the same time.
+    /// The worker's number, counted from 0. Workers that run at the same time have different numbers.
     pub(super) number: usize,
     /// The part of the sweep that the worker runs.
     pub(super) role: WorkerRole,
@@ -141,8 +141,8 @@ impl Supervisor {
         Ok((status, tee.and_then(StderrTee::last_line)))
     }
 
-    /// Returns what earlier workers have done. If several workers run, hands each crash that is not recorded
-    /// yet to only one of them, which records it.
+    /// Returns what earlier workers have done. If workers run in parallel, only the next worker that starts
+    /// is told of a crash that has no record yet. This worker records the crash.
     fn previous_attempts(&self, role: WorkerRole) -> PreviousAttempts {
         match role {
             WorkerRole::Parallel { .. } => self.state().attempts.move_crashes_to_copy(),

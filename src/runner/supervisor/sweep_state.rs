@@ -11,8 +11,7 @@ use crate::store::Key;
 pub(super) struct SweepState {
     /// What the workers have done with the sweep's cells so far.
     pub(super) attempts: PreviousAttempts,
-    /// The division of the cells among several workers. `None` if the first worker has not asked for a
-    /// division.
+    /// The division of the cells among several workers. `None` until the first worker asks for a division.
     pub(super) division: Option<Division>,
     /// The worker to which each cell was granted.
     granted: BTreeMap<Key, usize>,
@@ -31,11 +30,9 @@ impl SweepState {
         keys
     }
 
-    /// Assigns the crash of `worker` to the cells that it was running. Returns whether it was running any
-    /// cell.
+    /// Assigns the crash of `worker` to the cells in `running`. Returns whether any cell was running.
     ///
-    /// Also withdraws the granted cells of this worker that have not ended, so that they can be granted
-    /// again.
+    /// Also withdraws the worker's granted cells that have not ended, so that they can be granted again.
     pub(super) fn assign_crash(&mut self, worker: usize, running: &CellStartTimes, reason: &str) -> bool {
         let is_assigned = self.attempts.assign_crash(running, reason);
         let attempts = &self.attempts;

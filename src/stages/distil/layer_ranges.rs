@@ -22,7 +22,7 @@ pub(super) fn layer_ranges(context: &RunContext<'_>, memory: &DistilMemory<'_>) 
 }
 
 /// Divides `num_layers` layers into ranges of at most `max_layers`. The ranges are as equal in size as
-/// possible. Each device gets the same number of ranges, unless there are too few layers.
+/// possible. If there are enough layers, each device gets the same number of ranges.
 fn divide(num_layers: usize, max_layers: usize, num_devices: usize) -> Vec<LayerRange> {
     let count = num_layers.div_ceil(max_layers).next_multiple_of(num_devices).min(num_layers);
     let bound = |index: usize| index * num_layers / count;

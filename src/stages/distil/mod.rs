@@ -160,7 +160,7 @@ struct ClaimedJob<'a> {
 }
 
 /// Claims the cells of `pending` that no other process has claimed. If other processes have claimed all of
-/// them, waits until the first cell is free or done.
+/// them, waits until the first cell of `pending` is free or done.
 fn claim_available<'a>(
     context: &'a RunContext<'a>,
     pending: &[(&'a Cell, &'a DistilJob)],

@@ -119,16 +119,16 @@ struct DeviceTrainer<'a> {
 type TrainedRange = Vec<Result<DistilledTwins>>;
 
 impl DeviceTrainer<'_> {
-    /// Trains the twins of `layers` for all cells. If there are other ranges, writes a checkpoint at the end,
-    /// so that a process that resumes the work skips this range.
+    /// Trains the twins of `layers` for all cells. If there are other ranges, saves the trained twins as
+    /// checkpoints, so that a process that resumes the work does not train this range again.
     fn train(
         &self,
         layers: &LayerRange,
         checkpoints: &[CheckpointFile],
         has_other_ranges: bool,
     ) -> Result<TrainedRange> {
-        // If a student cannot be created, for example because its checkpoint has another shape, the other
-        // students still train.
+        // The creation of a student can fail, for example because its checkpoint has a different shape. The
+        // remaining students still train.
         let (mut students, mut creations) = (Vec::new(), Vec::new());
         for ((name, variant), checkpoint) in self.variants.iter().zip(checkpoints) {
             let student = Student::new(name, variant, self.base, layers.clone(), self.recipe, checkpoint);

@@ -27,7 +27,7 @@ use crate::store::{CellId, CellInputs, Record, StageName};
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Variant};
 
-/// The job that searches for hybrids of one variant that score well on a task.
+/// A search for hybrids with a high score on one task. All twins are of one variant.
 #[derive(Clone, Debug)]
 pub struct SearchJob {
     /// The source of the base.
@@ -103,7 +103,7 @@ impl Stage for SearchJob {
     fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
         let dtype = self.base.dtype();
         let base_bytes = weight_bytes(config, dtype);
-        // Twins are stored in f32, and loaded in f32 before they are converted to the type of the base.
+        // Twins are stored and loaded in f32, and then converted to the type of the base.
         let peak_twin_bytes = twin_bytes(config, &self.variant, Dtype::F32);
         Resources {
             evaluations: max_evaluations(&self.strategy, config.num_layers as u64),
@@ -138,7 +138,7 @@ impl Stage for SearchJob {
 }
 
 impl SearchJob {
-    /// Returns the job that searches for the variant and task of `labels`.
+    /// Creates the search job for the variant and the task of `labels`.
     fn new(point: &SweepPoint<'_>, base: BaseSource, twins: CellId, labels: &Labels) -> Result<Self> {
         let manifest = point.manifest;
         let variant = labels.variant.as_ref().expect("a search has a variant");

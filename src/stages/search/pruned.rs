@@ -23,7 +23,7 @@ pub(super) struct PrunedCandidates {
 pub(super) struct PrunedCandidate {
     /// The bounds of the candidate's score at the time of pruning.
     pub(super) bounds: ScoreBounds,
-    /// Number of tokens that went through the model to score the candidate until it was pruned.
+    /// Number of tokens that the model processed for the candidate before the pruning.
     pub(super) tokens: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The result of a search for the layers of a base to replace.
+//! The result of a search for the layers to replace.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,11 +24,11 @@ pub struct SearchResult {
     pub trials: Vec<Trial>,
     /// The winner of each round.
     pub rounds: Vec<Round>,
-    /// The hybrid with the highest validation score, which the paper calls `M_best`. Among hybrids with equal
-    /// scores, it is the one with the most replaced layers.
+    /// The hybrid with the highest validation score: `M_best` in the paper. Among hybrids with equal scores,
+    /// it is the one with the most replaced layers.
     pub best: ChosenHybrid,
-    /// The last hybrid that the search accepted, which the paper calls `M_opt`. Of the hybrids at or above
-    /// the threshold, it replaces the most layers.
+    /// The last hybrid that the search accepted: `M_opt` in the paper. It replaces the most layers of all
+    /// accepted hybrids.
     pub opt: ChosenHybrid,
     /// Score of the base on the test split.
     pub base_test: TestScore,

@@ -70,7 +70,7 @@ pub struct ThroughputSpec {
     pub geometry: Option<GeometryConfig>,
     /// Number of replaced layers.
     pub num_replaced: u32,
-    /// The replaced layers, ascending. `None` if the cell has an input `search`, whose result names them.
+    /// The replaced layers, ascending. `None` if the result of the cell's input `search` names the layers.
     pub layers: Option<Vec<u32>>,
     /// Number of tokens of a prompt.
     pub context: usize,

@@ -78,7 +78,7 @@ fn jobs_of_labels(
     Ok(counts.into_iter().map(hybrid).collect())
 }
 
-/// Returns the labels of a timed base or hybrid. They include only the axes on which its speed depends.
+/// Returns the labels of a timed base or hybrid. The labels include only the axes that affect the speed.
 fn timing_labels(
     manifest: &Manifest,
     model: &str,

@@ -30,7 +30,7 @@ impl RandomModels {
             let mut source = RepeatedRandomWeights::new(seed.child("throughput/base"), device);
             self.base = Some((job.config.clone(), seed, Decoder::new(&job.config, &mut source)?));
         }
-        let (_, _, base) = self.base.as_ref().expect("the base was loaded above");
+        let (_, _, base) = self.base.as_ref().expect("no base is loaded");
         let Some(variant) = &job.variant else { return Ok((base, None)) };
         // Initial values do not change the speed. Only `TwinInit::Random` supports every geometry.
         let variant = Variant { init: TwinInit::Random, ..variant.clone() };

@@ -85,7 +85,8 @@ fn write_and_rename(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    // The mode of any new file. The default mode of `tempfile` would hide results from other users.
+    // The mode that `File::create` gives a new file. The default mode of `tempfile` would hide results from
+    // other users.
     let mode = Permissions::from_mode(0o666);
     let mut temporary =
         tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempfile_in(folder)?;
@@ -155,7 +156,7 @@ mod tests {
         fs::create_dir(&plain).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&path), mode(&plain));
-        let refused = create_folder_atomically(&path, |_| panic!("the folder must not be filled"));
+        let refused = create_folder_atomically(&path, |_| panic!("an existing folder was filled"));
         assert!(refused.unwrap_err().to_string().ends_with("already exists"));
     }
 

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 /// The number of attempts to take a lock before the lock counts as held. [`RETRY_PAUSE`] is the pause after
 /// each failed attempt.
 ///
-/// A single attempt is not enough, because other code holds a lock for an instant: [`FileLock::is_held`]
-/// while it checks, and a child process between fork and exec.
+/// A single attempt is not enough, because a lock can be held for an instant only: by
+/// [`FileLock::is_held`] during its check, or by a child process between fork and exec.
 const NUM_ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
@@ -57,8 +57,8 @@ impl FileLock {
             Err(source) if source.kind() == ErrorKind::NotFound => return Ok(false),
             Err(source) => return Err(Error::io("open", path, source)),
         };
-        // A shared lock lets several processes check at once. With exclusive locks, each check would report
-        // the other one as the owner.
+        // A shared lock lets several processes check at once. With exclusive locks, two simultaneous
+        // checks could both report the lock as held.
         Ok(!try_repeatedly(path, || file.try_lock_shared())?)
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.remove_filter("pprint");
 }
 
-/// Returns Python's `str(value)`, and charges the template's fuel for the text.
+/// Returns Python's `str(value)`, and charges fuel for the text.
 fn text_of(state: &mut State<'_, '_>, value: &Value) -> Result<String, Error> {
     state.format(value.clone())
 }

@@ -96,8 +96,10 @@ pub(super) fn format_str(state: &mut State<'_, '_>, text: &str, arguments: &[Val
     write(state, FormatStyle::StrFormat, text, &converted)
 }
 
-/// Returns whether a number is a float, or an integer that a float holds exactly. In a float field, Python
-/// first converts an integer to a float. minijinja does not, so its text differs for inexact integers.
+/// Returns whether a number is a float, or an integer that a float holds exactly.
+///
+/// In a float field, Python converts an integer to a float and may round it. minijinja keeps the integer, so
+/// its text differs if Python rounds.
 fn is_exact_as_float(number: &Value) -> bool {
     !number.is_integer() || number_as_f64(number).is_ok_and(|number| number.abs() < MAX_EXACT_INTEGER)
 }

@@ -35,7 +35,7 @@ fn tokens(source: &str) -> Tokens<'_> {
     Tokens { rest: source, mode: Mode::Text }
 }
 
-/// The kind of part with which the rest of a template begins.
+/// Whether the rest of a template begins with text or with code.
 #[derive(Clone, Copy)]
 enum Mode {
     Text,

@@ -17,7 +17,7 @@ const MAX_INDENT: usize = 100;
 /// The deepest allowed nesting of lists and mappings.
 const MAX_DEPTH: usize = 64;
 
-/// Each value is charged fuel for this many bytes, in addition to its text.
+/// Each value costs the fuel of this many bytes, in addition to the fuel for its text.
 const BYTES_PER_VALUE: usize = 64;
 
 /// The filter `tojson` of chat templates, as transformers defines it: `json.dumps` with `ensure_ascii=False`

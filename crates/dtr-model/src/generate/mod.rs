@@ -16,15 +16,15 @@ use crate::{DecoderState, Detokenizer, Hybrid, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 
-/// The most tokens of the prompt in one forward pass. The limit bounds the memory that a long prompt takes.
+/// The maximum number of prompt tokens in one forward pass. The limit bounds the memory for a long prompt.
 const PREFILL_TOKENS: usize = 1024;
 
 /// The settings of text generation.
 #[derive(Clone, Debug)]
 pub struct GenerationConfig {
-    /// The most tokens to generate.
+    /// The maximum number of tokens to generate.
     pub max_tokens: usize,
-    /// Divisor of the logits before sampling. 0 always takes the most likely token.
+    /// Divisor of the logits before sampling. If it is 0, the most likely token is always chosen.
     pub temperature: f64,
     /// Tokens are sampled from the fewest tokens whose probabilities add up to at least this number.
     pub top_p: f64,

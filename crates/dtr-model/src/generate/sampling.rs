@@ -66,8 +66,7 @@ fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
     if top_p >= 1.0 {
         return tokens;
     }
-    // All tokens below this probability together have a probability of less than `1 - top_p`, so none of them
-    // is in the nucleus.
+    // The tokens below this probability add up to less than `1 - top_p`, so none of them is in the nucleus.
     let min = (1.0 - top_p) / tokens.len() as f64;
     tokens.retain(|(_, probability)| *probability >= min);
     tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

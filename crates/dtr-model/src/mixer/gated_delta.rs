@@ -19,9 +19,9 @@ pub struct GatedDeltaRule {
     a_proj: Linear,
     /// The projection of the write strength, `[h, d]`.
     b_proj: Linear,
-    /// The logarithm of the decay's factor, `[h]`.
+    /// `A_log` in the formula of the log decay, `[h]`.
     a_log: Tensor<1>,
-    /// The bias of the decay, `[h]`.
+    /// `dt_bias` in the formula of the log decay, `[h]`.
     dt_bias: Tensor<1>,
     beta_scale: f64,
 }

@@ -67,8 +67,8 @@ impl GatedOutput {
         }
     }
 
-    /// Scales the output projection's columns of each head by one factor. The factor is the least-squares fit
-    /// of the twin's head to the base's head.
+    /// Multiplies the output projection's columns of each head by one factor. The factor fits the output of
+    /// the twin's head to the output of the base's head by least squares.
     pub(super) fn fit_scale(&mut self, o_bhtv: Tensor<4>, stats: &AttentionStats) {
         let heads = self.gated_heads(o_bhtv, stats.x_btd.clone());
         let scale = stats.least_squares_scale(heads, self.num_heads);

@@ -109,8 +109,8 @@ impl GlaBlock {
         (output, MixerState::Recurrent { state, convs: Vec::new() })
     }
 
-    /// Sets the gates and the scale of each head from measurements of the base's attention. The decay rate
-    /// then does not depend on the hidden state. For the key channels of a key/value head, it is the mean of
+    /// Sets the gates and the scale of each head from measurements of the base's attention. All key channels
+    /// of a key/value head get the same decay rate, for all hidden states: the mean of
     /// [`AttentionStats::decay_rates`] over the query heads that share this key/value head.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         let (group, width) = (self.geometry.heads_per_kv_head(), self.geometry.key_dim);

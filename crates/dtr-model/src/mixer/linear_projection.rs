@@ -80,7 +80,7 @@ impl Linear {
     }
 }
 
-/// Returns an initializer that gives another parameter the values of `tensor`.
+/// Returns an initializer with the values of `tensor`.
 pub(super) fn copied_values<const D: usize>(tensor: &Tensor<D>) -> Initializer {
     let values = tensor.clone().cast(DType::F32).into_data().try_to_vec();
     Initializer::Values(values.expect("the values were cast to f32"))

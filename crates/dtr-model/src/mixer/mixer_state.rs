@@ -20,8 +20,8 @@ pub enum MixerState {
 }
 
 impl MixerState {
-    /// Returns the recurrent state and the convolution states of a linear block. Before the first pass, there
-    /// are none.
+    /// Returns the recurrent state and the convolution states in `past`. Before the first pass, `past` is
+    /// `None`, and the function returns no states.
     pub(super) fn into_recurrent(past: Option<Self>) -> (Option<Tensor<4>>, Vec<ConvState>) {
         match past {
             Some(Self::Recurrent { state, convs }) => (Some(state), convs),

@@ -152,7 +152,7 @@ impl Mixer {
     }
 
     /// Returns the output of the mixer for the hidden states `x_btd`, `[b, t, d]`. If `state` is given, the
-    /// tokens continue from the state in it, and the new state replaces it.
+    /// mixer continues from the state stored there, and stores the next state in its place.
     pub fn forward(
         &self,
         x_btd: Tensor<3>,

@@ -124,8 +124,8 @@ impl Variant {
 }
 
 impl GeometryConfig {
-    /// Returns whether rotary positions would be applied to an odd key width. They rotate pairs of channels,
-    /// so that the width must be even.
+    /// Returns whether rotary positions would be applied to an odd key width. The width must be even, because
+    /// rotary positions rotate pairs of channels.
     pub fn has_odd_rotary_width(&self) -> bool {
         self.rope && self.key_dim.is_some_and(|key_dim| key_dim % 2 == 1)
     }

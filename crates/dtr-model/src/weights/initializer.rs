@@ -95,7 +95,7 @@ fn place(values_n: TensorData, device: &Device, dtype: DType) -> Tensor<1> {
 }
 
 /// A source of random parameters. The seed of each parameter is derived from its name, so that adding a
-/// parameter does not change the values of the others.
+/// parameter does not change the values of other parameters.
 pub struct RandomParams {
     seed: Seed,
     device: Device,

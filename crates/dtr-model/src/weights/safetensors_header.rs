@@ -45,7 +45,7 @@ impl SafetensorsHeader {
         Self::read_from(file, num_bytes, path)
     }
 
-    /// Reads the header from `file`, a reader of the `num_bytes` bytes of the file at `path`.
+    /// Reads the header from `file`, a reader of a safetensors file of `num_bytes` bytes. Errors name `path`.
     ///
     /// # Errors
     /// Fails when [`SafetensorsHeader::read`] does.

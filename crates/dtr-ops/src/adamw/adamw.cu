@@ -31,9 +31,9 @@ struct Adam {
     }
 };
 
-// One step over the n elements of each layer. Several gradients can be clipped together, by the norm of all
-// of them: squares[layer] is the square of this norm. The layer's gradient is multiplied by the factor that
-// reduces the norm to at most `max_norm`. Grid (ceil(n / 1024), layers).
+// One step over the n elements of each layer. squares[layer] is the square of the norm of all gradients that
+// are clipped together. If this norm exceeds `max_norm`, the layer's gradient is multiplied by
+// max_norm / norm. Grid (ceil(n / 1024), layers).
 extern "C" __global__ void __launch_bounds__(256)
     adamw(const T *gradient, float *weights, float *first, float *second, const float *squares, float max_norm,
           float decay, float learning_rate, float beta_first, float beta_second, float epsilon, float correct_first,

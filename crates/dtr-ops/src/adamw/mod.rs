@@ -57,7 +57,7 @@ pub struct AdamWStep {
     pub epsilon: f64,
     /// The maximum norm of the gradient. A gradient with a larger norm is scaled down.
     pub clip: f64,
-    /// The number of steps so far, including this one. The bias correction depends on it.
+    /// The number of steps so far, including this step. The bias correction uses this number.
     pub steps: u64,
 }
 

@@ -8,8 +8,8 @@
 // Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and the caches k, v [b, g, capacity, d] are
 // passed with their strides (batch, head, time) in elements. The kernel uses the first *length + added tokens
 // of the cache. It reads `length` on the device, so that a CUDA graph can be replayed while the cache grows.
-// The queries are at the last t of these positions. A query of batch row `row` sees the keys from first[row]
-// up to its own position. A query before first[row] is padding and sees only itself.
+// The queries are those of the last t of these tokens. A query of batch row `row` sees the keys from
+// first[row] up to its own position. A query before first[row] is padding and sees only itself.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM

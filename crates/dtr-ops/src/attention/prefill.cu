@@ -123,7 +123,7 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
     bf16* values = keys + KEYS * STRIDE;              // [KEYS][STRIDE]
 
     const int head = blockIdx.x, row = blockIdx.y, group = head / (h / g);
-    const int first_query = (gridDim.z - 1 - blockIdx.z) * ROWS_BF16;  // queries with most keys first
+    const int first_query = (gridDim.z - 1 - blockIdx.z) * ROWS_BF16;  // queries with the most keys come first
     const int lane = threadIdx.x % 32, quad = lane / 4, in_quad = lane % 4, own = threadIdx.x / 32 * 16 * SIXTEENS;
     const Span span(first, row, t, s, first_query, ROWS_BF16);
     const float scale_log2 = scale * LOG2_E;
@@ -245,7 +245,7 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
 // of a tile, and every 16th vector of WIDE columns of V.
 
 constexpr int ROWS = 64;           // queries of a block
-constexpr int STRIDE_F32 = D + 4;  // 16-byte reads of a quarter warp then have no bank conflicts
+constexpr int STRIDE_F32 = D + 4;  // so that 16-byte reads of a quarter warp have no bank conflicts
 constexpr int WEIGHT_STRIDE = KEYS + 4;
 constexpr int OWN = 8;             // queries of a thread
 constexpr int WIDE = D % 64 == 0 ? 4 : D % 32 == 0 ? 2 : 1;  // consecutive columns of V that a thread has

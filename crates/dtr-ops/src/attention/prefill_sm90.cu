@@ -1,9 +1,10 @@
 // Causal softmax attention of many queries on Hopper (sm_90a) in bf16. It computes the same function as
 // prefill_bf16 in prefill.cu. The tensor memory accelerator (TMA) copies tiles to shared memory, and
 // warpgroups multiply them (wgmma). One warpgroup, the producer, loads tiles of K and V into a ring of
-// buffers. The other warpgroups, the consumers, compute 64 queries each. The products of one consumer overlap
-// with the exponentials of another. The scores of a tile overlap with the sums of the previous tile. This is
-// the schedule of FlashAttention-3 (arXiv 2407.08608).
+// buffers. The other warpgroups, the consumers, compute 64 queries each. The schedule is that of
+// FlashAttention-3 (arXiv 2407.08608): while one consumer computes exponentials, another consumer computes
+// products. Within a consumer, the product for the scores of a tile overlaps with the product for the outputs
+// of the previous tile.
 //
 // Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) describe bf16 tensors
 // of four dimensions, innermost first: {d, time, heads, batch}. Their boxes are {64, 64, 1, 1} for Q and
@@ -91,7 +92,7 @@ __device__ inline void load(bf16* tile, const TensorMap& map, u64& barrier, int 
 
 // Returns the wgmma descriptor of a tile in shared memory, with 128-byte swizzle and groups of 8 rows that
 // are 1024 bytes apart. `apart` is the distance in bytes between neighbouring blocks of columns. wgmma uses
-// it only if the columns are the N dimension of the product, as for V.
+// `apart` only if the columns are the N dimension of the product, as for V.
 __device__ inline u64 descriptor(const bf16* p, int apart) {
     return (1ull << 62) | (u64(1024 >> 4) << 32) | (u64(apart >> 4) << 16) | ((shared_address(p) & 0x3ffff) >> 4);
 }
@@ -240,7 +241,7 @@ template <int N> struct Ring {
     }
 };
 
-// A tile of queries of one head and one batch row. It processes `tiles` tiles of keys, from tile `last` down.
+// A tile of queries of one head and one batch row. The job uses `tiles` tiles of keys, from tile `last` down.
 // Jobs with the most keys have the lowest indices.
 struct Job {
     int head, row, first_query, first_position, first_key, last, tiles;
@@ -400,7 +401,7 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
                     *reinterpret_cast<uint4*>(to + time * o_time + chunk * 8) =
                         *reinterpret_cast<uint4*>(results + at * STRIDE + (chunk ^ at % 8) * 8);
             }
-            asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // TMA writes there next
+            asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // TMA writes to this memory next
             __syncwarp();
             release(shared.free_queries[of_queries.stage]);
             of_queries.advance();

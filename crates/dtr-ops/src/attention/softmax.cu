@@ -1,4 +1,5 @@
-// Causal softmax of attention scores, and its gradient. Each warp computes one row, the scores of one query.
+// Causal softmax of attention scores, and its gradient. Each warp computes one row, for the
+// scores of one query.
 #include "vector.cuh"
 
 constexpr int ROWS = 8;  // rows of a block
@@ -22,7 +23,8 @@ __device__ Range visible_keys(long long row, const int *first_keys, int heads, i
     return {first_keys ? min(first_keys[row / queries / heads], last) : 0, last};
 }
 
-// Calls work(i) for every eighth element, or for every element if rows are not at multiples of 16 bytes.
+// Loops over a thread's elements i of a row, `step` elements at a time. `step` is 1 if rows are not at
+// multiples of 16 bytes.
 #define FOR_EACH(i, step, n) for (int i = threadIdx.x * step; i < n; i += WARP * step)
 
 template <int STEP>
@@ -93,7 +95,8 @@ __device__ void softmax_row_backward(const T *weights, const T *of_weights, T *o
     }
 }
 
-// of_scores = weights * (of_weights - sum(weights * of_weights)). The weights of hidden keys are 0.
+// The gradient of the scores: of_scores = weights * (of_weights - sum(weights * of_weights)). The weights of
+// hidden keys are 0.
 extern "C" __global__ void __launch_bounds__(WARP *ROWS)
     causal_softmax_backward(const T *weights, const T *of_weights, T *of_scores, long long rows, int keys) {
     const long long row = (long long)blockIdx.x * ROWS + threadIdx.y;

@@ -25,7 +25,7 @@ pub(super) fn causal_softmax(scores_bhts: Tensor<4>, mask: &CausalMask) -> Tenso
     apply(CausalSoftmax { first_keys }, [scores_bhts.into_dispatch()])
 }
 
-/// A causal softmax. Its input are the scores.
+/// A causal softmax. Its input is the tensor of scores.
 #[derive(Clone, Debug)]
 struct CausalSoftmax {
     /// The first key that each row sees, i32.

@@ -17,7 +17,7 @@ unsafe impl DeviceRepr for TensorMap {}
 
 impl TensorMap {
     /// Describes the first `num_tokens` tokens of `tensor`. TMA then copies boxes of `rows` tokens by 64
-    /// channels. If a box extends beyond these tokens, TMA fills the rest of it with zeros.
+    /// channels. If a box extends beyond `num_tokens`, TMA fills the rest of the box with zeros.
     pub(super) fn new(tensor: &CubeTensor, num_tokens: usize, rows: u32) -> Self {
         let [batch, heads, _, width] = dims(tensor);
         let lengths = [width, num_tokens, heads, batch].map(|length| length as u64);

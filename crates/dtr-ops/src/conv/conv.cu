@@ -1,5 +1,5 @@
 // Short causal depthwise convolutions. The static form has a weight [c, WIDTH]. The dynamic form (JetBlock)
-// has a weight [t, c, WIDTH], that is, other taps for each token:
+// has a weight [t, c, WIDTH]: each token has its own taps.
 //
 //   z[t, c] = sum_w weight[(t,) c, w] x[t - WIDTH + 1 + w, c]        y = z, or silu(z)
 //

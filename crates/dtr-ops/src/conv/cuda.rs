@@ -126,8 +126,8 @@ fn forward(x: CubeTensor, taps: CubeTensor, state: Option<CubeTensor>) -> (CubeT
         shape.size_args(),
     ];
     let kernel = shape.kernel("conv_forward", "dynamic_conv_forward");
-    // SAFETY: all tensors are alive and have contiguous rows. Their sizes are those that the kernel is
-    // compiled for and called with.
+    // SAFETY: all tensors are alive and have contiguous rows. The kernel is compiled and called with their
+    // sizes.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, shape.launch_dims(FORWARD_SEGMENT), &arguments.concat());
     });
@@ -142,7 +142,7 @@ fn backward(x: CubeTensor, taps: CubeTensor, d_y: CubeTensor) -> [CubeTensor; 2]
     let d_x = empty(&x, [batch, time, channels], dtype);
     let d_taps = match is_dynamic {
         true => empty(&x, [batch, time, channels, width], dtype),
-        // A row of partial sums for each segment of tokens.
+        // One row of partial sums for each segment of tokens.
         false => empty(&x, [batch * time.div_ceil(BACKWARD_SEGMENT), channels * width], DType::F32),
     };
     let arguments = [

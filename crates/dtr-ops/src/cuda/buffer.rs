@@ -14,7 +14,7 @@ use cubecl_runtime::runtime::Runtime;
 use super::context::GpuContext;
 use super::launch::KernelArg;
 
-/// Returns the primitive of a tensor that is on a CUDA device and on no autodiff graph.
+/// Returns the primitive of a tensor. The tensor must be on a CUDA device, and on no autodiff graph.
 pub(crate) fn into_cube<const D: usize, K>(tensor: Tensor<D, K>) -> CubeTensor
 where
     K: Basic + BackendPrimitive<Cube, Primitive = CubeTensor>,

@@ -1,8 +1,8 @@
 //! The context of a CUDA device: its compiled kernels, its cuBLASLt handle, and the stream that burn uses.
 //!
 //! Kernels of burn and of this crate share one stream, so the device runs all work in the order of
-//! submission. When burn reuses memory for another tensor, the kernels that used the memory before have
-//! therefore finished. No CUDA events are needed to synchronise.
+//! submission. Therefore, when burn reuses memory for another tensor, all kernels that used this memory have
+//! finished. No CUDA events are needed to synchronise.
 
 use std::collections::HashMap;
 use std::fmt::Display;

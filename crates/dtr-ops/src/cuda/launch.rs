@@ -62,7 +62,7 @@ impl<'a> Launcher<'a> {
     /// # Safety
     /// `arguments` must match the kernel's parameters in order and type. Addresses must belong to live
     /// tensors that are large enough for the kernel's reads and writes. The tensors may be dropped after the
-    /// call: burn's later work is on the same stream, so that it cannot overwrite their memory too early.
+    /// call: burn's later work is on the same stream, and cannot overwrite the tensors' memory too early.
     pub unsafe fn launch(&mut self, kernel: &CudaKernel, dims: LaunchDims, arguments: &[KernelArg]) {
         let function = self.function(kernel, dims.shared_bytes);
         let mut launch = self.stream().launch_builder(&function);
@@ -92,7 +92,7 @@ impl<'a> Launcher<'a> {
             let function = expect_success(module.load_function(kernel.name), format_args!("find {kernel:?}"));
             self.state.functions.insert(kernel.clone(), (function, DEFAULT_SHARED_BYTES));
         }
-        let (function, allowed) = self.state.functions.get_mut(kernel).expect("it was inserted above");
+        let (function, allowed) = self.state.functions.get_mut(kernel).expect("the function is loaded");
         // Launches of one kernel can need different amounts of shared memory. For example, the forward pass
         // of the delta rule needs more when it saves tensors for gradients.
         if shared_bytes > *allowed {

@@ -10,13 +10,13 @@ use super::launch::{KernelArg, LaunchDims, int_args};
 
 static REDUCE: CudaSource = CudaSource { name: "reduce", text: include_str!("reduce.cu") };
 
-/// Returns the number of blocks into which a launch divides the rows of each matrix. The launch sums the
-/// columns of `layers` matrices. Each block of rows yields one row of partial sums.
+/// Returns the number of blocks into which the rows of each matrix are divided. `layers` is the number of
+/// matrices whose columns one launch sums. Each block of rows yields one row of partial sums.
 pub(crate) fn num_row_blocks(layers: usize) -> usize {
     256_usize.div_ceil(layers).max(16)
 }
 
-/// Returns the launch dimensions for `layers` matrices. Each column of each block of rows has a thread.
+/// Returns the launch dimensions for `layers` matrices. A thread sums one column of one block of rows.
 pub(crate) fn row_block_dims(columns: usize, layers: usize) -> LaunchDims {
     let grid = (columns.div_ceil(128) as u32, num_row_blocks(layers) as u32, layers as u32);
     LaunchDims { grid, block: (128, 1), shared_bytes: 0 }

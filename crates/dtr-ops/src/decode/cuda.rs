@@ -39,8 +39,8 @@ impl PositionCounter {
         });
     }
 
-    /// Rotates the tokens of `x_bhtk`. The first token is at the counter's position. `tables` holds the
-    /// cosines and the sines of all positions.
+    /// Applies RoPE to `x_bhtk`, whose first token is at the counter's position. `tables` holds the cosines
+    /// and the sines of all positions.
     ///
     /// # Panics
     /// Panics if the width of a head is not a multiple of 16.
@@ -49,8 +49,8 @@ impl PositionCounter {
         rotate_from_counter(x_bhtk, tables, self.position())
     }
 
-    /// Rotates the queries and keys of `[q, k, v]`. Writes the rotated keys and the values into the cache
-    /// buffers in place, from the counter's position on. Returns the rotated queries and the buffers.
+    /// Applies RoPE to the queries and keys of `[q, k, v]`. Writes the rotated keys and the values into the
+    /// cache buffers in place, from the counter's position on. Returns the rotated queries and the buffers.
     pub(crate) fn rotate_and_append(
         &self,
         tokens: [Tensor<4>; 3],

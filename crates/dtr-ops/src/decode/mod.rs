@@ -1,5 +1,5 @@
-//! Decoding steps that are recorded once as a CUDA graph and then replayed, and the position counter in
-//! device memory that they read. Only CUDA devices support them.
+//! Decoding steps that are recorded once as a CUDA graph and then replayed. A recorded step reads the
+//! position from a counter in device memory. Only CUDA devices support recorded steps and counters.
 
 #[cfg(feature = "cuda")]
 mod cuda;

@@ -61,7 +61,7 @@ impl DifferentiableOp<5> for CudaGatedDelta {
     }
 }
 
-/// The sizes of the tensors, and the number of value channels of a block.
+/// The sizes of the tensors, and the number of value channels of a thread block.
 #[derive(Clone, Copy)]
 struct DeltaShape {
     batch: usize,
@@ -71,7 +71,7 @@ struct DeltaShape {
     key: usize,
     value: usize,
     dtype: DType,
-    /// The number of value channels that a block computes.
+    /// The number of value channels that a thread block computes.
     slice: usize,
 }
 
@@ -137,14 +137,13 @@ impl DeltaShape {
     }
 }
 
-/// The results of `delta_prepare`, which processes every chunk independently. `delta_rule.cu` defines the
-/// matrices.
+/// The results of the kernel `delta_prepare` for all chunks. `delta_rule.cu` defines the matrices.
 struct PreparedChunks {
     /// The decay, the write strength and the normalisation factors of each token, f32.
     token_scalars: CubeTensor,
     /// The matrix `M` of each chunk, which maps the chunk's residuals `R` to outputs.
     output_matrices: CubeTensor,
-    /// The matrix `H` of each chunk, with which the chunk's residuals `R` are added to the state.
+    /// The matrix `H` of each chunk, which maps the chunk's residuals `R` to a term of the next state.
     state_matrices: CubeTensor,
     /// The matrix `T` of each chunk. It is kept only if the updates `U = T R` are saved for the gradients.
     inverses: Option<CubeTensor>,
@@ -303,7 +302,7 @@ fn backward(tensors: [CubeTensor; 5], d_output: CubeTensor) -> [CubeTensor; 5] {
 
     let d_q = empty_time_major(&q, [batch, heads, time, key], dtype);
     // The kernels write gradients of keys and values for each query head. If query heads share keys and
-    // values, these gradients are summed below.
+    // values, `sum_over_group` adds up the gradients of these heads.
     let by_head = |width: usize| match groups == heads {
         true => empty_time_major(&q, [batch, heads, time, width], dtype),
         false => empty(&q, [batch, heads, time, width], dtype),

@@ -18,9 +18,9 @@
 //     D = dR = M^T dO + H dS'                               dV = beta D
 //     dS = exp(G_last) dS' + (scale exp(G) Q)^T dO - (beta exp(G) K)^T D
 //
-// `delta_backward_scan` computes it from the last chunk to the first. The other gradients depend on dT only
-// through T^T dT T^T = D U^T. They need no inverse, and `delta_backward_chunks` computes them for all chunks
-// at once.
+// `delta_backward_scan` computes this adjoint from the last chunk to the first. The other gradients depend on
+// dT only through T^T dT T^T = D U^T. They need no inverse, and `delta_backward_chunks` computes them for all
+// chunks at once.
 //
 // In exact arithmetic, T could also be applied last, as O = .. + P U. In bf16, this order loses accuracy:
 // with correlated keys, P and dU are large, and T takes differences of them. M and H are rounded only after
@@ -53,8 +53,8 @@ constexpr int CHUNK = 64;
 constexpr int WARP = 32;
 constexpr int VECTOR = 16 / sizeof(T);
 constexpr float NORM_EPSILON = 1e-6f;
-// Betas of smaller magnitude are replaced with this value. U / beta, which the gradient of beta contains, is
-// then finite.
+// Betas of smaller magnitude are replaced with this value. This keeps U / beta finite. The gradient of beta
+// contains this quotient.
 constexpr float LEAST_BETA = 1e-15f;
 constexpr unsigned ALL = 0xffffffff;
 
@@ -111,7 +111,7 @@ __device__ __forceinline__ void vectors(F f) {
     for (int i = 0; i < (COUNT + THREADS - 1) / THREADS; i++) {
         const int vector = i * THREADS + threadIdx.x;
         if (COUNT % THREADS == 0 || vector < COUNT) {
-            if constexpr (THREADS % PER_ROW == 0) {  // all in one column, equally many rows apart
+            if constexpr (THREADS % PER_ROW == 0) {  // the thread's vectors are in one column, evenly spaced
                 f(i, i * (THREADS / PER_ROW) + int(threadIdx.x) / PER_ROW, int(threadIdx.x) % PER_ROW * VECTOR);
             } else {
                 f(i, vector / PER_ROW, vector % PER_ROW * VECTOR);
@@ -402,8 +402,8 @@ struct Share {
         column = warp % ACROSS * NT * 8;
     }
 
-    // Calls f(m, n, e, row, column) for each pair of elements e and e + 1 of block [m][n]. They are in row
-    // `row`, at `column` and `column` + 1.
+    // Calls f(m, n, e, row, column) for each pair of elements e and e + 1 of block [m][n]. In the matrix, the
+    // pair is in row `row`, at `column` and `column` + 1.
     template <class F>
     __device__ __forceinline__ void pairs(F f) const {
         const int lane = threadIdx.x % WARP;
@@ -417,8 +417,8 @@ struct Share {
         }
     }
 
-    // Calls f(m, half, row) for each row of which the thread holds elements. In a block [m][n], these are the
-    // elements half * 2 and half * 2 + 1.
+    // Calls f(m, half, row) for each row of which the thread holds elements. In every block [m][n], the
+    // elements half * 2 and half * 2 + 1 belong to this row.
     template <class F>
     __device__ __forceinline__ void rows(F f) const {
 #pragma unroll
@@ -729,7 +729,7 @@ __device__ void write_state(float *to, const float (&state)[StateShare::MT][Stat
 
 // Starts from the state `first`, or from zeros if `first` is null. Writes O to `o` and the last state to
 // `last`. Writes S before each chunk to `states` and U to `updates`. `o` may be null. `states` and `updates`
-// may be null if both are. `inverses` (T) is read only if `updates` is not null.
+// are both null or both not null. `inverses` (T) is read only if `updates` is not null.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)
     delta_forward(VIEW(const T, q), VIEW(const T, k), VIEW(const T, v), VIEW(T, o), const Token *tokens,
                   const T *mixers, const T *writers, const T *inverses, const float *first, float *last, T *states,
@@ -823,8 +823,8 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
 // Backward.
 
 // Loops from the last chunk to the first. Writes D and dS' of each chunk, and dV for each query head.
-// `last_gradient` (zeros if null) is the gradient of the last state. The gradient of the first state is
-// written to `first_gradient`, unless it is null.
+// `last_gradient` (zeros if null) is the gradient of the last state. If `first_gradient` is not null, it
+// receives the gradient of the first state.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)
     delta_backward_scan(VIEW(const T, q), VIEW(const T, k), VIEW(const T, o_gradient), VIEW(T, v_gradient),
                         const Token *tokens, const T *mixers, const T *writers, const float *last_gradient,
@@ -907,7 +907,7 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
     write_state(first_gradient ? first_gradient + row_of_heads * K * width + channel : nullptr, state, width);
 }
 
-// Writes the sum of a row. Four neighbouring lanes hold parts of it.
+// Writes the sum of a row. Four neighbouring lanes each hold a part `x` of the sum.
 __device__ void add_row(float *sums, float x) {
     x += __shfl_xor_sync(ALL, x, 1);
     x += __shfl_xor_sync(ALL, x, 2);
@@ -930,14 +930,14 @@ __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
 //     dbeta = D.U / beta        dG = Q.dQ + K.A - K.B - K.E
 //     dG of the last token has the additional terms exp(G_last) S.dS' + sum K.E
 //
-// Y.Z is the dot product of each row of Y with the same row of Z. W and X are rounded only once. Terms of dG
-// that should cancel therefore do so exactly. dg of a token is the sum of dG from this token to the end.
+// Y.Z is the dot product of each row of Y with the same row of Z. W and X are rounded only once. The terms of
+// dG that should cancel therefore cancel exactly. dg of a token is the sum of dG from this token to the end.
 // Terms that cancel in dg are left out: a part of K.E, and the diagonal of W, which does not depend on
 // decays. The diagonal is added to dQ and B at the end.
 //
-// The kernel makes four passes over the value channels: for W and X, for dQ, for A, and for E. Fewer
-// registers are then needed, so that two blocks fit on a multiprocessor. The next slice is loaded while a
-// slice is multiplied.
+// The kernel makes four passes over the value channels: for W and X, for dQ, for A, and for E. A single pass
+// would need so many registers that only one block would fit on a multiprocessor. The next slice is loaded
+// while a slice is multiplied.
 extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     delta_backward_chunks(VIEW(const T, q), VIEW(const T, k), VIEW(const T, o_gradient), VIEW(T, q_gradient),
                           VIEW(T, k_gradient), VIEW(float, beta_gradient), VIEW(float, g_gradient), const Token *tokens,

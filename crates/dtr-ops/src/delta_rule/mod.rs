@@ -1,7 +1,7 @@
 //! The gated delta rule (Gated DeltaNet, arXiv 2412.06464): `S ← exp(g) S`, `u = β (v − Sᵀ k)`,
 //! `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`. `S` is the state, and `K` is the key width.
 //!
-//! The recurrence diverges unless keys are l2-normalised and `β ≤ 2`.
+//! Keys must be l2-normalised, and `β` must be at most 2. Otherwise the recurrence can diverge.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -52,8 +52,8 @@ pub fn gated_delta_rule(
     }
 }
 
-/// Computes the recurrence of [`gated_delta_rule`] for queries and keys that are already l2-normalised, with
-/// as many key/value heads as query heads.
+/// Computes the recurrence of [`gated_delta_rule`]. Queries and keys must be l2-normalised already, and there
+/// must be as many key/value heads as query heads.
 ///
 /// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`.
 pub fn gated_delta_recurrence(

@@ -1,5 +1,5 @@
 //! The reference implementation of the gated delta rule: its recurrence, token by token. Tests compare the
-//! values and gradients of all other forms with it.
+//! values and gradients of all other forms with those of this form.
 
 use burn::tensor::Tensor;
 

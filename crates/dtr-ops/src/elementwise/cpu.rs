@@ -1,4 +1,4 @@
-//! The product of SiLU with a second tensor on CPUs.
+//! The product `silu(gate) · x` on CPUs.
 
 use burn::tensor::Tensor;
 

@@ -28,7 +28,8 @@ pub(super) fn add(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     from_cube(sum)
 }
 
-/// Adds `bias` `[n]`, or `[layers·n]` for a stack of layers, to each row of `x` `[.., n]`.
+/// Adds a bias to each row of `x`, `[.., n]`. `bias` has the shape `[n]`. For a stack of layers, it has the
+/// shape `[layers·n]`.
 pub(crate) fn add_bias<const D: usize>(x: Tensor<D>, bias: &Tensor<1>) -> Tensor<D> {
     apply(AddBias, [x.into_dispatch(), bias.clone().into_dispatch()])
 }
@@ -79,8 +80,8 @@ pub(super) fn concat_batches(parts: Vec<Tensor<3>>) -> Tensor<3> {
             let offset = index * count * whole.dtype().size();
             let to = KernelArg::Pointer(address + offset as u64);
             let arguments = [pointer(part), to, KernelArg::Long(count as i64)];
-            // SAFETY: both tensors are alive and dense. The part begins in `whole` at the offset, a multiple
-            // of 16 bytes.
+            // SAFETY: both tensors are alive and dense. The offset of the part in `whole` is a multiple of 16
+            // bytes.
             unsafe { launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments) };
         }
     });

@@ -1,4 +1,4 @@
-// Elementwise kernels: sums, SiLU, the product of SiLU with a second tensor, and copies.
+// Elementwise kernels: sums, SiLU, the product silu(gate) * up, and copies.
 #include "vector.cuh"
 
 __device__ inline long long thread() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 __device__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
 
-// out[i] = change(x[i], other[i]) for n elements. If `other` is null, its elements are 0.
+// out[i] = change(x[i], other[i]) for n elements. If `other` is null, other[i] is 0.
 template <class Change>
 __device__ void each(const T *x, const T *other, T *out, long long n, Change change) {
     const long long first = (blockIdx.x * 256LL + threadIdx.x) * COUNT;

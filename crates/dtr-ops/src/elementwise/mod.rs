@@ -1,4 +1,4 @@
-//! Elementwise operations: sums, SiLU, and the product of SiLU with a second tensor.
+//! Elementwise operations: sums, SiLU, and the product `silu(gate) · x`. Also the concatenation of batches.
 
 mod cpu;
 #[cfg(feature = "cuda")]

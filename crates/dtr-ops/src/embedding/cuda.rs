@@ -36,7 +36,7 @@ impl DifferentiableOp<1> for Embedding {
         let ([_, width], [count]) = (dims(&table), dims(&self.indices));
         let rows = empty(&table, [count, width], table.dtype());
         let bytes = width * table.dtype().size();
-        assert!(bytes.is_multiple_of(16), "the bytes of a row of an embedding table are a multiple of 16");
+        assert!(bytes.is_multiple_of(16), "a row of the table must have a multiple of 16 bytes");
         let vectors = bytes / 16;
         let sizes = [KernelArg::Long(count as i64), KernelArg::Int(vectors as i32)];
         let arguments = [[&table, &self.indices, &rows].map(pointer).to_vec(), sizes.to_vec()].concat();
@@ -53,7 +53,7 @@ impl DifferentiableOp<1> for Embedding {
     fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
         let ([table], d_rows) = (pass.inputs, contiguous(pass.output_gradient));
         let [count, width] = dims(&d_rows);
-        // burn pads the rows of new tensors of some widths.
+        // For some widths, burn pads the rows of a new tensor.
         let d_table = contiguous(Cube::float_zeros(table.shape(), &table.device, DType::F32.into()));
         let sizes = [KernelArg::Long(count as i64), KernelArg::Int(width as i32)];
         let arguments = [[&d_rows, &self.indices, &d_table].map(pointer).to_vec(), sizes.to_vec()].concat();

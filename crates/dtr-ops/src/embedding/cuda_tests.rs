@@ -9,7 +9,7 @@ fn lookups_and_the_gradient_of_the_table_match_the_portable_form() {
         for (rows, width, count) in [(5, 64, 1), (50, 64, 300), (1000, 192, 77)] {
             let table = random([1, 1, rows, width], -1.0, 1.0);
             let run = |[table]: [Tensor<4>; 1], device: &Device| {
-                // Some rows are looked up several times, others never.
+                // Some rows are looked up several times, and some rows are never looked up.
                 let indices: Vec<i32> = (0..count).map(|at| (at * at % rows) as i32).collect();
                 let indices = TensorData::new(indices, [count]);
                 let indices = Tensor::<1, Int>::from_data(indices, (device, DType::I32)).autodiff();

@@ -14,7 +14,7 @@ use crate::cuda::{
 
 static GATES: CudaSource = CudaSource { name: "gates", text: include_str!("gates.cu") };
 
-/// The head width that is passed to the compiler for kernels that do not use a head width.
+/// The head width with which kernels are compiled if they do not depend on the head width.
 const UNUSED_WIDTH: usize = 128;
 
 fn kernel(name: &'static str, dtype: DType, value_width: usize) -> CudaKernel {
@@ -136,7 +136,7 @@ impl DifferentiableOp<3> for GatedRmsNorm {
 }
 
 /// Returns the number of stacked layers and the launch dimensions. `weight` holds `width` elements for each
-/// layer. The stack has `rows` rows, which at most `max_blocks` blocks share. `max_blocks` is rounded up to a
+/// layer, and the stack has `rows` rows. The number of blocks is at most `max_blocks`, rounded up to a
 /// multiple of the number of layers.
 fn layer_dims(weight: &CubeTensor, rows: usize, width: usize, max_blocks: u32) -> (usize, LaunchDims) {
     let layers = weight.shape().num_elements() / width;

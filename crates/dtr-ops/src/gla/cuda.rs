@@ -84,8 +84,8 @@ impl GlaShape {
         self.time.div_ceil(self.chunk)
     }
 
-    /// Returns the bytes of a tile in shared memory. A bf16 element takes one bf16. An f32 element takes two
-    /// bf16: a high and a low part.
+    /// Returns the bytes of a tile in shared memory. A bf16 element is stored as one bf16 number. An f32
+    /// element is stored as two bf16 numbers, a high and a low part.
     fn tile_bytes(&self, rows: usize, columns: usize) -> usize {
         rows * (columns + 8) * 2 * if self.dtype == DType::F32 { 2 } else { 1 }
     }
@@ -172,8 +172,8 @@ fn chunk_states(
         vec![first, pointer(&states), pointer(&last)],
         int_args([heads / num_states, shape.groups, shape.time]),
     ];
-    // SAFETY: all tensors are alive and have contiguous rows. Their sizes are those that the kernel is
-    // compiled for and called with.
+    // SAFETY: all tensors are alive and have contiguous rows. Their sizes match the macros and the
+    // arguments of the kernel.
     gpu_context(k).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("gla_states"), shape.scan_dims(num_states), &arguments.concat());
     });

@@ -343,12 +343,12 @@ struct Scan {
 constexpr int slice(int width) { return width % 64 == 0 ? 64 : width % 32 == 0 ? 32 : 16; }
 constexpr int K_SLICE = slice(K), V_SLICE = slice(V), STATE_THREADS = 2 * K_SLICE;
 
-// Runs the recurrence over the chunks. If not GRADIENT, x are keys and y are values, there is one source, and
-// S <- diag(exp(G_C)) S + (x * exp(G_C - G))^T y. If GRADIENT, x are queries and y are gradients of outputs,
-// the sources are the heads that share the state, and the loop runs backwards in time:
+// Runs the recurrence over the chunks. If not GRADIENT, x are keys, y are values, and `sources` is 1:
+// S <- diag(exp(G_C)) S + (x * exp(G_C - G))^T y. If GRADIENT, x are queries, y are gradients of outputs, and
+// the sources are the heads that share the state. The loop then runs backwards in time:
 // dS <- diag(exp(G_C)) dS + K^(-1/2) sum over sources of (x * exp(G))^T y.
 //
-// Before it adds a chunk, stores the state in `states`. The first state is the sum of the `first_copies`
+// Stores the state in `states` before it adds a chunk. The first state is the sum of the `first_copies`
 // states at `first`, or zeros if `first` is null. Writes the last state to `last`, `last_copies` times.
 template <bool GRADIENT>
 __device__ inline void run_states(const Real* x, i64 x_h, i64 x_t, const Real* y, i64 y_h, i64 y_t, int sources,
@@ -652,9 +652,9 @@ struct Pool {
     }
 };
 
-// Two blocks share a Hopper multiprocessor, so that one computes while the other waits. Each block therefore
-// has half as many warps, and each warp computes half of the columns. For key widths that are not powers of
-// two, two blocks would need too many registers.
+// Two blocks share a Hopper multiprocessor, so that one computes while the other waits. In bf16, a block
+// therefore has only two warps per strip, and each warp computes half of the columns. For key widths that are
+// not powers of two, two blocks would need too many registers.
 constexpr int OUTPUT_COLUMNS = PLANES == 1 ? 2 : COLUMNS, OUTPUT_THREADS = STRIPS * OUTPUT_COLUMNS * 32;
 #if __CUDA_ARCH__ >= 900
 constexpr int OUTPUT_BLOCKS = (K & (K - 1)) == 0 ? 2 : 1;

@@ -77,8 +77,8 @@ impl CublasLt {
     ///
     /// # Safety
     /// `a`, `b` and `d` are the device addresses of matrices with the shapes, strides and dtypes of `spec`.
-    /// They are multiples of 256, and the rows of `D` have no gaps. If there are several products, each `B`
-    /// begins `batch_stride_b` elements after the previous `B`.
+    /// The addresses are multiples of 256, and the rows of `D` have no gaps. If there are several products,
+    /// each `B` begins `batch_stride_b` elements after the previous `B`.
     pub(super) unsafe fn multiply(
         &mut self,
         stream: &CudaStream,
@@ -93,8 +93,8 @@ impl CublasLt {
         }
         let (one, zero) = (1.0_f32, 0.0_f32);
         let (workspace, _guard) = self.workspace.device_ptr(stream);
-        // cuBLASLt reads a row-major matrix as the transposed column-major matrix. It therefore computes
-        // `Dᵀ = op(B)ᵀ · op(A)ᵀ`.
+        // cuBLASLt expects column-major matrices, so it sees the transpose of each matrix. It therefore
+        // computes `Dᵀ = op(B)ᵀ · op(A)ᵀ`.
         // SAFETY: the plan's descriptors are alive, and the caller guarantees the addresses.
         let result = unsafe {
             lt::matmul(

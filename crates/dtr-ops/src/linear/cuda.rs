@@ -155,7 +155,7 @@ pub(crate) fn multiply(
     output: DType,
 ) -> CubeTensor {
     // With two dtypes, cuBLASLt would read the elements of `b` in the dtype of `a`.
-    assert_eq!(a.dtype(), b.dtype(), "the factors of a product have the same dtype");
+    assert_eq!(a.dtype(), b.dtype(), "the factors of a product must have the same dtype");
     let is_single = a.shape().num_dims() == 2;
     if is_single && !transpose_a && transpose_b {
         let [rows, width] = dims(&a);
@@ -166,9 +166,9 @@ pub(crate) fn multiply(
     }
     let [a, b] = [a, b].map(if is_single { with_contiguous_rows } else { contiguous });
     let ([rows, inner], [b_inner, columns]) = (matrix_dims(&a, transpose_a), matrix_dims(&b, transpose_b));
-    assert_eq!(inner, b_inner, "the inner dimensions of a product match");
+    assert_eq!(inner, b_inner, "the inner dimensions of a product must match");
     let batch = batch_dims(&a);
-    assert_eq!(batch, batch_dims(&b), "the batches of a product match");
+    assert_eq!(batch, batch_dims(&b), "the batches of a product must match");
     let count = batch.iter().product();
     let d = empty(&a, Shape::from([batch, vec![rows, columns]].concat()), output);
     let row_stride = |tensor: &CubeTensor| tensor.meta.strides()[tensor.shape().num_dims() - 2];
@@ -195,9 +195,9 @@ pub(crate) fn multiply(
     d
 }
 
-/// Returns `x · weightᵀ` for two weights. One batched product computes both if the weights have one shape,
-/// `x` has at most [`MAX_PAIRED_ROWS`] rows, and the second product is aligned to [`ALIGNMENT`] bytes. The
-/// weights need not be adjacent in memory.
+/// Returns `x · weightᵀ` for two weights. One batched product computes both if the weights have the same
+/// shape, `x` has at most [`MAX_PAIRED_ROWS`] rows, and the second product is aligned to [`ALIGNMENT`] bytes.
+/// The weights need not be adjacent in memory.
 fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
     let (x, weights) = (with_contiguous_rows(x), weights.map(contiguous));
     let ([rows, inner], [columns, _]) = (dims(&x), dims(&weights[0]));

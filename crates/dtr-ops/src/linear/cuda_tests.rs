@@ -33,8 +33,8 @@ fn products_and_gradients_match_the_portable_form() {
     });
 }
 
-/// Some cases have few rows, as in decoding. Others have more rows, with weights of equal or of different
-/// shapes.
+/// Some cases have few rows, as in decoding. The other cases have more rows, and weights of equal or of
+/// different shapes.
 #[test]
 fn triple_products_and_swiglu_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {

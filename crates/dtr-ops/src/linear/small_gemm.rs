@@ -14,7 +14,8 @@ use crate::cuda::{
 
 static SMALL_GEMM: CudaSource = CudaSource { name: "small_gemm", text: include_str!("small_gemm.cu") };
 
-/// The largest number of rows of `x`. With more rows, cuBLASLt is faster, since it uses tensor cores.
+/// The largest number of rows of `x` for these kernels. With more rows, cuBLASLt is faster, since it uses
+/// tensor cores.
 const MAX_ROWS: usize = 4;
 
 /// The number of warps of a block. Each warp computes one column of the output.
@@ -59,7 +60,8 @@ pub(super) fn swiglu(x: CubeTensor, weights: [CubeTensor; 2]) -> CubeTensor {
     let arguments =
         [vec![pointer(&x)], int_args([width]), [&gate, &up, &y].map(pointer).to_vec(), int_args([out])];
     let kernel = kernel("swiglu", &x, x.dtype());
-    // SAFETY: all tensors are alive and dense. Both weights have one shape, and the width and dtype of x.
+    // SAFETY: all tensors are alive and dense. Both weights have the same shape. Their width and dtype
+    // are those of x.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, warp_per_column(out), &arguments.concat());
     });

@@ -36,7 +36,7 @@ pub(super) fn chunked_cross_entropy(
     rows_per_chunk: usize,
 ) -> Tensor<1> {
     let targets = contiguous(into_cube(targets_n.inner()));
-    assert_eq!(targets.dtype(), DType::I32, "targets are i32");
+    assert_eq!(targets.dtype(), DType::I32, "targets must be i32");
     let inputs = [x_nd.into_dispatch(), head_vd.clone().into_dispatch()];
     apply(LinearCrossEntropy { targets, rows_per_chunk }, inputs)
 }
@@ -93,8 +93,8 @@ impl DifferentiableOp<2> for LinearCrossEntropy {
     }
 }
 
-/// Returns the loss of each row of `logits` (f32), and the gradient of the mean over `num_rows` losses by the
-/// logits, in `dtype`.
+/// Returns the loss of each row of `logits`, in f32. Also returns the gradient of the mean loss with respect
+/// to the logits, in `dtype`. The mean covers `num_rows` rows. `logits` may hold only some of them.
 fn losses_and_gradient(
     logits: CubeTensor,
     targets: CubeTensor,

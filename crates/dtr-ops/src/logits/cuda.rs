@@ -21,7 +21,7 @@ pub(super) fn select_log_likelihoods(
 ) -> Tensor<1> {
     let logits = contiguous(into_cube(logits_pv));
     let [rows, targets] = [rows_n, targets_n].map(|indices| contiguous(into_cube(indices)));
-    assert!([&rows, &targets].iter().all(|indices| indices.dtype() == DType::I32), "indices are i32");
+    assert!([&rows, &targets].iter().all(|indices| indices.dtype() == DType::I32), "indices must be i32");
     let ([num_rows, vocab], [count]) = (dims(&logits), dims(&targets));
     let [log_sums, likelihoods] = [num_rows, count].map(|length| empty(&logits, [length], DType::F32));
     let row_arguments = [[&logits, &log_sums].map(pointer).to_vec(), int_args([vocab])];

@@ -82,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(512) log_sums(const T *x, float *su
     if (threadIdx.x == 0) sums[blockIdx.x] = peak.value + logf(peak.sum);
 }
 
-// Writes the log-likelihood of each target token: its logit minus the row's number in `sums`. Each thread
+// Writes the log-likelihood of each target token: its logit minus the log sum of its row. Each thread
 // computes one token.
 extern "C" __global__ void __launch_bounds__(256)
     log_likelihoods(const T *logits, const float *sums, const int *rows, const int *targets, float *likelihoods,
@@ -91,8 +91,9 @@ extern "C" __global__ void __launch_bounds__(256)
     if (i < count) likelihoods[i] = float(logits[rows[i] * (long long)vocab + targets[i]]) - sums[rows[i]];
 }
 
-// Writes the loss of each row: the row's log sum minus the logit of its target token. Also writes the gradient of
-// factor * loss by the logits. `gradient` may be the same memory as `logits`. Each block computes one row.
+// Writes the loss of each row: the row's log sum minus the logit of its target token. Also writes the
+// gradient of factor * loss with respect to the logits. `gradient` may be the same memory as `logits`. Each
+// block computes one row.
 extern "C" __global__ void __launch_bounds__(512)
     cross_entropy(const float *logits, const int *targets, T *gradient, float *losses, float factor, int vocab) {
     const float *const row = logits + blockIdx.x * (long long)vocab;

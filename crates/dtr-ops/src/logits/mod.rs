@@ -21,7 +21,7 @@ const MAX_LOGITS: usize = 1 << 26;
 /// Returns the mean negative log-likelihood of the tokens `targets_n` under the logits `x_nd · head_vdᵀ`,
 /// `[1]`.
 ///
-/// In training on a GPU, the logits are computed in chunks, and the gradient together with the loss.
+/// In training on a GPU, computes the logits in chunks, and computes the gradients together with the loss.
 pub fn linear_cross_entropy(x_nd: Tensor<2>, head_vd: &Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
     #[cfg(feature = "cuda")]
     if x_nd.is_autodiff() && has_cuda_kernels(&x_nd) {

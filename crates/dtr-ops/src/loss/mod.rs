@@ -5,8 +5,8 @@ mod cuda;
 
 use burn::tensor::{DType, Tensor};
 
-/// Returns the mean of `(a − b)²` over the elements of each of `layers` stacked layers, in f32, `[layers]`.
-/// No gradient flows through `b_btd`.
+/// Returns the mean of `(a − b)²` for each layer, in f32, `[layers]`. The first dimension of both inputs
+/// stacks the rows of `layers` layers. No gradient flows through `b_btd`.
 pub fn mean_squared_error(a_btd: Tensor<3>, b_btd: Tensor<3>, layers: usize) -> Tensor<1> {
     #[cfg(feature = "cuda")]
     if crate::kernel_support::has_cuda_kernels(&a_btd) {

@@ -14,7 +14,7 @@ use crate::cuda::{
 
 static NORM: CudaSource = CudaSource { name: "norm", text: include_str!("norm.cu") };
 
-/// Computes [`rms_norm`](super::rms_norm) of tensors of one dtype.
+/// Computes [`rms_norm`](super::rms_norm). `x` and `weight` have the same dtype.
 pub(super) fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {
     apply(RmsNorm { epsilon }, [x.into_dispatch(), weight.clone().into_dispatch()])
 }
@@ -60,8 +60,8 @@ fn forward(
     let normed = empty(&x, x.shape(), x.dtype());
     let width = *x.shape().last().expect("x has a last dimension");
     let rows = x.shape().num_elements() / width;
-    // In a block, y is a row, and x is one of the lanes that share the row. A lane takes sixteen elements of
-    // a row, or more if the row is wider than 8192.
+    // A thread's y selects a row, and its x selects a lane. The lanes of a row share its elements. A lane
+    // takes sixteen elements, or more if the row is wider than 8192.
     let lanes = width.div_ceil(if width > 8192 { 32 } else { 16 }).next_power_of_two();
     let rows_per_block = (256 / lanes).max(1);
     let launch = LaunchDims {
@@ -86,8 +86,8 @@ fn forward(
         }
     };
     let kernel = CudaKernel::for_element(&NORM, name, x.dtype());
-    // SAFETY: all tensors are alive, dense and of one dtype. The weight has a row for each layer, and all
-    // other tensors have one shape.
+    // SAFETY: all tensors are alive, dense and of one dtype. The weight has a row for each layer. All other
+    // tensors have the same shape.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, launch, &[tensors, sizes.to_vec()].concat());
     });

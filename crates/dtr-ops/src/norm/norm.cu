@@ -6,8 +6,8 @@ __device__ inline const T *weight_of(const T *weight, long long row, long long l
     return weight + (unsigned)row / (unsigned)layer_rows * (long long)d;
 }
 
-// Normalises rows of d elements. In a block, threadIdx.y is a row, and threadIdx.x is one of the lanes that
-// share the row. Each thread holds up to PARTS vectors of COUNT elements.
+// Normalises rows of d elements. threadIdx.y selects a row, and threadIdx.x selects a lane. The lanes of a
+// row share its elements. Each thread holds up to PARTS vectors of COUNT elements.
 constexpr int PARTS = 8;
 
 template <bool ADD>

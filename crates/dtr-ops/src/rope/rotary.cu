@@ -5,7 +5,7 @@
 //
 // Token i is written to time i of q_out, and to time *write + i of k_out and v_out. Its angles are row
 // *angles + i of the f32 tables cos and sin [b or 1, .., d / 2]. If the pointer `write` or `angles` is null,
-// its value counts as 0. Both are read on the device, so that a CUDA graph can append to a cache. Without
+// its value counts as 0. The kernel reads both values, so that a CUDA graph can append to a cache. Without
 // tables, q and k are copied. Outputs may alias the inputs.
 #include <cuda_bf16.h>
 

@@ -4,11 +4,10 @@ use super::*;
 use dtr_model::Twins;
 use dtr_ops::cuda_devices;
 
-/// The largest difference that is allowed between a log-likelihood on a GPU and on the CPU, for a base in
-/// f32.
+/// The largest accepted difference between log-likelihoods on a GPU and on the CPU, for a base in f32.
 const TOLERANCE: f64 = 1e-3;
 
-/// Returns the bundled base on the CPU and on a GPU, if there is one.
+/// Returns the bundled base twice: on the CPU and on a GPU. Returns `None` if there is no GPU.
 fn bundled_bases() -> Option<[BaseModel; 2]> {
     let Some(device) = cuda_devices().into_iter().next() else {
         eprintln!("SKIPPED: there is no CUDA device");

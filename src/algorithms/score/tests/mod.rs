@@ -61,7 +61,7 @@ fn cached_hidden_states_change_no_bit_of_a_score() {
         let mut scorer = Scorer::new(&base, Some(&twins), &requests);
         let fresh =
             |mask: &Mask| Scorer::new(&base, Some(&twins), &requests).score(&Mask::empty(), mask).unwrap();
-        // The first incumbents grow as in a search. The last two do not extend the incumbent before them.
+        // Up to `[2, 0, 3]`, each incumbent extends the previous one, as in a search. `[1]` and `[]` do not.
         for incumbent in [&[][..], &[2], &[2, 0], &[2, 0, 3], &[1], &[]] {
             let incumbent: Mask = incumbent.iter().copied().collect();
             for layer in [0, 1, 2, 3, 1] {
@@ -79,7 +79,7 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
     let bases = [base(&tokenizer), BaseModel::read(&mini, &Device::flex()).unwrap().decoder];
     let mut backwards = recall_items();
-    // Some rows are shorter than others, so that passes need padding.
+    // These items have shorter prompts, so that passes need padding.
     backwards.extend(recall_items().into_iter().map(|item| Item {
         id: format!("short {}", item.id),
         prompt: item.prompt.split_once(". ").unwrap().1.to_owned(),
@@ -101,7 +101,7 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
         let alone = score(1, &forwards);
         for (tokens, requests) in [(150, &forwards), (4096, &forwards), (400, &backwards)] {
             for (one, other) in alone.iter().zip(score(tokens, requests)) {
-                assert_eq!(*one, other, "in passes of {tokens}");
+                assert_eq!(*one, other, "in passes of {tokens} tokens");
             }
         }
     }

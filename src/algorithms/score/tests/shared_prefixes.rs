@@ -1,4 +1,4 @@
-//! Tests that rows with a common prefix have the same log-likelihoods as rows that are computed one by one.
+//! Tests that log-likelihoods do not change when rows share the computation of their common prefix.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::data::scoring_requests::PrefixGroup;
 /// truncated.
 const MAX_ROW_TOKENS: usize = 96;
 
-/// A choice so long that other choices are not padded to its length.
+/// A choice so long that the scorer does not pad other choices to its length.
 const LONG: &str = "what nobody remembers of the days before the flood";
 
 /// Returns a byte-level BPE tokenizer. With it, choices have several tokens.

@@ -120,7 +120,7 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
     let found = found.unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| (round.layer, round.layers.as_slice())).collect();
     assert_eq!(winners, [(Some(0), &[0][..]), (None, &[1, 2]), (Some(0), &[0, 1, 2])]);
-    assert_eq!(found.opt.0.layers(), [1, 2], "layer 1 alone, below the threshold, was not extended");
+    assert_eq!(found.opt.0.layers(), [1, 2], "the beam must extend layer 1, below the threshold");
     let plain = greedy_search(
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),

@@ -17,11 +17,11 @@ const MAGIC: &[u8; 4] = b"PAR1";
 /// The number of bytes after the footer: four for the footer's length, and four for [`MAGIC`].
 const TRAILER_BYTES: u64 = 8;
 
-/// The maximum depth of nested structs and lists. A valid footer has only a fraction of this depth.
+/// The maximum depth of nested structs and lists. A valid footer is far less deep.
 const MAX_DEPTH: usize = 32;
 
-/// The minimum size of a struct in a list, in bytes. No struct of the footer is empty. The smallest one has a
-/// single field, whose value is an empty struct.
+/// The minimum size of a struct in a list, in bytes. The smallest such struct has a single field, whose value
+/// is an empty struct.
 const MIN_STRUCT_BYTES: u64 = 3;
 
 /// Returns a description of the first defect in the footer of `file`, which has `file_size` bytes.

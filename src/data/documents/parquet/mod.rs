@@ -1,4 +1,5 @@
-//! A reader of Parquet columns of any type. Only the wanted columns of one row group at a time are in memory.
+//! A reader of Parquet columns of any type. At any time, only the wanted
+//! columns of one row group are in memory.
 //!
 //! Polars allocates memory for as many values as a file claims to hold, and panics on some malformed files.
 //! Before polars reads a file, [`footer`] and [`pages`] check these claims against the file's size.
