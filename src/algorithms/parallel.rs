@@ -32,7 +32,7 @@ pub fn map_in_threads<I: Send, T: Send>(
 ///
 /// # Errors
 /// Fails if `work` fails for an item. On a GPU, returns the error of the first such item.
-pub fn map_on_device<I: Send, T: Send>(
+pub fn map_in_parallel_on_cpu<I: Send, T: Send>(
     is_cpu: bool,
     items: Vec<I>,
     work: impl Fn(I) -> Result<T> + Send + Sync,

@@ -8,7 +8,9 @@ use super::{DeviceArgs, ExperimentArgs, ResultsArgs, print_json};
 use crate::device::UsageMeter;
 use crate::runner::{ProgressDisplay, RunContext, StopFlag, SupervisorConnection};
 use crate::store::{Audit, DamagedFile, Store};
-use crate::verify::{RebuiltTables, RecomputedCells, SampleConfig, rebuild_tables, recompute_cells};
+use crate::verify::{
+    RecomputeSample, RecomputedCells, ReportComparison, compare_rebuilt_report, recompute_cells,
+};
 use dtr_core::error::{ErrorKind, Result};
 use dtr_core::seed::Seed;
 
@@ -43,32 +45,32 @@ impl VerifyCommand {
     pub(super) fn run(self) -> Result<u8> {
         let store = self.results.store()?;
         let audit = store.audit()?;
-        let (mut rebuilt, mut recomputed) = (RebuiltTables::default(), RecomputedCells::default());
+        let (mut comparison, mut recomputed) = (ReportComparison::default(), RecomputedCells::default());
         if let Some(manifest) = self.manifest {
             let experiment = ExperimentArgs { manifest, sets: self.sets, results: self.results };
-            let sample = SampleConfig { size: self.sample, seed: Seed(self.seed) };
+            let sample = RecomputeSample { size: self.sample, seed: Seed(self.seed) };
             match verify(&experiment, &store, &self.device, sample) {
                 // Report the damaged files even if the verification fails because of them.
                 Err(error) if error.kind() != ErrorKind::Interrupted && !audit.faults.is_empty() => {
                     eprintln!("cannot rebuild the tables: {}", error.to_line());
                 }
-                verified => (rebuilt, recomputed) = verified?,
+                verified => (comparison, recomputed) = verified?,
             }
         } else {
             eprintln!("name a manifest to also rebuild tables and recompute cells");
         }
-        let faults = || audit.faults.iter().chain(&rebuilt.faults).chain(&recomputed.faults);
+        let faults = || audit.faults.iter().chain(&comparison.faults).chain(&recomputed.faults);
         let code = if faults().next().is_none() { 0 } else { ErrorKind::Failed.exit_code() };
         match self.json {
             true => print_json(&serde_json::json!({
                 "records": audit.num_records,
                 "files": audit.num_files,
-                "tables": rebuilt.num_files,
+                "tables": comparison.num_files,
                 "recomputed": recomputed.descriptions,
                 "incomparable": recomputed.num_incomparable,
                 "differences": faults().collect::<Vec<_>>(),
             })),
-            false => print_summary(&audit, &rebuilt, &recomputed, &faults().collect::<Vec<_>>()),
+            false => print_summary(&audit, &comparison, &recomputed, &faults().collect::<Vec<_>>()),
         }
         Ok(code)
     }
@@ -79,12 +81,12 @@ fn verify(
     experiment: &ExperimentArgs,
     store: &Store,
     device: &DeviceArgs,
-    sample: SampleConfig,
-) -> Result<(RebuiltTables, RecomputedCells)> {
+    sample: RecomputeSample,
+) -> Result<(ReportComparison, RecomputedCells)> {
     let plan = experiment.plan_on(device)?;
     let results = &experiment.results;
     let (tables, figures) = (results.tables(&plan), results.figures(&plan));
-    let rebuilt = rebuild_tables(&plan, store, &experiment.sweep_command(), &tables, &figures)?;
+    let comparison = compare_rebuilt_report(&plan, store, &experiment.sweep_command(), &tables, &figures)?;
     let progress = ProgressDisplay::new(sample.size, StopFlag::listen()?);
     let meter = UsageMeter::for_device(device.device, 1);
     let context = RunContext {
@@ -96,17 +98,17 @@ fn verify(
         memory_limit: None,
         supervisor: &SupervisorConnection::default(),
     };
-    Ok((rebuilt, recompute_cells(&plan, &context, sample)?))
+    Ok((comparison, recompute_cells(&plan, &context, sample)?))
 }
 
 fn print_summary(
     audit: &Audit,
-    rebuilt: &RebuiltTables,
+    comparison: &ReportComparison,
     recomputed: &RecomputedCells,
     faults: &[&DamagedFile],
 ) {
     println!("checked     {} records and {} artifacts", audit.num_records, audit.num_files);
-    println!("rebuilt     {} tables, figures and pages", rebuilt.num_files);
+    println!("rebuilt     {} tables, figures and pages", comparison.num_files);
     match recomputed.descriptions.as_slice() {
         [] => println!("recomputed  no cell"),
         descriptions => println!("recomputed  {}", descriptions.join("; ")),

@@ -19,11 +19,24 @@ const LABEL: &str = "label";
 /// The maximum total size of the texts of one split, in bytes.
 const MAX_SPLIT_BYTES: usize = 1 << 30;
 
-/// Returns the file with the rows of `split`, and whether the file's rows are divided between two splits.
-pub fn file_of_split(task: &FileTask, split: Split) -> (&str, bool) {
+/// The file with the rows of a split.
+pub struct SplitFile<'a> {
+    /// Path or hub location of the file.
+    pub path: &'a str,
+    /// Whether the file's rows are divided between the validation and the test split.
+    pub is_divided: bool,
+}
+
+/// Returns the file with the rows of `split`.
+pub fn split_file(task: &FileTask, split: Split) -> SplitFile<'_> {
     match (&task.validation, split) {
-        (Some(validation), Split::Train | Split::Validation) => (validation, false),
-        (validation, _) => (&task.test, validation.is_none() && task.splits == SplitPolicy::HeldOut),
+        (Some(validation), Split::Train | Split::Validation) => {
+            SplitFile { path: validation, is_divided: false }
+        }
+        (validation, _) => {
+            let is_divided = validation.is_none() && task.splits == SplitPolicy::HeldOut;
+            SplitFile { path: &task.test, is_divided }
+        }
     }
 }
 
@@ -38,7 +51,7 @@ pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Err
         Split::Validation => task.validation_items.unwrap_or(usize::MAX),
         Split::Test => task.test_items.unwrap_or(usize::MAX),
     };
-    let (path, is_divided) = file_of_split(task, split);
+    let SplitFile { path, is_divided } = split_file(task, split);
     let templates = parse_templates(task)?;
     let columns = ColumnSelection { names: templates.identifiers().clone(), includes_json: is_divided };
     let builder = ItemBuilder { has_prompt_per_choice: templates.uses_choice(PROMPT), templates, task };

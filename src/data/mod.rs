@@ -1,6 +1,7 @@
 //! The data of an experiment: items of multiple-choice tasks, documents of corpora, and the token sequences
 //! that are made from both.
 
+mod base_tokenizer;
 mod corpus;
 pub mod documents;
 mod file_task;
@@ -11,7 +12,6 @@ pub mod scoring_requests;
 pub mod synthetic;
 mod task;
 pub mod token_sequences;
-mod tokenizer;
 
 use std::fmt;
 
@@ -19,11 +19,11 @@ use dtr_core::error::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use base_tokenizer::{read_base_tokenizer, synthetic_tokenizer};
 pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
-pub use file_task::file_of_split;
+pub use file_task::{SplitFile, split_file};
 use synthetic::SyntheticLanguage;
 pub use task::{Choices, FileTask, Metric, SplitPolicy, SyntheticTask, SyntheticTaskKind, Task, TaskSource};
-pub use tokenizer::{read_base_tokenizer, synthetic_tokenizer};
 
 /// A multiple-choice question. Scoring compares the likelihoods of the choices after the prompt and a space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

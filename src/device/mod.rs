@@ -154,7 +154,7 @@ pub fn cpu_name() -> String {
 
 #[cfg(feature = "cuda")]
 fn cuda_name(index: usize) -> Option<String> {
-    NvmlDevice::open(index)?.name()
+    NvmlDevice::open_cuda_device(index)?.name()
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -164,7 +164,7 @@ fn cuda_name(_: usize) -> Option<String> {
 
 #[cfg(feature = "cuda")]
 fn cuda_driver_version(index: usize) -> Option<String> {
-    NvmlDevice::open(index)?.driver_version()
+    NvmlDevice::open_cuda_device(index)?.driver_version()
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -174,7 +174,7 @@ fn cuda_driver_version(_: usize) -> Option<String> {
 
 #[cfg(feature = "cuda")]
 fn free_cuda_bytes(index: usize) -> Option<u64> {
-    NvmlDevice::open(index)?.free_bytes()
+    NvmlDevice::open_cuda_device(index)?.free_bytes()
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -67,7 +67,7 @@ impl UsageMeter {
             DeviceChoice::Cpu => Rapl::open().map_or(EnergyCounter::None, EnergyCounter::Processor),
             #[cfg(feature = "cuda")]
             DeviceChoice::Cuda(indices) => {
-                let devices: Option<Vec<_>> = indices.iter().map(NvmlDevice::open).collect();
+                let devices: Option<Vec<_>> = indices.iter().map(NvmlDevice::open_cuda_device).collect();
                 devices.map_or(EnergyCounter::None, EnergyCounter::Nvidia)
             }
             #[cfg(not(feature = "cuda"))]
@@ -78,7 +78,7 @@ impl UsageMeter {
 
     /// Creates a meter of the CPU whose energy counters are below `folder`.
     #[cfg(test)]
-    pub(crate) fn of_processor_in(folder: &std::path::Path) -> Self {
+    pub(crate) fn of_cpu_in(folder: &std::path::Path) -> Self {
         let counters = Rapl::open_in(folder).expect("the folder has no readable energy counters");
         Self { energy: EnergyCounter::Processor(counters), num_devices: 1, num_workers: 1 }
     }

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::{ExportedHybrid, HybridSelector};
-use crate::algorithms::search::{Round, SearchStrategy, StopCriterion};
+use crate::algorithms::search::{RoundWinner, SearchStrategy, StopCriterion};
 use crate::data::SplitPolicy;
 use crate::stages::{BaseSource, ModelIdentity};
 
@@ -149,7 +149,7 @@ fn strategy_description(strategy: &SearchStrategy) -> String {
 
 /// Returns the status of a round. It is `replaced` if the exported hybrid replaces all layers of the round's
 /// winner. Otherwise it tells whether the search accepted the winner.
-fn round_status(hybrid: &ExportedHybrid<'_>, round: &Round) -> &'static str {
+fn round_status(hybrid: &ExportedHybrid<'_>, round: &RoundWinner) -> &'static str {
     let chosen = &hybrid.chosen.layers;
     match (round.accepted, round.layers.iter().all(|layer| chosen.contains(layer))) {
         (_, true) => "replaced",

@@ -94,7 +94,7 @@ impl Hub {
         let part = self.cache.repo(pinned.to_hf_repo()).blob_path(metadata.etag()).with_extension("part");
         let path = match download(&repo, file, on_progress) {
             Err(ApiError::InvalidResume) => {
-                files::remove_if_present(&part)?;
+                files::remove_file_or_folder_if_present(&part)?;
                 download(&repo, file, on_progress)
             }
             result => result,

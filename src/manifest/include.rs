@@ -128,7 +128,11 @@ fn parse_set(set: &str, sources: &mut SourceMap) -> Result<SpannedValue> {
     let layer = sources.parse(file).map_err(|error| error.hint(suggest_quotes(set)))?;
     if let Some(extends) = layer.find(&["extends"]) {
         let error = Error::manifest("`--set` cannot change `extends`");
-        return Err(sources.underline_span(error, extends.entry_span(), "only a file can have `extends`"));
+        return Err(sources.underline_span(
+            error,
+            extends.key_or_value_span(),
+            "only a file can have `extends`",
+        ));
     }
     let is_one = matches!(&layer.content, Content::Table(table) if table.len() == 1);
     if !is_one || set.trim_start().starts_with('[') {

@@ -6,7 +6,7 @@ use super::source_map::EntryPart;
 use super::suggestions::{did_you_mean, quote_list};
 use super::{Exclusion, Manifest, ModelSource};
 use crate::algorithms::search::StopCriterion;
-use crate::algorithms::throughput::TimedLayers;
+use crate::algorithms::throughput::ReplacedLayerChoice;
 use dtr_core::error::{Error, Result};
 
 /// The tables whose keys can be axes of a sweep.
@@ -268,7 +268,7 @@ impl ReferenceCheck<'_> {
     /// searches, and no search may stop before all layers are replaced.
     fn check_trajectory(&self) -> Result<()> {
         let (throughput, sweep) = (&self.manifest.throughput, &self.manifest.sweep);
-        let TimedLayers::Trajectory { task } = &throughput.layers else { return Ok(()) };
+        let ReplacedLayerChoice::Trajectory { task } = &throughput.layers else { return Ok(()) };
         if !throughput.is_enabled() {
             return Ok(());
         }

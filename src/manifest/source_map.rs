@@ -151,7 +151,7 @@ impl SourceMap {
                 let is_key = part == EntryPart::Key || length < path.len();
                 return self.underline_span(
                     error,
-                    if is_key { value.entry_span() } else { &value.span },
+                    if is_key { value.key_or_value_span() } else { &value.span },
                     label,
                 );
             }

@@ -74,7 +74,7 @@ impl SpannedValue {
     }
 
     /// Returns the span that stands for the whole entry: the key, or the value if there is no key.
-    pub fn entry_span(&self) -> &Span {
+    pub fn key_or_value_span(&self) -> &Span {
         self.key_span.as_ref().unwrap_or(&self.span)
     }
 

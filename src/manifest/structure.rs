@@ -86,14 +86,18 @@ impl StructureCheck<'_> {
     ) -> Result<()> {
         for (name, value) in table {
             match alternatives.get(name) {
-                None => return Err(self.unknown_alternative_error(name, value.entry_span(), known)),
+                None => return Err(self.unknown_alternative_error(name, value.key_or_value_span(), known)),
                 Some(None) => {
-                    return Err(self.wrong_form_error(name, value.entry_span(), &format!("\"{name}\"")));
+                    return Err(self.wrong_form_error(
+                        name,
+                        value.key_or_value_span(),
+                        &format!("\"{name}\""),
+                    ));
                 }
                 Some(Some(_)) => {}
             }
         }
-        let mut names: Vec<_> = table.iter().map(|(name, value)| (value.entry_span(), name)).collect();
+        let mut names: Vec<_> = table.iter().map(|(name, value)| (value.key_or_value_span(), name)).collect();
         names.sort_by_key(|(span, _)| span.range.start);
         match names[..] {
             [(_, first), (span, second), ..] => Err(self.two_alternatives_error(first, second, span)),

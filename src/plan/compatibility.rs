@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::compatibility_cache::{BaseDigests, CompatibilityCache};
 use crate::algorithms::pretrain::base_config_and_tokenizer;
 use crate::data::scoring_requests::ScoringRequests;
-use crate::data::{Split, file_of_split, load_items};
+use crate::data::{Split, load_items, split_file};
 use crate::data::{Task, TaskSource};
 use crate::hub;
 use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
@@ -166,7 +166,7 @@ fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
 /// Returns whether the data file of a split is on disk. Synthetic tasks need no file.
 fn is_downloaded(task: &Task, split: Split) -> Result<bool> {
     let TaskSource::File(task) = &task.source else { return Ok(true) };
-    hub::is_local_or_cached(file_of_split(task, split).0)
+    hub::is_local_or_cached(split_file(task, split).path)
 }
 
 /// Returns the reason why a base cannot be scored on a split with these requests, if there is one.

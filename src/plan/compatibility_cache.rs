@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::data::{Split, Task, TaskSource, file_of_split};
+use crate::data::{Split, Task, TaskSource, split_file};
 use crate::hub;
 use crate::stages::TaskIdentity;
 use dtr_core::error::{Error, Result};
@@ -109,7 +109,7 @@ impl CompatibilityCache {
 /// Returns the name and the digest of a split's data file. Returns `None` for a synthetic task.
 fn rows_of(task: &Task, split: Split) -> Result<Option<(String, Digest)>> {
     let TaskSource::File(source) = &task.source else { return Ok(None) };
-    let path = hub::local_or_cached_path(file_of_split(source, split).0)?;
+    let path = hub::local_or_cached_path(split_file(source, split).path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Some((name, digest_file(&path)?)))
 }

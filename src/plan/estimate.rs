@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::expand::Plan;
 use crate::hub::{self, PinnedRepo};
-use crate::resources::Resources;
+use crate::resources::ResourceEstimate;
 use crate::stages::{BaseSource, Cell, ModelIdentity};
 use crate::store::StageName;
 use dtr_core::error::{Error, Result};
@@ -61,7 +61,7 @@ impl Estimate {
         Ok(estimate)
     }
 
-    fn add(&mut self, cell: &Cell, resources: Resources) {
+    fn add(&mut self, cell: &Cell, resources: ResourceEstimate) {
         let stage = cell.stage();
         self.max_evaluations += resources.evaluations;
         if resources.tokens > 0 {

@@ -1,9 +1,9 @@
 //! The rows of the table `cost`.
 
 use super::columns::CostRow;
+use super::derived_values::format_axes;
 use super::experiment_records::{DistilCell, ExperimentRecords, SearchCell};
 use super::paper_match;
-use super::search_metrics::format_axes;
 use crate::store::{Key, Record};
 
 /// Returns the rows of the table `cost`: one for each search whose distillation has a record.

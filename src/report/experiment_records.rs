@@ -4,7 +4,7 @@
 
 use std::ops::Deref;
 
-use super::search_metrics::format_axes;
+use super::derived_values::format_axes;
 use crate::algorithms::distil::DistilResult;
 use crate::algorithms::score::ScoreResult;
 use crate::algorithms::throughput::{ThroughputResult, TimedRun};
@@ -36,7 +36,7 @@ pub struct ExperimentRecords {
     /// The finished timings of this machine and of other machines.
     pub timings: Vec<TimingCell>,
     /// The tokens and evaluations of each finished cell, with its record.
-    pub usages: Vec<CellUsage>,
+    pub usages: Vec<CellWorkCounts>,
     /// The cells without a result.
     pub missing: Vec<MissingCell>,
 }
@@ -59,7 +59,7 @@ pub type DistilCell = StoredCell<DistilJob, DistilResult>;
 pub type ScoreCell = StoredCell<ScoreJob, ScoreResult>;
 
 /// The tokens and evaluations of a finished cell of any stage. The record holds the cell's time and energy.
-pub type CellUsage = StoredCell<(), WorkCounts>;
+pub type CellWorkCounts = StoredCell<(), WorkCounts>;
 
 /// A finished search, with the answers of its base, of `M_best` and of `M_opt` on the test split.
 /// Dereferences to the cell of the search.
@@ -145,7 +145,7 @@ impl Deref for SearchCell {
 
 impl SearchCell {
     /// Returns the name of the base in publications. Returns `None` if the sweep trained the base.
-    pub fn public_base_name(&self) -> Option<&str> {
+    pub fn published_base_name(&self) -> Option<&str> {
         self.job.base.public_name(&self.labels.model)
     }
 

@@ -6,6 +6,7 @@
 mod column_docs;
 mod columns;
 mod cost;
+mod derived_values;
 mod experiment_records;
 mod figures;
 #[cfg(test)]
@@ -18,7 +19,6 @@ pub mod published;
 mod report_data;
 mod rows;
 mod schema;
-mod search_metrics;
 mod tables;
 mod text;
 mod throughput;
@@ -30,13 +30,13 @@ pub use columns::{
     AgreementRow, BaseRow, ComputeHoursRow, CostRow, DistillationRow, ItemRow, PublishedRow, SearchRow,
     SpeedupRow, StageRow, TABLES, ThroughputRow, TrajectoryRow, TrialRow,
 };
+pub use derived_values::format_axes;
 pub use experiment_records::{
-    CellUsage, DistilCell, ExperimentRecords, MissingCell, ScoreCell, SearchCell, StoredCell, TestAnswers,
-    TimingCell,
+    CellWorkCounts, DistilCell, ExperimentRecords, MissingCell, ScoreCell, SearchCell, StoredCell,
+    TestAnswers, TimingCell,
 };
 pub use report_data::ReportData;
 pub use schema::{ColumnSpec, Row, TableSpec};
-pub use search_metrics::format_axes;
 pub use text::summary_text;
 
 use dtr_core::error::Result;

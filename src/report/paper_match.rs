@@ -2,7 +2,7 @@
 
 use super::experiment_records::SearchCell;
 use super::published::{self, PaperKey, PublishedCost, PublishedLayerSet, PublishedScore, PublishedSpeedup};
-use crate::algorithms::search::Round;
+use crate::algorithms::search::RoundWinner;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 
 /// Maximum relative drop of the validation score in the searches of the paper's Table 2.
@@ -27,12 +27,15 @@ pub(super) fn matching_speedup(search: &SearchCell) -> Option<&'static Published
 /// Returns the row of the paper's Table 3 that corresponds to a search. Returns `None` for a search that is
 /// not greedy.
 pub(super) fn matching_cost(search: &SearchCell) -> Option<&'static PublishedCost> {
-    is_greedy(search).then(|| published::find_cost(search.public_base_name()?)).flatten()
+    is_greedy(search).then(|| published::find_cost(search.published_base_name()?)).flatten()
 }
 
 /// Returns the layer set of the paper's Table 4 that corresponds to the winner of a round. Returns
 /// `None` if the paper has no layer set for this strategy and number of replaced layers.
-pub(super) fn matching_layer_set(search: &SearchCell, round: &Round) -> Option<&'static PublishedLayerSet> {
+pub(super) fn matching_layer_set(
+    search: &SearchCell,
+    round: &RoundWinner,
+) -> Option<&'static PublishedLayerSet> {
     let strategy = match search.job.strategy {
         SearchStrategy::Greedy {} => "greedy",
         SearchStrategy::Impact {} => "impact",
@@ -47,7 +50,7 @@ fn is_greedy(search: &SearchCell) -> bool {
 }
 
 fn paper_key(search: &SearchCell) -> Option<PaperKey<'_>> {
-    Some(PaperKey { base: search.public_base_name()?, block: search.block_kind(), task: search.task() })
+    Some(PaperKey { base: search.published_base_name()?, block: search.block_kind(), task: search.task() })
 }
 
 #[cfg(test)]

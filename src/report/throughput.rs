@@ -1,9 +1,9 @@
 //! The rows of the table `throughput`.
 
 use super::columns::ThroughputRow;
+use super::derived_values::format_axes;
 use super::experiment_records::{ExperimentRecords, TimingCell};
 use super::rows::format_layers;
-use super::search_metrics::format_axes;
 use crate::algorithms::throughput::TimedRun;
 use crate::stats::median;
 

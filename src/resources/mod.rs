@@ -8,7 +8,7 @@ pub use memory::{DistilMemory, GPU_OVERHEAD_BYTES, cache_bytes, training_bytes, 
 
 /// The resources of a job, as estimated before the job runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resources {
+pub struct ResourceEstimate {
     /// Maximum number of times that the job scores a base or a hybrid.
     pub evaluations: u64,
     /// Number of tokens that the job trains on, or that it processes in timed runs.

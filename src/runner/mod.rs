@@ -3,7 +3,7 @@
 mod context;
 mod panics;
 mod progress;
-mod remote_task;
+mod remote_progress_bar;
 mod running_cell;
 mod saved_usage;
 mod stop;
@@ -16,6 +16,6 @@ pub use progress::{ProgressDisplay, ProgressTask};
 pub use running_cell::{ClaimOutcome, RunningCell, log_crash, log_stop, record_failure};
 pub use stop::StopFlag;
 pub use supervisor::{
-    CellEnd, Crash, Division, PreviousAttempts, SupervisorConnection, WorkerRole, supervise,
+    CellEnd, Crash, PreviousAttempts, SupervisorConnection, SweepDivision, WorkerRole, supervise,
 };
 pub use usage_recorder::UsageRecorder;

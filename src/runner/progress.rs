@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::remote_task::RemoteTask;
+use super::remote_progress_bar::RemoteProgressBar;
 use super::stop::StopFlag;
 use super::supervisor::{MessageSender, ProgressMessage, SupervisorConnection, WorkerMessage, WorkerRole};
 use super::usage_recorder::UsageRecorder;
@@ -89,7 +89,7 @@ impl ProgressDisplay {
     /// Starts the display of a task with `total` units of work. `unit` names the unit, for example `tokens`.
     pub fn start_task(&self, name: &str, total: u64, unit: &'static str) -> ProgressTask<'_> {
         let bar = self.add_bar(name, total, unit);
-        let remote = self.sender.as_ref().map(|sender| RemoteTask::start(sender, name, total, unit));
+        let remote = self.sender.as_ref().map(|sender| RemoteProgressBar::start(sender, name, total, unit));
         ProgressTask {
             display: self,
             bar,
@@ -135,7 +135,7 @@ pub struct ProgressTask<'a> {
     display: &'a ProgressDisplay,
     bar: ProgressBar,
     /// Sends the task's progress to the supervisor, if the supervisor draws the bars.
-    remote: Option<RemoteTask>,
+    remote: Option<RemoteProgressBar>,
     name: String,
     unit: &'static str,
     total: u64,

@@ -94,7 +94,7 @@ impl<'a> RunningCell<'a> {
     /// record then has the usage of both runs.
     ///
     /// Does nothing if the cell has saved usage, because the saved usage already includes `usage`.
-    pub fn set_earlier_usage(&mut self, usage: TimeAndEnergy) {
+    pub fn continue_from_usage(&mut self, usage: TimeAndEnergy) {
         self.earlier = self.earlier.or(Some(usage));
     }
 

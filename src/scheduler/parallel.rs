@@ -2,7 +2,7 @@
 
 use super::{FailurePolicy, RunSummary, Scheduler};
 use crate::plan::{Plan, WorkerOptions, WorkerPlan, can_run_in_parallel};
-use crate::runner::{Division, RunContext};
+use crate::runner::{RunContext, SweepDivision};
 use crate::stages::{Cell, STAGES, StageCache, stage_order};
 use crate::store::{CellState, CheckDepth};
 use dtr_core::error::Result;
@@ -29,7 +29,7 @@ pub fn run_plan_or_divide(
             may_divide = false;
             if let Some(division) = scheduler.plan_division(options)? {
                 context.progress.finish();
-                context.supervisor.report_division(division);
+                context.supervisor.request_parallel_workers(division);
                 return Ok(None);
             }
         }
@@ -60,7 +60,7 @@ fn first_parallel_stage() -> usize {
 impl<'a> Scheduler<'a> {
     /// Plans how to divide the cells that can run in parallel among several workers. Returns `None` if one
     /// worker should run them.
-    fn plan_division(&self, options: WorkerOptions) -> Result<Option<Division>> {
+    fn plan_division(&self, options: WorkerOptions) -> Result<Option<SweepDivision>> {
         if self.policy.fail_fast && !self.summary.failed.is_empty() {
             return Ok(None);
         }
@@ -78,7 +78,7 @@ impl<'a> Scheduler<'a> {
             share.unwrap_or_default()
         ));
         let is_earlier = |cell: &&Cell| stage_order(cell.stage()) < first_parallel_stage();
-        Ok(Some(Division {
+        Ok(Some(SweepDivision {
             num_workers: workers.count,
             memory_limit: workers.memory_limit,
             num_cells: plan.cells.len(),

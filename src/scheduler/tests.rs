@@ -189,7 +189,7 @@ fn claim<'a>(context: &'a RunContext<'a>, cell: &Cell) -> RunningCell<'a> {
 #[test]
 fn the_cost_of_cells_is_divided_equally_and_added_up_over_every_attempt() {
     let counter = FakeCounter::new();
-    let test = TestRun { meter: UsageMeter::of_processor_in(counter.0.path()), ..TestRun::new() };
+    let test = TestRun { meter: UsageMeter::of_cpu_in(counter.0.path()), ..TestRun::new() };
     let context = test.context();
     let [one, other] = test.cells_of::<DistilJob>()[..2] else {
         panic!("the manifest does not have two variants")

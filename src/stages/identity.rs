@@ -14,7 +14,7 @@ use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
 use crate::data::{
     Choices, CorpusSource, DocumentUnit, Metric, SyntheticTaskKind, Task, TaskSource, WeightedSource,
 };
-use crate::data::{Split, file_of_split};
+use crate::data::{Split, split_file};
 use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{ModelConfig, ModelSource};
 use dtr_core::error::Result;
@@ -212,10 +212,10 @@ impl TaskIdentity {
                 },
             },
             TaskSource::File(source) => {
-                let (path, is_cut) = file_of_split(source, split);
+                let file = split_file(source, split);
                 Self::File {
-                    rows: FileIdentity::compute(path)?,
-                    is_cut,
+                    rows: FileIdentity::compute(file.path)?,
+                    is_cut: file.is_divided,
                     prompt: source.prompt.clone(),
                     continuation: source.continuation.clone(),
                     choices: source.choices.clone(),

@@ -14,7 +14,7 @@ use crate::data::CorpusSource;
 use crate::data::token_sequences::TokenSequences;
 use crate::manifest::ModelSource;
 use crate::observer::Observer;
-use crate::resources::{Resources, training_bytes};
+use crate::resources::{ResourceEstimate, training_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellInputs, StageName};
 use dtr_core::error::{Error, Result};
@@ -108,9 +108,13 @@ impl Stage for PretrainJob {
         Ok(Some(self.config.clone()))
     }
 
-    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
+    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> ResourceEstimate {
         let bytes = training_bytes(config.num_parameters());
-        Resources { tokens: self.recipe.token_budget.0, weight_bytes: bytes, ..Resources::default() }
+        ResourceEstimate {
+            tokens: self.recipe.token_budget.0,
+            weight_bytes: bytes,
+            ..ResourceEstimate::default()
+        }
     }
 
     fn count_work(&self, output: &PretrainResult) -> WorkCounts {

@@ -11,7 +11,7 @@ use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::score::{ScoreResult, Scorer};
 use crate::data::Split;
 use crate::data::Task;
-use crate::resources::{Resources, weight_bytes};
+use crate::resources::{ResourceEstimate, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, StageName};
 use dtr_core::error::Result;
@@ -74,9 +74,9 @@ impl Stage for ScoreJob {
         Some(&self.base)
     }
 
-    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
+    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> ResourceEstimate {
         let weight_bytes = weight_bytes(config, self.base.dtype());
-        Resources { evaluations: 1, weight_bytes, ..Resources::default() }
+        ResourceEstimate { evaluations: 1, weight_bytes, ..ResourceEstimate::default() }
     }
 
     fn count_work(&self, output: &ScoreResult) -> WorkCounts {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::base::BaseSource;
 use super::cell::Cell;
 use super::planner::{Planner, SweepPoint};
-use crate::resources::Resources;
+use crate::resources::ResourceEstimate;
 use crate::runner::RunContext;
 use crate::store::{CellId, CellInputs, CellSpec, Lookup, StageName, Store};
 use dtr_core::error::Result;
@@ -87,7 +87,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
 
     /// Returns the resources that the job needs for a model of shape `config`. `group` holds this job and the
     /// jobs that run together with it.
-    fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources;
+    fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> ResourceEstimate;
 
     /// Counts the work of a finished job.
     fn count_work(&self, output: &Self::Output) -> WorkCounts;
@@ -161,7 +161,7 @@ pub trait Job: Debug + Send + Sync {
     fn is_grouped_with(&self, other: &dyn Job) -> bool;
 
     /// See [`Stage::resources`]. Ignores cells of `group` that do not run together with this job.
-    fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources;
+    fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> ResourceEstimate;
 
     /// Reads the record of a cell of this stage, and counts the work if the cell is done.
     ///
@@ -213,7 +213,7 @@ impl<S: Stage> Job for S {
         other.as_any().downcast_ref().is_some_and(|other| Stage::is_grouped_with(self, other))
     }
 
-    fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources {
+    fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> ResourceEstimate {
         let others = group.iter().filter_map(|cell| cell.downcast_job::<S>());
         let group: Vec<&S> = others.filter(|other| Stage::is_grouped_with(self, other)).collect();
         match group.as_slice() {

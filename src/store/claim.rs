@@ -157,13 +157,13 @@ mod tests {
 
     /// The test starts its own executable again, with the variable [`RESULTS`] set, and kills that process.
     #[test]
-    fn a_killed_process_leaves_no_running_state_but_its_checkpoint() {
+    fn a_killed_process_leaves_its_checkpoint_and_frees_its_claim() {
         if let Some(results) = std::env::var_os(RESULTS) {
             return claim_and_hang(Path::new(&results));
         }
         let test = TestStore::new();
         let (_, this_test) =
-            concat!(module_path!(), "::a_killed_process_leaves_no_running_state_but_its_checkpoint")
+            concat!(module_path!(), "::a_killed_process_leaves_its_checkpoint_and_frees_its_claim")
                 .split_once("::")
                 .unwrap();
         let mut other = Command::new(std::env::current_exe().unwrap())

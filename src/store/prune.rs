@@ -72,7 +72,7 @@ impl Store {
             // under the lock.
             let Some(_lock) = FileLock::try_acquire(&folder.lock_path())? else { continue };
             for leftover in leftovers_of(&cell, &folder)? {
-                files::remove_if_present(&leftover.path)?;
+                files::remove_file_or_folder_if_present(&leftover.path)?;
                 deleted.push(leftover);
             }
         }

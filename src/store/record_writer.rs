@@ -50,7 +50,7 @@ impl Claim {
         let record = self.write_record(new, Outcome::Done(output))?;
         // The record is on disk, so the cell is done even if the removal fails. `dtr prune` can delete the
         // checkpoints.
-        let _ = files::remove_if_present(&self.folder.checkpoint_folder());
+        let _ = files::remove_file_or_folder_if_present(&self.folder.checkpoint_folder());
         record.into_result().map_err(|_| self.refuse("its output reads back as a failure"))
     }
 

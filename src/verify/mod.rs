@@ -8,16 +8,17 @@ mod recompute;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use recompute::{RecomputedCells, SampleConfig, recompute_cells};
+pub use recompute::{RecomputeSample, RecomputedCells, recompute_cells};
 
 use crate::plan::Plan;
 use crate::report;
 use crate::store::{DamagedFile, Store};
 use dtr_core::error::{Error, Result};
 
-/// The result of rebuilding the tables, the figures and the report page of an experiment.
+/// The result of rebuilding the tables, figures and report page of an experiment, and comparing them with the
+/// stored files.
 #[derive(Clone, Debug, Default)]
-pub struct RebuiltTables {
+pub struct ReportComparison {
     /// Number of rebuilt files.
     pub num_files: usize,
     /// Stored files that are missing or differ from the rebuilt files.
@@ -31,25 +32,25 @@ pub struct RebuiltTables {
 ///
 /// # Errors
 /// Fails if a record cannot be read, or if a temporary file cannot be written.
-pub fn rebuild_tables(
+pub fn compare_rebuilt_report(
     plan: &Plan,
     store: &Store,
     command: &str,
     tables: &Path,
     figures: &Path,
-) -> Result<RebuiltTables> {
+) -> Result<ReportComparison> {
     let folder = temporary_folder()?;
     let [new_tables, new_figures] = ["tables", "figures"].map(|name| folder.path().join(name));
     let records = report::ExperimentRecords::read(plan, store, command)?;
-    let mut rebuilt = RebuiltTables::default();
+    let mut comparison = ReportComparison::default();
     for path in report::write(&report::ReportData::new(&records), &new_tables, &new_figures)? {
         let stored = stored_path(&path, &[(&new_tables, tables), (&new_figures, figures)]);
-        rebuilt.num_files += 1;
+        comparison.num_files += 1;
         if let Some(reason) = difference(&path, &stored)? {
-            rebuilt.faults.push(DamagedFile { path: stored, reason });
+            comparison.faults.push(DamagedFile { path: stored, reason });
         }
     }
-    Ok(rebuilt)
+    Ok(comparison)
 }
 
 /// Returns the path of the stored file that corresponds to a rebuilt file.

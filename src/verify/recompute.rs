@@ -18,7 +18,7 @@ use dtr_core::seed::Seed;
 
 /// The size and the seed of the random sample of cells that are recomputed.
 #[derive(Clone, Copy, Debug)]
-pub struct SampleConfig {
+pub struct RecomputeSample {
     /// Maximum number of cells.
     pub size: usize,
     /// Seed of the random selection.
@@ -44,7 +44,7 @@ pub struct RecomputedCells {
 pub fn recompute_cells(
     plan: &Plan,
     context: &RunContext<'_>,
-    sample: SampleConfig,
+    sample: RecomputeSample,
 ) -> Result<RecomputedCells> {
     let mut recomputed = RecomputedCells::default();
     let mut chosen = Vec::new();

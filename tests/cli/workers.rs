@@ -116,7 +116,7 @@ fn a_worker_that_a_user_ends_stops_the_sweep() {
 }
 
 #[test]
-fn one_worker_and_a_failure_that_ends_the_sweep_divide_nothing() {
+fn no_workers_start_for_one_worker_or_after_a_fatal_failure() {
     let project = Project::new();
     let alone = project.sweep().args(["--workers", "1"]).success();
     assert!(!alone.stderr().contains("side by side"));

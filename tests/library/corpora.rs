@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dtr::data::DocumentUnit;
 
-use crate::file_readers::{VALID_ROW, check_file, count_documents, count_task_items, task};
+use crate::reader_helpers::{VALID_ROW, check_file_is_refused, count_documents, count_task_items, task};
 use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
 
@@ -157,11 +157,11 @@ fn a_compressed_file_that_is_cut_or_not_compressed_is_refused() {
                 b"plain text",
                 b"\0\0\0\0\0\0\0\0",
             ] {
-                check_file(&mut refusals, &format!("{name}{extension}"), bytes, &texts);
+                check_file_is_refused(&mut refusals, &format!("{name}{extension}"), bytes, &texts);
             }
         }
-        check_file(&mut refusals, &format!("{name}.xz"), b"\xfd7zXZ\0 and no more", &texts);
-        check_file(&mut refusals, &format!("{name}.xz"), b"plain text", &texts);
+        check_file_is_refused(&mut refusals, &format!("{name}.xz"), b"\xfd7zXZ\0 and no more", &texts);
+        check_file_is_refused(&mut refusals, &format!("{name}.xz"), b"plain text", &texts);
     }
     refusals.finish(36);
 }

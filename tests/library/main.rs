@@ -7,13 +7,13 @@ mod tiny_model;
 
 mod corpora;
 mod distillation;
-mod file_readers;
 mod gguf;
+mod invalid_manifests;
 mod invalid_models;
-mod manifests;
 mod module_layers;
 mod mutations;
 mod parquet;
+mod reader_helpers;
 mod refusals;
 mod safetensors_headers;
 mod source_rules;

@@ -15,7 +15,7 @@ use dtr_model::{BaseModel, SafetensorsReader, Tokenizer, read_eos_token_ids};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::file_readers::{count_documents, count_rows};
+use crate::reader_helpers::{count_documents, count_rows};
 use crate::refusals::render;
 use crate::root;
 use crate::temp_folder::TempFolder;

@@ -3,7 +3,7 @@
 use dtr::data::FileTask;
 use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, Series};
 
-use crate::file_readers::{check_file, count_task_items, task};
+use crate::reader_helpers::{check_file_is_refused, count_task_items, task};
 use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
 
@@ -33,37 +33,42 @@ fn parquet_that_is_cut_ragged_or_forged_is_refused() {
     for length in
         [0, 1, 4, 8, 12, valid.len() / 4, valid.len() / 2, valid.len() - 8, valid.len() - 4, valid.len() - 1]
     {
-        check_file(&mut refusals, "a.parquet", &valid[..length], &[]);
+        check_file_is_refused(&mut refusals, "a.parquet", &valid[..length], &[]);
     }
     for length in [0_u32, 1, 7, u32::MAX, i32::MAX as u32, valid.len() as u32, valid.len() as u32 * 2] {
         let mut forged = valid.clone();
         let at = forged.len() - 8;
         forged[at..at + 4].copy_from_slice(&length.to_le_bytes());
-        check_file(&mut refusals, "a.parquet", &forged, &[]);
+        check_file_is_refused(&mut refusals, "a.parquet", &forged, &[]);
     }
     for (what, bytes) in
         [("text", &b"PAR1 and nothing else"[..]), ("two marks", b"PAR1PAR1"), ("three", b"PAR1\0\0\0\0PAR1")]
     {
-        check_file(&mut refusals, "a.parquet", bytes, &[]);
-        check_file(&mut refusals, "a.parquet", &[bytes, what.as_bytes()].concat(), &[]);
+        check_file_is_refused(&mut refusals, "a.parquet", bytes, &[]);
+        check_file_is_refused(&mut refusals, "a.parquet", &[bytes, what.as_bytes()].concat(), &[]);
     }
     // A footer that claims a list of two billion columns, for which polars would allocate 110 GB.
     let claims = [0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
     let forged = [b"PAR1", &claims[..], &(claims.len() as u32).to_le_bytes(), b"PAR1"].concat();
-    check_file(&mut refusals, "a.parquet", &forged, &["its footer claims 2147483647 items in 1 bytes"]);
+    check_file_is_refused(
+        &mut refusals,
+        "a.parquet",
+        &forged,
+        &["its footer claims 2147483647 items in 1 bytes"],
+    );
     // Pages of 50 values whose headers claim -1 values. Polars would allocate 2^61 bytes for each and abort.
     let mut forged = valid.clone();
     let header = [0x2c, 0x15, 2 * 50];
     let pages: Vec<_> = (0..forged.len() - 2).filter(|at| forged[*at..at + 3] == header).collect();
     assert!(pages.len() >= 3, "only {} pages of 50 values were found", pages.len());
     pages.into_iter().for_each(|at| forged[at + 2] = 1);
-    check_file(&mut refusals, "a.parquet", &forged, &["claims -1 values"]);
+    check_file_is_refused(&mut refusals, "a.parquet", &forged, &["claims -1 values"]);
     let numbers = parquet(vec![Column::new("text".into(), [1_i64, 2])]);
-    check_file(&mut refusals, "a.parquet", &numbers, &[]);
+    check_file_is_refused(&mut refusals, "a.parquet", &numbers, &[]);
     let lists = parquet(vec![Series::new("text".into(), [Series::new("".into(), [1_i64])]).into()]);
-    check_file(&mut refusals, "a.parquet", &lists, &[]);
+    check_file_is_refused(&mut refusals, "a.parquet", &lists, &[]);
     let other_column = parquet(vec![Column::new("body".into(), ["t"])]);
-    check_file(&mut refusals, "a.parquet", &other_column, &[]);
+    check_file_is_refused(&mut refusals, "a.parquet", &other_column, &[]);
     refusals.finish(50);
 }
 

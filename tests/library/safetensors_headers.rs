@@ -26,8 +26,8 @@ fn forged_headers_are_refused() {
     let mut refusals = Refusals::default();
     let two = |b: &str| format!(r#"{{"a":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}},{b}}}"#);
     let files: [(&str, Vec<u8>, &str); 40] = [
-        ("no byte", Vec::new(), "it has 0 bytes"),
-        ("seven bytes", vec![0; 7], "it has 7 bytes"),
+        ("no byte", Vec::new(), "it has only 0 bytes"),
+        ("seven bytes", vec![0; 7], "it has only 7 bytes"),
         ("no header", vec![0; 8], "header cannot be read"),
         ("a header of 2^64 - 1 bytes", vec![255; 64], "claims 18446744073709551615 bytes"),
         ("a header of 2^63 bytes", [&(1_u64 << 63).to_le_bytes()[..], &[0; 8]].concat(), "claims"),

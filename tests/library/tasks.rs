@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dtr::data::{Choices, FileTask, Item, Split, SplitPolicy, Task, TaskSource, load_items};
 
-use crate::file_readers::{VALID_ROW, check_file, count_task_items, task};
+use crate::reader_helpers::{VALID_ROW, check_file_is_refused, count_task_items, task};
 use crate::refusals::Refusals;
 use crate::root;
 use crate::temp_folder::TempFolder;
@@ -41,23 +41,28 @@ fn rows_that_are_not_tables_are_refused_with_their_line() {
         b"{\"a\": \"tab\there\"}",
     ] {
         let lines = [VALID_ROW.repeat(2).as_bytes(), row, b"\n", VALID_ROW.as_bytes()].concat();
-        check_file(&mut refusals, "a.jsonl", &lines, &["line 3"]);
+        check_file_is_refused(&mut refusals, "a.jsonl", &lines, &["line 3"]);
         if !row.ends_with(b" {}") {
             let list = [b"[", VALID_ROW.as_bytes(), b",", row, b"]"].concat();
-            check_file(&mut refusals, "a.json", &list, &[]);
+            check_file_is_refused(&mut refusals, "a.json", &list, &[]);
         }
     }
     for deep in ["[".repeat(200_000), "{\"a\":".repeat(200_000)] {
-        check_file(&mut refusals, "a.jsonl", format!("{VALID_ROW}{{\"a\":{deep}\n").as_bytes(), &["line 2"]);
-        check_file(&mut refusals, "a.json", format!("[{{\"a\":{deep}").as_bytes(), &[]);
+        check_file_is_refused(
+            &mut refusals,
+            "a.jsonl",
+            format!("{VALID_ROW}{{\"a\":{deep}\n").as_bytes(),
+            &["line 2"],
+        );
+        check_file_is_refused(&mut refusals, "a.json", format!("[{{\"a\":{deep}").as_bytes(), &[]);
     }
     for list in ["{}", "1", "null", "[", "[{}", "[{},]", "[{}] []", "", "[1]", "{\"a\": []}"] {
-        check_file(&mut refusals, "a.json", list.as_bytes(), &[]);
+        check_file_is_refused(&mut refusals, "a.json", list.as_bytes(), &[]);
     }
     for (name, bytes) in
         [("a.csv", "text\nx"), ("a", "x"), ("a.jsonl.bz2", "x"), ("a.bin", "x"), ("a.pkl", "x")]
     {
-        check_file(&mut refusals, name, bytes.as_bytes(), &[]);
+        check_file_is_refused(&mut refusals, name, bytes.as_bytes(), &[]);
     }
     refusals.finish(120);
 }

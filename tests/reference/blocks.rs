@@ -9,7 +9,7 @@ use dtr_model::{
 use dtr_model::{
     BlockConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit, Variant,
 };
-use dtr_ops::{gated_delta_recurrence, gla};
+use dtr_ops::{gla, normalised_gated_delta_rule};
 
 /// The largest accepted relative error of outputs and states in f32.
 const MAX_FORWARD_ERROR: f64 = 1e-5;
@@ -80,7 +80,7 @@ fn check_gla(case: &str) {
 fn check_delta(case: &str) {
     check_recurrence(case, &["q", "k", "v", "beta", "g"], |inputs, state| {
         let [q, k, v, beta, g] = inputs.try_into().expect("five inputs");
-        gated_delta_recurrence(q, k, v, beta.squeeze_dim::<3>(3), g.squeeze_dim::<3>(3), Some(state))
+        normalised_gated_delta_rule(q, k, v, beta.squeeze_dim::<3>(3), g.squeeze_dim::<3>(3), Some(state))
     });
 }
 

@@ -86,7 +86,7 @@ impl CheckpointFile {
             Ok(true) => Ok(false),
             Err(source) if source.kind() == ErrorKind::NotFound => Ok(false),
             // A file that cannot be read is removed too. If the removal fails, its error is returned.
-            Ok(false) | Err(_) => files::remove_if_present(&self.path).map(|()| true),
+            Ok(false) | Err(_) => files::remove_file_or_folder_if_present(&self.path).map(|()| true),
         }
     }
 

@@ -5,10 +5,10 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::checkpoints::{CHUNK, StateCheckpoints};
 use crate::columns::ColumnBlock;
 use crate::exp::exp_slice;
 use crate::recurrence::{RecurrenceShape, UpdateRule, forward};
+use crate::state_checkpoints::{CHUNK, StateCheckpoints};
 use crate::vectors::{VectorPair, add_product, add_scaled, dot, lanes_per_pair, scale, zeros};
 
 /// Inputs of the gated delta rule. [`RecurrenceShape`] defines the letters of the shapes.
@@ -111,7 +111,7 @@ impl UpdateRule for DeltaRow<'_> {
 
 /// Computes the gated delta rule. Returns the outputs, `[n, t, v]`, followed by the states after the last
 /// token, `[n, k, v]`.
-pub fn delta_forward(inputs: DeltaInputs<'_>) -> Vec<f32> {
+pub fn delta_outputs_and_states(inputs: DeltaInputs<'_>) -> Vec<f32> {
     let decays = exp_slice(inputs.g);
     forward(inputs.shape, inputs.q, inputs.state, |row| inputs.row(&decays, row))
 }

@@ -4,10 +4,10 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::checkpoints::{CHUNK, StateCheckpoints};
 use crate::columns::ColumnBlock;
 use crate::exp::exp_slice;
 use crate::recurrence::{RecurrenceShape, UpdateRule, forward};
+use crate::state_checkpoints::{CHUNK, StateCheckpoints};
 use crate::vectors::{VectorPair, add_scaled, dot, lanes_per_pair, scale, zeros};
 
 /// Inputs of gated linear attention. [`RecurrenceShape`] defines the letters of the shapes.
@@ -88,7 +88,7 @@ impl UpdateRule for GlaRow<'_> {
 
 /// Computes gated linear attention. Returns the outputs, `[n, t, v]`, followed by the states after the last
 /// token, `[n, k, v]`.
-pub fn gla_forward(inputs: GlaInputs<'_>) -> Vec<f32> {
+pub fn gla_outputs_and_states(inputs: GlaInputs<'_>) -> Vec<f32> {
     let decays = exp_slice(inputs.g);
     forward(inputs.shape, inputs.q, inputs.state, |row| inputs.row(&decays, row))
 }

@@ -12,7 +12,6 @@
 //! adds numbers in a different order, so the last bits of its results may differ.
 
 mod attention;
-mod checkpoints;
 mod columns;
 mod exp;
 mod gated_delta;
@@ -20,14 +19,15 @@ mod gla;
 mod recurrence;
 mod rms_norm;
 mod rotary;
+mod state_checkpoints;
 mod swish_gate;
 #[cfg(test)]
 mod tests;
 mod vectors;
 
 pub use attention::{AttentionInputs, attention_forward};
-pub use gated_delta::{DeltaGradients, DeltaInputs, delta_backward, delta_forward};
-pub use gla::{GlaGradients, GlaInputs, gla_backward, gla_forward};
+pub use gated_delta::{DeltaGradients, DeltaInputs, delta_backward, delta_outputs_and_states};
+pub use gla::{GlaGradients, GlaInputs, gla_backward, gla_outputs_and_states};
 pub use recurrence::RecurrenceShape;
 pub use rms_norm::rms_norm;
 pub use rotary::{RotaryInputs, rotary_embedding};

@@ -81,7 +81,7 @@ fn case(is_delta: bool, time: usize, key: usize, value: usize, decay: f32) -> Ca
 
 impl Case {
     fn forward(&self, is_delta: bool) -> Vec<f32> {
-        if is_delta { delta_forward(self.delta()) } else { gla_forward(self.gla()) }
+        if is_delta { delta_outputs_and_states(self.delta()) } else { gla_outputs_and_states(self.gla()) }
     }
 
     fn gla(&self) -> GlaInputs<'_> {

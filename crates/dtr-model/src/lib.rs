@@ -48,7 +48,7 @@ pub use mixer::{
     JetConfig, Mixer, MixerState, TwinInit, Variant, check_head_counts,
 };
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
-pub use shared_layers::{PartialRun, hidden_states_at};
+pub use shared_layers::{PartialRun, hidden_states_of_runs};
 pub(crate) use tokenizer::Detokenizer;
 pub use tokenizer::Tokenizer;
 pub use twins::Twins;

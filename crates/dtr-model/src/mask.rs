@@ -51,7 +51,7 @@ impl Mask {
 
     /// If this mask consists of `other` and exactly one more layer, returns that layer. Otherwise returns
     /// `None`.
-    pub fn single_added_layer(&self, other: &Self) -> Option<u32> {
+    pub fn single_layer_added_to(&self, other: &Self) -> Option<u32> {
         let mut added = self.0.difference(&other.0);
         let layer = added.next().copied()?;
         (added.next().is_none() && other.0.is_subset(&self.0)).then_some(layer)
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_single_added_layer_is_found() {
         let mask = |layers: &[u32]| layers.iter().copied().collect::<Mask>();
-        let added = |one: &[u32], other: &[u32]| mask(one).single_added_layer(&mask(other));
+        let added = |one: &[u32], other: &[u32]| mask(one).single_layer_added_to(&mask(other));
         assert_eq!(added(&[1, 4], &[4]), Some(1));
         assert_eq!(added(&[1, 4], &[]), None);
         assert_eq!(added(&[1, 4], &[1, 4]), None);

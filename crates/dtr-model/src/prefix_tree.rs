@@ -77,7 +77,7 @@ impl PrefixTree {
 
     /// Converts a token's index in this tree to its index in the tree `self.repeat(times)`. `copy`, from 0,
     /// selects one of the copies. Both indices follow the order of [`PrefixTreeStates::flatten`].
-    pub(super) fn index_in_copy(&self, index: usize, copy: usize, times: usize) -> usize {
+    pub(super) fn token_index_after_repeat(&self, index: usize, copy: usize, times: usize) -> usize {
         let parts = std::iter::once(&self.prefixes).chain(self.suffixes.iter().map(|group| &group.rows));
         let mut start = 0;
         for size in parts.map(TokenRows::num_tokens) {

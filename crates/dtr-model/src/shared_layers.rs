@@ -19,7 +19,7 @@ pub struct PartialRun<'a> {
 ///
 /// The runs must be sorted by their first layers. A run that starts at `layer` continues from the hidden
 /// states `states_before(layer)` of `trees[0]`. `trees[i]` must hold `i + 1` copies of `trees[0]`.
-pub fn hidden_states_at(
+pub fn hidden_states_of_runs(
     runs: &[PartialRun<'_>],
     trees: &[PrefixTree],
     positions: &[usize],
@@ -78,7 +78,7 @@ impl RunBatch<'_> {
     /// Returns the hidden states at `self.positions` of each of `num_copies` copies, `[n, d]`.
     fn select_positions(&self, states: PrefixTreeStates, num_copies: usize) -> Tensor<2> {
         let in_copy = |copy| {
-            let index = move |&at| self.trees[0].index_in_copy(at, copy, num_copies) as i32;
+            let index = move |&at| self.trees[0].token_index_after_repeat(at, copy, num_copies) as i32;
             self.positions.iter().map(index)
         };
         let indices: Vec<i32> = (0..num_copies).flat_map(in_copy).collect();

@@ -52,7 +52,7 @@ pub fn twins(variant: &Variant, base: &Decoder) -> Twins {
 }
 
 /// Returns the tokenizer of the bundled base model.
-pub fn tokenizer() -> Tokenizer {
+pub fn bundled_tokenizer() -> Tokenizer {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/tokenizer.json");
     Tokenizer::read(&path).expect("the bundled tokenizer is valid")
 }

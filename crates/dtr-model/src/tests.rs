@@ -107,7 +107,7 @@ fn a_kv_cache_grows_and_a_recurrent_state_does_not() {
 fn a_written_base_reads_back_with_bf16_weights() {
     let folder = tempfile::tempdir().unwrap();
     let mut base = decoder(false, false);
-    let tokenizer = crate::testing::tokenizer();
+    let tokenizer = crate::testing::bundled_tokenizer();
     write_base_model(&mut base, &tokenizer, folder.path()).unwrap();
     let read = BaseModel::read(folder.path(), &Device::flex()).unwrap();
     assert_eq!(read.decoder.config, base.config);

@@ -82,7 +82,7 @@ where
 /// Returns a placeholder for the state after a training sequence: a tensor of NaN, which must not be read.
 /// The CUDA kernels do not compute this state, because training never continues a sequence.
 #[cfg(feature = "cuda")]
-pub(crate) fn placeholder_state<const D: usize, const S: usize>(
+pub(crate) fn uncomputed_final_state<const D: usize, const S: usize>(
     like: &Tensor<D>,
     shape: [usize; S],
 ) -> Tensor<S> {

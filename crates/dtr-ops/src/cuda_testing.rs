@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use half::bf16;
 
 use crate::cuda_devices;
-pub use crate::testing::{CASES, Case};
+pub use crate::testing::{INPUT_KINDS, InputKind};
 
 /// The largest allowed relative error for each dtype. It does not include the rounding of the inputs, since
 /// the reference gets the same rounded inputs.
@@ -31,7 +31,7 @@ pub fn fill_free_memory_with_nan(device: &Device) {
 }
 
 /// Returns random f64 numbers that bf16 represents exactly, as a tensor on the CPU.
-pub fn random<const D: usize>(shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
+pub fn random_bf16_exact<const D: usize>(shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
     let x = Tensor::<D>::random(shape, Distribution::Uniform(low, high), &Device::flex());
     let values: Vec<f32> = x.into_data().try_to_vec().unwrap();
     let values: Vec<f64> = values.into_iter().map(|value| f64::from(bf16::from_f32(value))).collect();
@@ -75,21 +75,21 @@ pub fn for_each_dtype(check: impl Fn(&Device, DType, f64)) {
 /// Sequence lengths below, at and above multiples of the chunk length, 64.
 pub const SEQUENCE_LENGTHS: [usize; 6] = [2, 63, 64, 65, 130, 300];
 
-/// Returns random log decays for a test case.
-pub fn decays<const D: usize>(case: Case, shape: [usize; D]) -> Tensor<D> {
-    match case {
-        Case::Mild => random(shape, -0.2, 0.0),
-        Case::StrongDecay => random(shape, -30.0, 0.0),
-        Case::Correlated => random(shape, -0.01, 0.0),
+/// Returns random log decays for a kind of inputs.
+pub fn log_decays<const D: usize>(kind: InputKind, shape: [usize; D]) -> Tensor<D> {
+    match kind {
+        InputKind::Mild => random_bf16_exact(shape, -0.2, 0.0),
+        InputKind::StrongDecay => random_bf16_exact(shape, -30.0, 0.0),
+        InputKind::Correlated => random_bf16_exact(shape, -0.01, 0.0),
     }
 }
 
-/// Returns random keys for a test case.
-pub fn keys(case: Case, shape: [usize; 4]) -> Tensor<4> {
-    let noise = random(shape, -1.0, 1.0);
-    match case {
-        Case::Correlated => {
-            let common = random([1, 1, 1, shape[3]], -1.0, 1.0).expand(shape);
+/// Returns random keys for a kind of inputs.
+pub fn keys(kind: InputKind, shape: [usize; 4]) -> Tensor<4> {
+    let noise = random_bf16_exact(shape, -1.0, 1.0);
+    match kind {
+        InputKind::Correlated => {
+            let common = random_bf16_exact([1, 1, 1, shape[3]], -1.0, 1.0).expand(shape);
             let x = common + noise.mul_scalar(0.03);
             let values: Vec<f64> = x.into_data().iter::<f64>().collect();
             let rounded: Vec<f64> = values.into_iter().map(|x| f64::from(bf16::from_f64(x))).collect();
@@ -101,11 +101,11 @@ pub fn keys(case: Case, shape: [usize; 4]) -> Tensor<4> {
 
 /// The largest allowed relative error of f32 operations in training. True f32 stays far below this bound, and
 /// TF32 exceeds it thirtyfold.
-pub const F32_BOUND: f64 = 1e-5;
+pub const F32_TRAINING_BOUND: f64 = 1e-5;
 
 /// Returns random numbers that ten bits of mantissa (TF32) cannot represent.
-pub fn random_f32(shape: [usize; 4]) -> Tensor<4> {
-    random(shape, -2.0, 2.0) * 0.77
+pub fn random_beyond_tf32(shape: [usize; 4]) -> Tensor<4> {
+    random_bf16_exact(shape, -2.0, 2.0) * 0.77
 }
 
 /// Asserts that `run`, in f32 on `device`, has the same output and gradients as `exact`, in f64 on the CPU.
@@ -134,7 +134,7 @@ pub fn assert_gradients_close_in<const N: usize>(
     let all = |run: Form<'_, N>, inputs: [Tensor<4>; N], device: &Device, seed: Option<Tensor<4>>| {
         let inputs = inputs.map(|x| x.autodiff().require_grad());
         let y = run(inputs.clone(), device);
-        let seed = seed.unwrap_or_else(|| random(y.dims(), -2.0, 2.0));
+        let seed = seed.unwrap_or_else(|| random_bf16_exact(y.dims(), -2.0, 2.0));
         let gradients = (y.clone() * seed.clone().cast(y.dtype()).autodiff()).sum().backward();
         let gradients = inputs.map(|x| x.grad(&gradients).unwrap());
         (y.inner(), gradients, seed)

@@ -22,7 +22,6 @@ mod attention;
 mod autodiff;
 mod chunks;
 mod conv;
-mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod decode;
@@ -30,17 +29,18 @@ mod delta_rule;
 mod device;
 mod elementwise;
 mod embedding;
+mod flex_tensors;
 mod gates;
 mod gla;
 mod heads;
 mod kernel_support;
 mod kv_cache;
+mod layer_stack;
 mod linear;
 mod logits;
 mod loss;
 mod norm;
 mod rope;
-mod stack;
 mod triangular;
 
 #[cfg(all(test, feature = "cuda"))]
@@ -54,7 +54,7 @@ pub use adamw::{AdamWStep, WeightDecay, adamw_step, sum_of_squares};
 pub use attention::{CausalMask, attention, attention_weights};
 pub use conv::{ConvState, causal_conv_silu, dynamic_conv_silu};
 pub use decode::{PositionCounter, RecordedStep};
-pub use delta_rule::{gated_delta_recurrence, gated_delta_rule};
+pub use delta_rule::{gated_delta_rule, normalised_gated_delta_rule};
 #[cfg(feature = "cuda")]
 pub use device::{cuda_devices, missing_cuda_requirements};
 pub use device::{is_cpu, preferred_dtype, run_on_device_thread};

@@ -3,7 +3,9 @@
 
 use burn::tensor::{DType, Device, Tensor, activation::sigmoid, activation::softplus};
 
-use crate::cuda_testing::{F32_BOUND, assert_gradients_close, cuda_device, random_f32, to_device};
+use crate::cuda_testing::{
+    F32_TRAINING_BOUND, assert_gradients_close, cuda_device, random_beyond_tf32, to_device,
+};
 use crate::{
     causal_conv_silu, delta_gates, gated_rms_norm, mean_squared_error, merge_heads, rms_norm, split_heads,
     stacked_linear,
@@ -59,12 +61,12 @@ fn stacked_projections_have_the_gradients_of_their_layers() {
             by_layer(layers, &all, [1, 2, 3], |[x, weight, bias]| x.matmul(weight.transpose()) + bias)
         };
         let all = [
-            random_f32([1, layers * batch, time, inputs]),
-            random_f32([1, 1, layers * outputs, inputs]),
-            random_f32([1, 1, 1, layers * outputs]),
+            random_beyond_tf32([1, layers * batch, time, inputs]),
+            random_beyond_tf32([1, 1, layers * outputs, inputs]),
+            random_beyond_tf32([1, 1, 1, layers * outputs]),
         ];
         let label = format!("projections of {layers} layers");
-        assert_gradients_close(F32_BOUND, &label, &device, all, run, exact);
+        assert_gradients_close(F32_TRAINING_BOUND, &label, &device, all, run, exact);
     }
 }
 
@@ -78,8 +80,18 @@ fn stacked_norms_have_the_gradients_of_their_layers() {
         let exact = |all: [Tensor<4>; 2], _: &Device| {
             by_layer(layers, &all, [1, 3], |[x, weight]| exact_norm(x, weight))
         };
-        let all = [random_f32([1, layers * batch, time, width]), random_f32([1, 1, 1, layers * width])];
-        assert_gradients_close(F32_BOUND, &format!("norms of {layers} layers"), &device, all, run, exact);
+        let all = [
+            random_beyond_tf32([1, layers * batch, time, width]),
+            random_beyond_tf32([1, 1, 1, layers * width]),
+        ];
+        assert_gradients_close(
+            F32_TRAINING_BOUND,
+            &format!("norms of {layers} layers"),
+            &device,
+            all,
+            run,
+            exact,
+        );
     }
 }
 
@@ -99,7 +111,11 @@ fn stacked_gated_norms_have_the_gradients_of_their_layers() {
             })
         };
         let tokens = [1, layers * batch, time, heads * value];
-        let all = [random_f32(tokens), random_f32(tokens), random_f32([1, 1, 1, layers * value])];
+        let all = [
+            random_beyond_tf32(tokens),
+            random_beyond_tf32(tokens),
+            random_beyond_tf32([1, 1, 1, layers * value]),
+        ];
         let label = format!("gated norms of {layers} layers");
         assert_gradients_close(GATE_BOUND, &label, &device, all, run, exact);
     }
@@ -125,8 +141,10 @@ fn stacked_convolutions_have_the_gradients_of_their_layers() {
                 silu(taps.reduce(|sum, tap| sum + tap).expect("there are taps"))
             })
         };
-        let all =
-            [random_f32([1, layers * batch, time, channels]), random_f32([1, 1, layers * channels, width])];
+        let all = [
+            random_beyond_tf32([1, layers * batch, time, channels]),
+            random_beyond_tf32([1, 1, layers * channels, width]),
+        ];
         let label = format!("convolutions of {layers} layers");
         assert_gradients_close(GATE_BOUND, &label, &device, all, run, exact);
     }
@@ -152,7 +170,12 @@ fn stacked_delta_gates_have_the_gradients_of_their_layers() {
         };
         let tokens = [1, layers * batch, time, heads];
         let row = [1, 1, 1, layers * heads];
-        let all = [random_f32(tokens), random_f32(tokens), random_f32(row), random_f32(row)];
+        let all = [
+            random_beyond_tf32(tokens),
+            random_beyond_tf32(tokens),
+            random_beyond_tf32(row),
+            random_beyond_tf32(row),
+        ];
         let label = format!("delta gates of {layers} layers");
         assert_gradients_close(GATE_BOUND, &label, &device, all, run, exact);
     }
@@ -163,7 +186,7 @@ fn stacked_losses_have_the_gradients_of_their_layers() {
     let Some(device) = cuda_device() else { return };
     for [layers, batch, time] in STACKS {
         let shape = [1, layers * batch, time, 40];
-        let target = random_f32(shape);
+        let target = random_beyond_tf32(shape);
         let run = |[x]: [Tensor<4>; 1], device: &Device| {
             let target = to_device(device, DType::F32, &target).autodiff().squeeze_dim::<3>(0);
             mean_squared_error(x.squeeze_dim::<3>(0), target, layers).reshape([1, layers, 1, 1])
@@ -173,6 +196,6 @@ fn stacked_losses_have_the_gradients_of_their_layers() {
             squares.reshape([layers, batch * time * 40]).mean_dim(1).reshape([1, layers, 1, 1])
         };
         let label = format!("losses of {layers} layers");
-        assert_gradients_close(F32_BOUND, &label, &device, [random_f32(shape)], run, exact);
+        assert_gradients_close(F32_TRAINING_BOUND, &label, &device, [random_beyond_tf32(shape)], run, exact);
     }
 }

@@ -11,7 +11,7 @@ pub const SEQUENCE_LENGTHS: [usize; 8] = [1, 15, 63, 64, 65, 127, 130, 257];
 
 /// The kind of random inputs of a recurrence. Some kinds are numerically difficult.
 #[derive(Clone, Copy, Debug)]
-pub enum Case {
+pub enum InputKind {
     /// Random keys, mild decay.
     Mild,
     /// Decay so strong that it shrinks a state by a factor of more than `e^100` within a chunk.
@@ -20,7 +20,7 @@ pub enum Case {
     Correlated,
 }
 
-pub const CASES: [Case; 3] = [Case::Mild, Case::StrongDecay, Case::Correlated];
+pub const INPUT_KINDS: [InputKind; 3] = [InputKind::Mild, InputKind::StrongDecay, InputKind::Correlated];
 
 /// Returns uniformly distributed f64 numbers on the CPU. The numbers depend only on the arguments.
 pub fn random<const D: usize>(name: &str, shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
@@ -44,13 +44,13 @@ pub struct RecurrenceInputs {
 }
 
 impl RecurrenceInputs {
-    pub fn new(time: usize, case: Case) -> Self {
+    pub fn new(time: usize, kind: InputKind) -> Self {
         let (b, h, k, v) = (2, 3, 8, 12);
         let keys = random("k", [b, h, time, k], -1.0, 1.0);
-        let (keys, decay, beta) = match case {
-            Case::Mild => (keys, -0.5, random("beta", [b, h, time, 1], 0.0, 1.0)),
-            Case::StrongDecay => (keys, -20.0, random("beta", [b, h, time, 1], 0.0, 1.0)),
-            Case::Correlated => (keys * 0.1 + 1.0, -1e-6, random("beta", [b, h, time, 1], 0.98, 1.0)),
+        let (keys, decay, beta) = match kind {
+            InputKind::Mild => (keys, -0.5, random("beta", [b, h, time, 1], 0.0, 1.0)),
+            InputKind::StrongDecay => (keys, -20.0, random("beta", [b, h, time, 1], 0.0, 1.0)),
+            InputKind::Correlated => (keys * 0.1 + 1.0, -1e-6, random("beta", [b, h, time, 1], 0.98, 1.0)),
         };
         Self {
             q: l2_norm(random("q", [b, h, time, k], -1.0, 1.0)),

@@ -20,7 +20,7 @@ pub use config::DistilConfig;
 pub use distilled::DistilledTwins;
 pub use result::{DistilResult, LayerCurvePoint, LayerLoss};
 pub use stacks::largest_stack_size;
-pub use step::{train_step, train_step_cached};
+pub use step::{train_first_stack, train_step};
 pub use student::Student;
 
 use dtr_core::error::Result;

@@ -31,7 +31,7 @@ pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], 
 
 /// Trains a student's first stack of twins without a forward pass of the base. `io` holds the inputs and
 /// outputs of the stack's layers, one layer after another.
-pub fn train_step_cached(base: &Decoder, student: &mut Student, io: &MixerIo, step: u64, num_steps: u64) {
+pub fn train_first_stack(base: &Decoder, student: &mut Student, io: &MixerIo, step: u64, num_steps: u64) {
     let [rows, time, _] = io.input.dims();
     let batch = rows / student.trainers()[0].layers.len();
     let context = StepContext::new(base, student.layers(), [batch, time], step, num_steps);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dtr_core::error::{Error, Result};
-use dtr_model::{Decoder, Hybrid, PartialRun, PrefixTree, PrefixTreeStates, hidden_states_at};
+use dtr_model::{Decoder, Hybrid, PartialRun, PrefixTree, PrefixTreeStates, hidden_states_of_runs};
 
 use super::accumulator::TokenLogLikelihood;
 use super::batch_layout::BatchLayout;
@@ -121,7 +121,7 @@ impl Batch {
         runs: &[PartialRun<'_>],
     ) -> Vec<Result<Vec<TokenLogLikelihood>>> {
         let hidden_nd =
-            hidden_states_at(runs, &self.trees, &self.indices, |layer| self.states_before(base, layer));
+            hidden_states_of_runs(runs, &self.trees, &self.indices, |layer| self.states_before(base, layer));
         let num_indices = self.indices.len();
         let row = |index: &usize| self.indices.binary_search(index).expect("`indices` holds every index");
         let rows_of_run = |run| {

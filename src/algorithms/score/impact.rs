@@ -19,7 +19,7 @@ use dtr_model::{Decoder, Hybrid, Mask, PrefixTreeStates, Twins};
 
 use super::batch::Batch;
 use super::pass_limits::PassLimits;
-use super::probe::{GramMatrix, probe_accuracy};
+use super::probe::{GramMatrix, cross_validated_accuracy};
 use crate::data::scoring_requests::ScoringRequests;
 use crate::observer::Observer;
 
@@ -81,13 +81,13 @@ fn compute_impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -
     let full_full = gram_matrix(&full_nd, &full_nd);
     let linear_linear = gram_matrix(&linear_nd, &linear_nd);
     let linear_full = gram_matrix(&linear_nd, &full_nd);
-    let full_accuracy = probe_accuracy(classes, &full_full, &full_full);
+    let full_accuracy = cross_validated_accuracy(classes, &full_full, &full_full);
     // If the base's states hold no information about the class, the replacement loses none.
     if full_accuracy == 0.0 {
         return 0.0;
     }
-    let linear_accuracy = probe_accuracy(classes, &linear_linear, &linear_linear);
-    let cross_accuracy = probe_accuracy(classes, &full_full, &linear_full);
+    let linear_accuracy = cross_validated_accuracy(classes, &linear_linear, &linear_linear);
+    let cross_accuracy = cross_validated_accuracy(classes, &full_full, &linear_full);
     1.0 - (linear_accuracy + cross_accuracy) / (2.0 * full_accuracy)
 }
 

@@ -30,7 +30,7 @@ impl<'a> MultiDeviceScorer<'a> {
     }
 
     /// Scores the hybrid with the layers of `mask` replaced, on the first device.
-    pub fn score(&mut self, mask: &Mask) -> Result<ScoreResult> {
+    pub fn score_on_first_device(&mut self, mask: &Mask) -> Result<ScoreResult> {
         self.scorers[0].score(&Mask::empty(), mask)
     }
 

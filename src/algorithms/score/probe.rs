@@ -17,7 +17,7 @@ pub(super) struct GramMatrix(pub Vec<Vec<f64>>);
 ///
 /// `train` holds the inner products of the training states with one another. `test` holds the inner products
 /// of the test states (rows) with the training states (columns).
-pub(super) fn probe_accuracy(classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> f64 {
+pub(super) fn cross_validated_accuracy(classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> f64 {
     let correct = (0..NUM_FOLDS).map(|fold| num_correct(fold, classes, train, test)).sum::<usize>();
     correct as f64 / classes.len() as f64
 }
@@ -135,7 +135,7 @@ mod tests {
         for (distance, expected) in [(8.0, 0.95..=1.0), (0.0, 0.15..=0.5)] {
             let (states, classes) = items(distance);
             let own = products(&states, &states);
-            let share = probe_accuracy(&classes, &own, &own);
+            let share = cross_validated_accuracy(&classes, &own, &own);
             assert!(expected.contains(&share), "{share} at a distance of {distance}");
         }
     }
@@ -146,9 +146,12 @@ mod tests {
         let negated: Vec<Vec<f64>> = states.iter().map(|state| state.iter().map(|x| -x).collect()).collect();
         let (own, of_negated, across) =
             (products(&states, &states), products(&negated, &negated), products(&negated, &states));
-        assert_eq!(probe_accuracy(&classes, &of_negated, &of_negated), probe_accuracy(&classes, &own, &own));
+        assert_eq!(
+            cross_validated_accuracy(&classes, &of_negated, &of_negated),
+            cross_validated_accuracy(&classes, &own, &own)
+        );
         assert!(
-            probe_accuracy(&classes, &own, &across) < 0.1,
+            cross_validated_accuracy(&classes, &own, &across) < 0.1,
             "a probe must mispredict the class of negated states"
         );
     }
@@ -157,7 +160,7 @@ mod tests {
     fn equal_states_give_the_most_frequent_class() {
         let own = GramMatrix(vec![vec![0.0; 30]; 30]);
         let classes: Vec<usize> = (0..30).map(|item| usize::from(item >= 20)).collect();
-        assert_eq!(probe_accuracy(&classes, &own, &own), 20.0 / 30.0);
+        assert_eq!(cross_validated_accuracy(&classes, &own, &own), 20.0 / 30.0);
     }
 
     #[test]

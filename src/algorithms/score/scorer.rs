@@ -13,7 +13,7 @@ use super::evaluation::Evaluation;
 use super::pass_limits::PassLimits;
 use super::{CandidateScore, ScoreResult, ScoredCandidate};
 use crate::algorithms::candidate::Candidate;
-use crate::algorithms::parallel::map_on_device;
+use crate::algorithms::parallel::map_in_parallel_on_cpu;
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests};
 
 /// Scores hybrids of one base on one split.
@@ -148,7 +148,7 @@ impl<'a> Scorer<'a> {
         let per_pass =
             |batch: &Batch| limits.hybrids_per_pass(evaluations.len(), num_batches, batch.num_tokens());
         let mut run = || -> Result<Vec<Vec<Vec<TokenLogLikelihood>>>> {
-            map_on_device(is_cpu, batches.iter_mut().collect(), |batch: &mut &mut Batch| {
+            map_in_parallel_on_cpu(is_cpu, batches.iter_mut().collect(), |batch: &mut &mut Batch| {
                 batch.extend_cache(base, &incumbent, num_cached);
                 batch.prepare_copies(per_pass(batch));
                 Ok(())
@@ -156,7 +156,7 @@ impl<'a> Scorer<'a> {
             let passes = batches
                 .iter()
                 .flat_map(|batch| evaluations.chunks(per_pass(batch)).map(move |pass| (pass, batch)));
-            map_on_device(is_cpu, passes.collect(), |(pass, batch)| {
+            map_in_parallel_on_cpu(is_cpu, passes.collect(), |(pass, batch)| {
                 let runs: Vec<PartialRun<'_>> = pass.iter().map(|one| one.partial_run()).collect();
                 let scores = batch.log_likelihoods(base, requests, &runs).into_iter().zip(pass);
                 scores.map(|(scores, one)| scores.map_err(|error| one.wrap_error(error))).collect()

@@ -31,7 +31,7 @@ pub fn greedy_search(
         let mut scored = score_round(&mut state, &order, policy)?;
         let (layer, score) =
             find_winner(&scored).expect("a round has at least one full-attention layer left");
-        let mask = state.incumbent().with_layer(layer);
+        let mask = state.last_accepted_mask().with_layer(layer);
         if !state.finish_round(mask, score) {
             break;
         }
@@ -47,7 +47,7 @@ fn sum_of_bounds((_, bounds): &ScoredLayer) -> f64 {
 }
 
 fn score_round(state: &mut SearchState<'_>, order: &[u32], policy: BatchPolicy) -> Result<Vec<ScoredLayer>> {
-    let incumbent = state.incumbent();
+    let incumbent = state.last_accepted_mask();
     let mut scored = Vec::new();
     for layers in policy.batches(order, 1) {
         let best = find_winner(&scored).filter(|_| policy.prune);

@@ -16,7 +16,7 @@ mod tests;
 mod uniform;
 
 pub use config::{SearchConfig, SearchStrategy, StopCriterion};
-pub use result::{Round, Trial};
+pub use result::{RoundWinner, Trial};
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -44,7 +44,7 @@ pub struct SearchOutcome {
     /// Every candidate of every round.
     pub trials: Vec<Trial>,
     /// The best candidate of every round, including the rejected candidate that ended the search.
-    pub rounds: Vec<Round>,
+    pub rounds: Vec<RoundWinner>,
     /// `M_best`: the hybrid with the highest score, and its score. If several hybrids have this score,
     /// `M_best` is the hybrid of the latest round, which replaces the most layers.
     pub best: (Mask, f64),

@@ -20,7 +20,7 @@ pub struct Trial {
 
 /// The winner of one round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Round {
+pub struct RoundWinner {
     /// The round, counted from 1.
     pub round: u32,
     /// The layer that the winner adds to the layers of the previous round's winner. `None` if the winner is

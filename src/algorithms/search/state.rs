@@ -8,7 +8,7 @@
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
-use super::{Round, ScoreFn, SearchOutcome, StopCriterion, Trial, score_threshold};
+use super::{RoundWinner, ScoreFn, SearchOutcome, StopCriterion, Trial, score_threshold};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::score::ScoreBounds;
 
@@ -34,8 +34,8 @@ impl<'a> SearchState<'a> {
         Ok(Self { score, outcome })
     }
 
-    /// Returns the winner of the last round, or the base before the first round.
-    pub fn incumbent(&self) -> Mask {
+    /// Returns the winner of the last accepted round, or the empty mask before the first round.
+    pub fn last_accepted_mask(&self) -> Mask {
         self.outcome.opt.0.clone()
     }
 
@@ -45,7 +45,7 @@ impl<'a> SearchState<'a> {
         for (candidate, &bounds) in candidates.iter().zip(&scores) {
             self.outcome.trials.push(Trial {
                 round: self.outcome.rounds.len() as u32 + 1,
-                layer: candidate.mask.single_added_layer(&self.outcome.opt.0),
+                layer: candidate.mask.single_layer_added_to(&self.outcome.opt.0),
                 layers: candidate.mask.layers(),
                 bounds,
             });
@@ -61,9 +61,9 @@ impl<'a> SearchState<'a> {
             outcome.best = (mask.clone(), score);
         }
         let accepted = outcome.threshold.is_none_or(|threshold| score >= threshold);
-        outcome.rounds.push(Round {
+        outcome.rounds.push(RoundWinner {
             round: outcome.rounds.len() as u32 + 1,
-            layer: mask.single_added_layer(&outcome.opt.0),
+            layer: mask.single_layer_added_to(&outcome.opt.0),
             layers: mask.layers(),
             score,
             num_replaced: mask.num_replaced(),
@@ -79,7 +79,7 @@ impl<'a> SearchState<'a> {
     /// mask.
     pub fn run_fixed_rounds(&mut self, masks: impl IntoIterator<Item = Mask>) -> Result<()> {
         for mask in masks {
-            let incumbent = self.incumbent();
+            let incumbent = self.last_accepted_mask();
             let candidate = Candidate { incumbent: &incumbent, mask: &mask, prune_below: None };
             let scores = self.score_batch(&[candidate])?;
             if !self.finish_round(mask, exact_score(&scores[0])) {

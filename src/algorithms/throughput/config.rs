@@ -24,7 +24,7 @@ pub struct ThroughputConfig {
     /// Numbers of replaced layers. The base, which has no replaced layer, is always measured too.
     pub replaced: ReplacedCounts,
     /// Which layers are replaced, for each number of replaced layers.
-    pub layers: TimedLayers,
+    pub layers: ReplacedLayerChoice,
     /// Number of tokens that are decoded after the prompt.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub new_tokens: usize,
@@ -47,7 +47,7 @@ impl Default for ThroughputConfig {
             contexts: Vec::new(),
             batch_sizes: vec![1],
             replaced: ReplacedCounts::All {},
-            layers: TimedLayers::Uniform {},
+            layers: ReplacedLayerChoice::Uniform {},
             new_tokens: 128,
             prefill_chunk: 2048,
             warm_up: 3,
@@ -97,7 +97,7 @@ impl ReplacedCounts {
 /// Which layers are replaced in a measured hybrid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum TimedLayers {
+pub enum ReplacedLayerChoice {
     /// Evenly spread layers, as in the search strategy `uniform`.
     Uniform {},
     /// The layers that a search of this sweep replaced. The search must not stop before every layer is

@@ -14,7 +14,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 
-pub use config::{ReplacedCounts, ThroughputConfig, TimedLayers};
+pub use config::{ReplacedCounts, ReplacedLayerChoice, ThroughputConfig};
 pub use repeated_weights::RepeatedRandomWeights;
 pub use result::{ThroughputResult, TimedRun};
 

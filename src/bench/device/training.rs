@@ -7,7 +7,7 @@ use dtr_core::error::Result;
 use dtr_model::{Decoder, ForwardContext, Hybrid, MixerIo, TwinInit};
 
 use super::{DeviceBench, Measurement, NamedVariant, OperationMemory, SEQUENCE_LENGTH};
-use crate::algorithms::distil::{Student, train_step, train_step_cached};
+use crate::algorithms::distil::{Student, train_first_stack, train_step};
 use crate::manifest::Dtype;
 use crate::resources::DistilMemory;
 
@@ -44,7 +44,7 @@ impl DeviceBench<'_> {
         let (mut student, io) = (self.student(variant, base, 1)?, MixerIo { input, output });
         let mut step = 0;
         let seconds = self.median_seconds(5, || {
-            train_step_cached(base, &mut student, &io, step, NUM_STEPS);
+            train_first_stack(base, &mut student, &io, step, NUM_STEPS);
             step += 1;
         })?;
         self.report_batch_time(format!("{name} training step {batch_size}x{SEQUENCE_LENGTH}"), seconds);

@@ -1,7 +1,7 @@
 //! Tokenizes the choices of an item.
 
 use super::TargetToken;
-use super::encoded_prompt::EncodedPrompt;
+use super::prompt_length::PromptLength;
 use crate::data::Item;
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
@@ -24,10 +24,10 @@ pub(super) fn encode_item(
     item: &Item,
     max_row_tokens: usize,
 ) -> Result<Vec<EncodedChoice>> {
-    let mut prompt = EncodedPrompt::default();
+    let mut prompt = PromptLength::default();
     let mut encoded = Vec::with_capacity(item.choices.len());
     for choice in 0..item.choices.len() {
-        prompt = prompt.reuse_or_encode(tokenizer, item.prompt_for_choice(choice))?;
+        prompt = prompt.reuse_or_measure(tokenizer, item.prompt_for_choice(choice))?;
         let tokens = prompt.encode_choice(tokenizer, item, choice)?;
         let (prompt_len, last) = (prompt.num_tokens, tokens.len() - 1);
         let num_cut = num_cut_tokens(item, choice, tokens.len(), prompt_len, max_row_tokens)?;

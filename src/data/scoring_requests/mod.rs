@@ -3,8 +3,8 @@
 //! log-likelihoods score the choices.
 
 mod encode;
-mod encoded_prompt;
 mod prefix_groups;
+mod prompt_length;
 
 use std::collections::{BTreeMap, BTreeSet};
 

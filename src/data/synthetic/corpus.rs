@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::items::{DrawPassage, is_for_corpus};
 use super::passage::{Passage, Purpose, Question, num_tokens};
-use super::{SyntheticLanguage, filler, lists, moves, recall, topic};
+use super::{SyntheticLanguage, filler, moves, recall, repeated_lists, topic};
 
 const MAX_DOCUMENT_TOKENS: usize = 120;
 
@@ -49,7 +49,7 @@ fn generate_body(language: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> Vec<Stri
     if percent < FACTS_PERCENT {
         language.facts().sample_sentences(rng)
     } else if percent < FACTS_PERCENT + LISTS_PERCENT {
-        lists::draw_sentences(rng)
+        repeated_lists::draw_sentences(rng)
     } else {
         (0..rng.random_range(2..=4)).map(|_| filler::draw_sentence(rng)).collect()
     }

@@ -81,7 +81,7 @@ impl SyntheticLanguage {
 
     /// Generates large splits of all tasks, for tests.
     #[cfg(test)]
-    pub(crate) fn every_item(&self) -> Vec<Item> {
+    pub(crate) fn items_of_all_tasks(&self) -> Vec<Item> {
         use SyntheticTaskKind::{Facts, Moves, Recall, Topic};
         let splits = [(Split::Train, 1_000), (Split::Validation, 500), (Split::Test, 1_000)];
         let mut items = Vec::new();

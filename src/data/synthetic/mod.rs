@@ -11,10 +11,10 @@ mod corpus;
 mod facts;
 mod filler;
 mod items;
-mod lists;
 mod moves;
 mod passage;
 mod recall;
+mod repeated_lists;
 mod topic;
 mod vocabulary;
 
@@ -74,7 +74,7 @@ pub fn vocabulary() -> BTreeSet<&'static str> {
         .chain(moves::templates())
         .chain(topic::templates())
         .chain(facts::templates())
-        .chain(lists::templates())
+        .chain(repeated_lists::templates())
         .chain(filler::templates());
     let listed_words = vocabulary::word_lists().into_iter().flatten().copied();
     templates.flat_map(passage::words_of_template).chain(listed_words).collect()

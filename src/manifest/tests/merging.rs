@@ -100,7 +100,7 @@ fn a_cycle_is_refused_with_its_chain() {
 }
 
 #[test]
-fn an_error_underlines_the_layer_that_wrote_the_value() {
+fn an_error_underlines_the_file_that_set_the_value() {
     for (base, main, name, token) in [
         ("distil.batch-size = 0", "", "low.toml", "0"),
         ("distil.batch-size = 0", "distil.batch-size = 0x0", "main.toml", "0x0"),

@@ -74,7 +74,7 @@ fn an_error_in_a_set_underlines_its_token() {
 }
 
 #[test]
-fn an_axis_value_overrides_every_layer() {
+fn an_axis_value_overrides_every_manifest_layer() {
     let text = format!(
         "{HEAD}{SWEEP}[sweep.axes]\n\"distil.token-budget\" = [\"1M\", \"10M\"]\n\"distil.batch-size\" = [8, 4096]\n"
     );

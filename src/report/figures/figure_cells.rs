@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::report::derived_values::format_axes;
 use crate::report::experiment_records::{DistilCell, ExperimentRecords, SearchCell};
-use crate::report::search_metrics::format_axes;
 
 /// Maximum number of lines in a figure. If a model has more lines, each combination of sweep axis values gets
 /// its own figure.

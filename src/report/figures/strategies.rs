@@ -15,8 +15,8 @@ use super::svg_canvas::{
     Captions, DrawResult, HEADING_HEIGHT, MARGIN, Point, Rect, SvgCanvas, render_figure,
 };
 use crate::algorithms::search::SearchStrategy;
+use crate::report::derived_values::format_axes;
 use crate::report::experiment_records::{ExperimentRecords, SearchCell};
-use crate::report::search_metrics::format_axes;
 use dtr_core::error::Result;
 
 const STRATEGY_AXIS: &str = "search.strategy";

@@ -15,8 +15,8 @@ use super::svg_canvas::{
     render_figure,
 };
 use crate::report::columns::ThroughputRow;
+use crate::report::derived_values::are_axes_part_of;
 use crate::report::experiment_records::ExperimentRecords;
-use crate::report::search_metrics::are_axes_part_of;
 use dtr_core::error::Result;
 
 const PANEL_WIDTH: i32 = 400;

@@ -12,7 +12,7 @@ use super::style::{
 use super::svg_canvas::{
     Captions, DrawResult, HEADING_HEIGHT, MARGIN, Point, Rect, SvgCanvas, render_figure,
 };
-use crate::algorithms::search::Round;
+use crate::algorithms::search::RoundWinner;
 use crate::report::experiment_records::{ExperimentRecords, SearchCell};
 use crate::stages::search::ChosenHybrid;
 use crate::stats::wilson_interval;
@@ -98,7 +98,7 @@ fn draw_panel(
 impl<'a> ScoreLine<'a> {
     fn new(search: &'a SearchCell, index: usize, records: &ExperimentRecords) -> Self {
         let rounds = search.sorted_rounds();
-        let point = |round: &Round| (f64::from(round.num_replaced), 100.0 * round.score);
+        let point = |round: &RoundWinner| (f64::from(round.num_replaced), 100.0 * round.score);
         let base = (0.0, 100.0 * search.base);
         let points: Vec<_> = std::iter::once(base).chain(rounds.iter().map(point)).collect();
         let num_items = u64::from(search.validation_items);

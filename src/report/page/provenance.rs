@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::values::group_digits;
-use crate::report::experiment_records::{CellUsage, ExperimentRecords};
+use crate::report::experiment_records::{CellWorkCounts, ExperimentRecords};
 use crate::store::{Provenance, StageName};
 
 /// A line of the page's section on provenance: a name and its value.
@@ -34,14 +34,14 @@ pub(super) fn provenance_entries(records: &ExperimentRecords) -> Vec<ProvenanceE
     ]
 }
 
-fn stage_counts(cells: &[CellUsage]) -> String {
+fn stage_counts(cells: &[CellWorkCounts]) -> String {
     let mut counts: BTreeMap<&StageName, u64> = BTreeMap::new();
     cells.iter().for_each(|cell| *counts.entry(&cell.record.spec.id.stage).or_default() += 1);
     counts.iter().map(|(stage, count)| format!("{count} {stage}")).collect::<Vec<_>>().join(", ")
 }
 
-fn resources(cells: &[CellUsage]) -> String {
-    let sum = |count: fn(&CellUsage) -> u64| group_digits(cells.iter().map(count).sum());
+fn resources(cells: &[CellWorkCounts]) -> String {
+    let sum = |count: fn(&CellWorkCounts) -> u64| group_digits(cells.iter().map(count).sum());
     // The times are sorted, because a sum of floats depends on the order of the summands.
     let mut seconds: Vec<f64> = cells.iter().map(|cell| cell.record.seconds).collect();
     seconds.sort_by(f64::total_cmp);
@@ -54,13 +54,14 @@ fn resources(cells: &[CellUsage]) -> String {
 }
 
 /// Returns the distinct values of the cells in alphabetical order, joined by semicolons.
-fn join_distinct(cells: &[CellUsage], value: fn(&CellUsage) -> String) -> String {
+fn join_distinct(cells: &[CellWorkCounts], value: fn(&CellWorkCounts) -> String) -> String {
     cells.iter().map(value).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the dates (UTC) on which the first and the last cell finished.
-fn finish_dates(cells: &[CellUsage]) -> String {
-    let date = |cell: &CellUsage| cell.record.finished.chars().take("YYYY-MM-DD".len()).collect::<String>();
+fn finish_dates(cells: &[CellWorkCounts]) -> String {
+    let date =
+        |cell: &CellWorkCounts| cell.record.finished.chars().take("YYYY-MM-DD".len()).collect::<String>();
     let dates: BTreeSet<String> = cells.iter().map(date).collect();
     match (dates.first(), dates.last()) {
         (Some(first), Some(last)) if first != last => format!("{first} to {last}"),

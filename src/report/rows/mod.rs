@@ -7,12 +7,12 @@ mod published;
 mod searches;
 
 use super::columns::{BaseRow, DistillationRow, ItemRow, StageRow, TrajectoryRow, TrialRow};
-use super::experiment_records::{CellUsage, DistilCell, ExperimentRecords, ScoreCell, SearchCell};
+use super::derived_values::format_axes;
+use super::experiment_records::{CellWorkCounts, DistilCell, ExperimentRecords, ScoreCell, SearchCell};
 use super::paper_match;
-use super::search_metrics::format_axes;
 use crate::algorithms::distil::LayerLoss;
 use crate::algorithms::score::{ItemScore, ScoreResult};
-use crate::algorithms::search::Round;
+use crate::algorithms::search::RoundWinner;
 use crate::algorithms::search::Trial;
 use crate::stages::Labels;
 use crate::stats::wilson_interval;
@@ -71,7 +71,7 @@ pub(super) fn base_rows(records: &ExperimentRecords) -> Vec<BaseRow> {
 
 /// Returns the rows of the table `stages`.
 pub(super) fn stage_rows(records: &ExperimentRecords) -> Vec<StageRow> {
-    let row = |stage: &CellUsage| StageRow {
+    let row = |stage: &CellWorkCounts| StageRow {
         stage: stage.record.spec.id.stage.to_string(),
         model: stage.labels.model.clone(),
         variant: stage.labels.variant.clone(),
@@ -104,7 +104,7 @@ pub(super) fn trajectory_rows(records: &ExperimentRecords) -> Vec<TrajectoryRow>
     sorted_searches(records).into_iter().flat_map(rows_of).collect()
 }
 
-fn trajectory_row(search: &SearchCell, round: &Round) -> TrajectoryRow {
+fn trajectory_row(search: &SearchCell, round: &RoundWinner) -> TrajectoryRow {
     let (model, variant, task, axes) = owned_labels(search);
     let set = paper_match::matching_layer_set(search, round);
     let paper_layers = set.map(|set| set.layers());

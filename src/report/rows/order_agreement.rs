@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::sorted_searches;
 use crate::algorithms::search::SearchStrategy;
 use crate::report::columns::AgreementRow;
+use crate::report::derived_values::format_axes;
 use crate::report::experiment_records::{ExperimentRecords, SearchCell};
-use crate::report::search_metrics::format_axes;
 use crate::stats::{benjamini_hochberg, kendall_tau_b, overlap_p_value, spearman_rho};
 use dtr_core::seed::Seed;
 

@@ -9,8 +9,8 @@ use crate::report::columns::{
     BASE_SCORE, ComputeHoursRow, CostRow, HYBRID_LAYERS, HYBRID_SCORE, SearchRow, SpeedupRow, TABLE1,
     ThroughputRow,
 };
+use crate::report::derived_values::are_axes_part_of;
 use crate::report::schema::ColumnSpec;
-use crate::report::search_metrics::are_axes_part_of;
 
 /// Builds the table `table1`. Also returns the declarations of its columns.
 ///

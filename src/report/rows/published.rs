@@ -8,7 +8,7 @@ use crate::report::published::{self, PaperKey, PublishedScore};
 /// Returns the rows of the table `published`, in the order of the paper. Returns no rows if the experiment
 /// has none of the paper's bases.
 pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<PublishedRow> {
-    let mut bases = records.searches.iter().filter_map(|search| search.public_base_name());
+    let mut bases = records.searches.iter().filter_map(|search| search.published_base_name());
     if !bases.any(published::has_base) {
         return Vec::new();
     }

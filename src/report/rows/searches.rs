@@ -5,10 +5,10 @@ use rayon::prelude::*;
 use super::{format_layers, sorted_searches};
 use crate::data::SplitPolicy;
 use crate::report::columns::SearchRow;
+use crate::report::derived_values::format_axes;
 use crate::report::experiment_records::{ExperimentRecords, SearchCell, TestAnswers};
 use crate::report::paired::PairedCounts;
 use crate::report::paper_match;
-use crate::report::search_metrics::format_axes;
 use crate::stats::{benjamini_hochberg, wilson_interval};
 use dtr_core::seed::Seed;
 

@@ -101,16 +101,18 @@ fn legend(rows: &[SearchRow], confidence: f64) -> String {
     let num_corrected = rows.iter().filter(|row| row.q_value_best < SIGNIFICANCE).count();
     wrap_words(
         &format!(
-            "Test scores in percent. The base is followed by half of its {:.0} % Wilson interval. Variants \
-             show the hybrid with the highest validation score: score / number of replaced layers.",
+            "All scores are test scores in percent. The number after ± is half the width of the base's \
+             {:.0} % Wilson interval. A variant's column describes its hybrid with the highest validation \
+             score: the hybrid's test score, and after the slash its number of replaced layers.",
             100.0 * confidence
         ),
         "",
     ) + &wrap_words(
         &format!(
-            "* The hybrid scores at least as high as the base: {num_matching} of {}. Significant differences \
-             (exact McNemar test on the same items): {num_differing} with p < {SIGNIFICANCE}, \
-             {num_corrected} at a false discovery rate of {SIGNIFICANCE} (Benjamini-Hochberg).",
+            "* This hybrid scores at least as high as the base. This holds for {num_matching} of {} hybrids. \
+             Hybrids that differ from the base in an exact McNemar test on the same items: {num_differing} \
+             at p < {SIGNIFICANCE}, and {num_corrected} at a false discovery rate of {SIGNIFICANCE} \
+             (Benjamini-Hochberg).",
             rows.len()
         ),
         "  ",

@@ -7,7 +7,7 @@ use std::os::unix::process::parent_id;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use super::messages::{Assignment, Division, MessageSender, WorkerMessage, WorkerRole};
+use super::messages::{MessageSender, SweepDivision, WorkerAssignment, WorkerMessage, WorkerRole};
 use super::previous_attempts::{CellEnd, PreviousAttempts};
 use super::{STOP, SUPERVISOR};
 use crate::runner::stop::{StopFlag, on_interrupt};
@@ -48,7 +48,7 @@ impl SupervisorConnection {
         let mut lines = BufReader::new(socket.try_clone().map_err(|_| no_supervisor())?);
         let mut assignment = String::new();
         lines.read_line(&mut assignment).map_err(|_| no_supervisor())?;
-        let Assignment { role, previous_attempts } =
+        let WorkerAssignment { role, previous_attempts } =
             serde_json::from_str(&assignment).map_err(|_| no_supervisor())?;
         // A terminal sends Ctrl-C to both processes. The worker ignores Ctrl-C, because the supervisor sends
         // `stop`.
@@ -113,7 +113,7 @@ impl SupervisorConnection {
     }
 
     /// Tells the supervisor to start several workers, which divide the cells that can run in parallel.
-    pub fn report_division(&self, division: Division) {
+    pub fn request_parallel_workers(&self, division: SweepDivision) {
         self.send(&WorkerMessage::Divided(division));
     }
 

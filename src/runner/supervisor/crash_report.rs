@@ -33,7 +33,7 @@ pub struct CrashReport {
     pub signal: i32,
     /// The last line that the process wrote to standard error, or the line about a failed allocation if there
     /// is one. `None` if standard error is a terminal.
-    pub last_line: Option<String>,
+    pub crash_line: Option<String>,
     /// The highest peak memory of all workers that have ended so far, in bytes.
     pub peak_memory_bytes: Option<u64>,
     /// Whether the kernel's out-of-memory killer ended any process while the worker ran.
@@ -47,8 +47,7 @@ impl CrashReport {
             Ok(signal) => signal.as_str().to_owned(),
             Err(_) => self.signal.to_string(),
         };
-        let last = self.last_line.as_deref();
-        let cause = match (signal.as_str(), last) {
+        let cause = match (signal.as_str(), self.crash_line.as_deref()) {
             ("SIGKILL", _) if self.was_out_of_memory => {
                 "out of memory: the system killed its process".to_owned()
             }
@@ -70,10 +69,10 @@ impl CrashReport {
 mod tests {
     use super::*;
 
-    fn describe(signal: Signal, last: Option<&str>, was_out_of_memory: bool) -> String {
-        let last_line = last.map(str::to_owned);
+    fn describe(signal: Signal, line: Option<&str>, was_out_of_memory: bool) -> String {
+        let crash_line = line.map(str::to_owned);
         let peak_memory_bytes = Some(3 << 30);
-        CrashReport { signal: signal as i32, last_line, peak_memory_bytes, was_out_of_memory }.describe()
+        CrashReport { signal: signal as i32, crash_line, peak_memory_bytes, was_out_of_memory }.describe()
     }
 
     #[test]

@@ -12,7 +12,7 @@ use dtr_core::files::Digest;
 
 /// The first line that the supervisor sends to a worker.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Assignment {
+pub(super) struct WorkerAssignment {
     /// The part of the sweep that the worker runs.
     pub(super) role: WorkerRole,
     /// What earlier workers have done with the sweep's cells.
@@ -53,7 +53,7 @@ impl WorkerRole {
 
 /// The division of a sweep's cells among several workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Division {
+pub struct SweepDivision {
     /// Number of workers.
     pub num_workers: usize,
     /// Bytes of memory that each worker may use on each device. `None` if this limit is unknown.
@@ -77,7 +77,7 @@ pub enum WorkerMessage {
     /// The worker has stopped working on this cell.
     Ended(Key, CellEnd),
     /// The worker ends, so that several workers can divide the cells that can run in parallel.
-    Divided(Division),
+    Divided(SweepDivision),
     /// The worker asks to run these cells. The supervisor answers with the keys of the cells that the worker
     /// may run.
     Requested(Vec<Key>),

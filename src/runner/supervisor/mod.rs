@@ -27,7 +27,7 @@ mod worker_bars;
 mod worker_connections;
 
 pub use connection::SupervisorConnection;
-pub use messages::{Division, MessageSender, ProgressMessage, WorkerMessage, WorkerRole};
+pub use messages::{MessageSender, ProgressMessage, SweepDivision, WorkerMessage, WorkerRole};
 pub use previous_attempts::{CellEnd, Crash, PreviousAttempts};
 pub use supervise::supervise;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::messages::{Division, WorkerRole};
+use super::messages::{SweepDivision, WorkerRole};
 use super::supervise::{Supervisor, Worker};
 use crate::runner::progress::ProgressDisplay;
 use crate::runner::stop::StopFlag;
@@ -15,7 +15,7 @@ use dtr_core::error::{Error, ErrorKind, Result};
 ///
 /// # Errors
 /// Fails if the user interrupts the run, or if [`Supervisor::run_to_end`] fails for a worker.
-pub(super) fn run_parallel(supervisor: &Supervisor, division: &Division) -> Result<u8> {
+pub(super) fn run_parallel_workers(supervisor: &Supervisor, division: &SweepDivision) -> Result<u8> {
     let display = Arc::new(ProgressDisplay::new(division.num_cells, StopFlag::default()));
     display.add_done_cells(division.num_ended_cells);
     let role = WorkerRole::Parallel {

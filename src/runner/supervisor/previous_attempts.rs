@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_that_crashed_together_are_isolated_and_the_next_crash_is_one_cells() {
+    fn cells_that_crashed_together_run_alone_until_one_crashes() {
         let mut attempts = PreviousAttempts::default();
         let together = start(&mut attempts, &["a", "b"]);
         assert!(attempts.assign_crash(&together, "killed"));

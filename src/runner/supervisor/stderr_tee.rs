@@ -57,16 +57,16 @@ impl StderrTee {
 
     /// Waits for the end of the stream. Returns the line about a failed allocation if there is one, and
     /// otherwise the last line.
-    pub fn last_line(self) -> Option<String> {
+    pub fn crash_line(self) -> Option<String> {
         let kept: Vec<u8> = self.0.join().ok()?.into();
         let text = String::from_utf8_lossy(&kept);
         let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
         // Other threads may have written lines after the failed allocation.
-        let last = lines()
+        let line = lines()
             .rev()
             .find(|line| line.starts_with(ALLOCATION_FAILURE_PREFIX))
             .or_else(|| lines().next_back());
-        last.map(str::to_owned)
+        line.map(str::to_owned)
     }
 }
 

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::SUPERVISOR;
 use super::crash_report::{CrashReport, is_user_signal, max_worker_peak_bytes};
-use super::messages::{Assignment, WorkerMessage, WorkerRole};
-use super::parallel::run_parallel;
+use super::messages::{WorkerAssignment, WorkerMessage, WorkerRole};
+use super::parallel::run_parallel_workers;
 use super::previous_attempts::{CellStartTimes, PreviousAttempts};
 use super::stderr_tee::StderrTee;
 use super::sweep_state::SweepState;
@@ -35,7 +35,7 @@ pub fn supervise() -> Result<u8> {
     let division = supervisor.state().division.clone();
     match division.filter(|_| code == 0) {
         None => Ok(code),
-        Some(division) => match run_parallel(&supervisor, &division)? {
+        Some(division) => match run_parallel_workers(&supervisor, &division)? {
             0 => run_alone(WorkerRole::Last),
             code => Ok(code),
         },
@@ -88,7 +88,7 @@ impl Supervisor {
         loop {
             let mut running = CellStartTimes::new();
             let num_kills_before = oom_kill_count();
-            let (status, last_line) = self.run_process(worker, &mut running)?;
+            let (status, crash_line) = self.run_process(worker, &mut running)?;
             if let Some(code) = status.code() {
                 return Ok(u8::try_from(code).unwrap_or(ErrorKind::Failed.exit_code()));
             }
@@ -102,7 +102,7 @@ impl Supervisor {
             let num_kills = num_kills_before.zip(oom_kill_count());
             let was_out_of_memory = num_kills.is_some_and(|(before, now)| now > before);
             let peak_memory_bytes = max_worker_peak_bytes();
-            let reason = CrashReport { signal, last_line, peak_memory_bytes, was_out_of_memory }.describe();
+            let reason = CrashReport { signal, crash_line, peak_memory_bytes, was_out_of_memory }.describe();
             if !self.state().assign_crash(worker.number, &running, &reason) {
                 return Err(Error::environment(format!("the sweep crashed while it ran no cell: {reason}"))
                     .hint("check that memory is free, and run the same command again"));
@@ -126,7 +126,7 @@ impl Supervisor {
         // that both streams end when the worker ends.
         drop(command);
         let assignment =
-            Assignment { role: worker.role, previous_attempts: self.previous_attempts(worker.role) };
+            WorkerAssignment { role: worker.role, previous_attempts: self.previous_attempts(worker.role) };
         self.workers.connect(worker.number, &socket, &assignment).map_err(failure)?;
         let mut bars = worker.display.clone().map(WorkerBars::new);
         for line in BufReader::new(&socket).lines() {
@@ -138,7 +138,7 @@ impl Supervisor {
         }
         self.workers.disconnect(worker.number);
         let status = process.wait().map_err(failure)?;
-        Ok((status, tee.and_then(StderrTee::last_line)))
+        Ok((status, tee.and_then(StderrTee::crash_line)))
     }
 
     /// Returns what earlier workers have done. If workers run in parallel, only the next worker that starts

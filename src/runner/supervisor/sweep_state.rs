@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::messages::Division;
+use super::messages::SweepDivision;
 use super::previous_attempts::{CellStartTimes, PreviousAttempts};
 use crate::store::Key;
 
@@ -12,7 +12,7 @@ pub(super) struct SweepState {
     /// What the workers have done with the sweep's cells so far.
     pub(super) attempts: PreviousAttempts,
     /// The division of the cells among several workers. `None` until the first worker asks for a division.
-    pub(super) division: Option<Division>,
+    pub(super) division: Option<SweepDivision>,
     /// The worker to which each cell was granted.
     granted: BTreeMap<Key, usize>,
 }
@@ -53,8 +53,8 @@ mod tests {
         names.iter().map(key).collect()
     }
 
-    fn division(fail_fast: bool) -> Division {
-        Division { num_workers: 2, memory_limit: None, num_cells: 3, num_ended_cells: 0, fail_fast }
+    fn division(fail_fast: bool) -> SweepDivision {
+        SweepDivision { num_workers: 2, memory_limit: None, num_cells: 3, num_ended_cells: 0, fail_fast }
     }
 
     #[test]

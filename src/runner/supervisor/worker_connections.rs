@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::STOP;
-use super::messages::Assignment;
+use super::messages::WorkerAssignment;
 use crate::runner::stop::on_interrupt;
 use dtr_core::error::Result;
 
@@ -57,7 +57,7 @@ impl WorkerConnections {
         &self,
         worker: usize,
         socket: &UnixStream,
-        assignment: &Assignment,
+        assignment: &WorkerAssignment,
     ) -> std::io::Result<()> {
         let mut workers = self.lock();
         let mut socket = socket.try_clone()?;

@@ -18,7 +18,7 @@ use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::distil::{DistilConfig, DistilResult};
 use crate::data::CorpusSource;
-use crate::resources::{DistilMemory, Resources, training_bytes, weight_bytes};
+use crate::resources::{DistilMemory, ResourceEstimate, training_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell};
 use crate::store::{CellId, CellInputs, CellState, Key, StageName};
 use dtr_core::error::Result;
@@ -106,17 +106,17 @@ impl Stage for DistilJob {
         self.base == other.base && self.recipe == other.recipe && self.corpus == other.corpus
     }
 
-    fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources {
+    fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> ResourceEstimate {
         let dtype = self.base.dtype();
         let variants = group.iter().map(|job| &job.variant).collect();
         let memory = DistilMemory { config, dtype, variants, recipe: &self.recipe };
         // Layers can be trained one after another, so memory for the twin of one layer is enough.
         let twin = Mixer::num_twin_parameters(&self.variant, config);
-        Resources {
+        ResourceEstimate {
             tokens: self.recipe.token_budget.0,
             weight_bytes: weight_bytes(config, dtype) + training_bytes(twin),
             peak_bytes: memory.peak_bytes_of_all_layers(),
-            ..Resources::default()
+            ..ResourceEstimate::default()
         }
     }
 

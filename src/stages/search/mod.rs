@@ -21,7 +21,7 @@ use crate::data::Split;
 use crate::data::Task;
 use crate::device::TimeAndEnergy;
 use crate::manifest::Dtype;
-use crate::resources::{Resources, max_evaluations, twin_bytes, weight_bytes};
+use crate::resources::{ResourceEstimate, max_evaluations, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, Record, StageName};
 use dtr_core::error::Result;
@@ -100,16 +100,16 @@ impl Stage for SearchJob {
         Some(&self.base)
     }
 
-    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
+    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> ResourceEstimate {
         let dtype = self.base.dtype();
         let base_bytes = weight_bytes(config, dtype);
         // Twins are stored and loaded in f32, and then converted to the type of the base.
         let peak_twin_bytes = twin_bytes(config, &self.variant, Dtype::F32);
-        Resources {
+        ResourceEstimate {
             evaluations: max_evaluations(&self.strategy, config.num_layers as u64),
             weight_bytes: base_bytes + twin_bytes(config, &self.variant, dtype),
             peak_bytes: base_bytes + peak_twin_bytes + max_cache_bytes(dtype == Dtype::F32) as u64,
-            ..Resources::default()
+            ..ResourceEstimate::default()
         }
     }
 
@@ -170,7 +170,7 @@ impl SearchJob {
         // A cell with a result runs again only if the result refers to a missing score cell. The new record
         // has the usage of both runs.
         if let Some(Record { seconds, joules, .. }) = context.store.find::<SearchResult>(cell.id())?.done() {
-            claimed.set_earlier_usage(TimeAndEnergy { seconds, joules });
+            claimed.continue_from_usage(TimeAndEnergy { seconds, joules });
         }
         let recorder = UsageRecorder::begin(vec![&claimed])?;
         let result = search_run::search(context, models, cell, self, &claimed, &recorder)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::search::{Round, Trial};
+use crate::algorithms::search::{RoundWinner, Trial};
 use crate::store::CellId;
 
 /// The result of a search: the two chosen hybrids, and every candidate that the search scored.
@@ -23,7 +23,7 @@ pub struct SearchResult {
     /// Every candidate of every round, in the order in which they were scored.
     pub trials: Vec<Trial>,
     /// The winner of each round.
-    pub rounds: Vec<Round>,
+    pub rounds: Vec<RoundWinner>,
     /// The hybrid with the highest validation score: `M_best` in the paper. Among hybrids with equal scores,
     /// it is the one with the most replaced layers.
     pub best: ChosenHybrid,

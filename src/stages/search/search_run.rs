@@ -143,7 +143,7 @@ impl<'a> SearchRun<'a> {
                     ClaimOutcome::Done(result) => result,
                     ClaimOutcome::Claimed(claimed) => {
                         let watch = self.context.meter.start();
-                        let result = scorer.score(mask)?;
+                        let result = scorer.score_on_first_device(mask)?;
                         let spent = watch.usage();
                         self.task.before_checkpoint()?;
                         self.record_score(cell.id(), &claimed, spent, result)?

@@ -17,7 +17,7 @@ use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::throughput::{PromptShape, ThroughputConfig, ThroughputResult, measure_throughput};
 use crate::device::HardwareLabel;
 use crate::manifest::Dtype;
-use crate::resources::{Resources, cache_bytes, twin_bytes, weight_bytes};
+use crate::resources::{ResourceEstimate, cache_bytes, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, CellSpec, StageName, Store};
 use dtr_core::error::{Error, Result};
@@ -137,16 +137,16 @@ impl Stage for ThroughputJob {
         format!("replaced={} context={} batch-size={}", self.num_replaced(), self.context, self.batch_size)
     }
 
-    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
+    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> ResourceEstimate {
         let twins = self.variant.as_ref().map_or(0, |variant| twin_bytes(config, variant, Dtype::F32));
         let weight_bytes = weight_bytes(config, Dtype::F32) + twins;
         let num_full_layers = config.num_layers - self.num_replaced() as usize;
         let num_positions = self.batch_size * (self.context + self.recipe.new_tokens);
-        Resources {
+        ResourceEstimate {
             tokens: self.num_tokens(),
             weight_bytes,
             peak_bytes: weight_bytes + cache_bytes(config, num_full_layers, num_positions),
-            ..Resources::default()
+            ..ResourceEstimate::default()
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ReplacedLayers, ThroughputJob};
-use crate::algorithms::throughput::{ReplacedCounts, TimedLayers};
+use crate::algorithms::throughput::{ReplacedCounts, ReplacedLayerChoice};
 use crate::manifest::{EntryPart, Manifest};
 use crate::stages::cell::{Cell, Labels};
 use crate::stages::planner::{Planner, SweepPoint};
@@ -86,7 +86,7 @@ fn timing_labels(
     axes: &BTreeMap<String, String>,
 ) -> Labels {
     let task = match &manifest.throughput.layers {
-        TimedLayers::Trajectory { task } if variant.is_some() => Some(task.clone()),
+        ReplacedLayerChoice::Trajectory { task } if variant.is_some() => Some(task.clone()),
         _ => None,
     };
     let decides_speed = |key: &str| {

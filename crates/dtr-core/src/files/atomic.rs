@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{create_folder, parent_folder, remove_if_present};
+use super::{create_folder, parent_folder, remove_file_or_folder_if_present};
 use crate::error::{Error, Result};
 
 /// Prefix of the names of temporary files and folders, which are renamed when they are complete.
@@ -69,7 +69,7 @@ pub fn remove_temporary_files(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|source| Error::io("list", folder, source))? {
         let path = entry.map_err(|source| Error::io("list", folder, source))?.path();
         if is_temporary_file(&path) {
-            remove_if_present(&path)?;
+            remove_file_or_folder_if_present(&path)?;
         }
     }
     Ok(())

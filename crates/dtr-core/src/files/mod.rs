@@ -48,7 +48,7 @@ pub fn create_folder(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Fails when the file or folder cannot be removed.
-pub fn remove_if_present(path: &Path) -> Result<()> {
+pub fn remove_file_or_folder_if_present(path: &Path) -> Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, source)),

@@ -90,7 +90,7 @@ fn write_qwen3_base(folder: &Path) {
     config["model_type"] = json!("qwen3");
     config["initializer_range"] = json!(0.02);
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    let tokenizer = crate::testing::tokenizer();
+    let tokenizer = crate::testing::bundled_tokenizer();
     std::fs::write(folder.join("tokenizer.json"), tokenizer.to_json().unwrap()).unwrap();
 }
 

@@ -4,14 +4,14 @@
 //! state of the layers: KV caches for full attention, and recurrent states for linear attention.
 
 mod sampling;
-mod stop_strings;
+mod stop_string_detector;
 #[cfg(test)]
 mod tests;
 
 use serde::Serialize;
 
 use self::sampling::Sampler;
-use self::stop_strings::StopStrings;
+use self::stop_string_detector::StopStringDetector;
 use crate::{DecoderState, Detokenizer, Hybrid, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
@@ -106,7 +106,7 @@ pub fn generate(
     check_cache_window(model, prompt.len() + config.max_tokens)?;
     let mut generation = Generation {
         detokenizer: Detokenizer::new(tokenizer, prompt)?,
-        stop_strings: StopStrings::new(&config.stop_strings),
+        stop_strings: StopStringDetector::new(&config.stop_strings),
         text: String::new(),
         callback,
     };
@@ -150,7 +150,7 @@ fn check_cache_window(model: &Hybrid<'_>, num_tokens: usize) -> Result<()> {
 
 struct Generation<'a> {
     detokenizer: Detokenizer<'a>,
-    stop_strings: StopStrings,
+    stop_strings: StopStringDetector,
     text: String,
     callback: &'a mut dyn FnMut(&str) -> Result<()>,
 }

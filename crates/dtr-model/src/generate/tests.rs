@@ -21,7 +21,7 @@ fn sampling(seed: u32, max_tokens: usize) -> GenerationConfig {
 }
 
 fn tokenizer() -> Tokenizer {
-    crate::testing::tokenizer()
+    crate::testing::bundled_tokenizer()
 }
 
 const PROMPT: [u32; 9] = [4, 8, 15, 16, 23, 42, 4, 8, 15];

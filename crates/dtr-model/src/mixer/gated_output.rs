@@ -69,7 +69,7 @@ impl GatedOutput {
 
     /// Multiplies the output projection's columns of each head by one factor. The factor fits the output of
     /// the twin's head to the output of the base's head by least squares.
-    pub(super) fn fit_scale(&mut self, o_bhtv: Tensor<4>, stats: &AttentionStats) {
+    pub(super) fn fit_head_scales(&mut self, o_bhtv: Tensor<4>, stats: &AttentionStats) {
         let heads = self.gated_heads(o_bhtv, stats.x_btd.clone());
         let scale = stats.least_squares_scale(heads, self.num_heads);
         let [out, columns] = self.o_proj.weight.dims();

@@ -119,7 +119,7 @@ impl GdnBlock {
         self.delta_rule.calibrate(stats);
         self.output.open_gate(stats);
         let (heads, _) = self.run_recurrence(&stats.x_btd, &stats.context, None);
-        self.output.fit_scale(heads, stats);
+        self.output.fit_head_scales(heads, stats);
     }
 
     /// Applies convolution and SiLU to q, k and v. Returns the results and the next states of the

@@ -126,7 +126,7 @@ impl GlaBlock {
         self.gate_up.bias = Some(Tensor::from_data(bias.as_slice(), &device));
         self.output.open_gate(stats);
         let (heads, _) = self.run_recurrence(&stats.x_btd, &stats.context, None);
-        self.output.fit_scale(heads, stats);
+        self.output.fit_head_scales(heads, stats);
     }
 }
 

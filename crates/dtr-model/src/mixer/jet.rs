@@ -132,7 +132,7 @@ impl JetBlock {
         self.delta_rule.calibrate(stats);
         self.output.open_gate(stats);
         let (heads, _) = self.run_recurrence(&stats.x_btd, &stats.context, None);
-        self.output.fit_scale(heads, stats);
+        self.output.fit_head_scales(heads, stats);
     }
 }
 

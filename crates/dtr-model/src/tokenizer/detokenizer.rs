@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn words_keep_the_space_before_them() {
-        let tokenizer = crate::testing::tokenizer();
+        let tokenizer = crate::testing::bundled_tokenizer();
         let ids = tokenizer.encode("where is the lamp? in the kitchen.", true).unwrap();
         let mut detokenizer = Detokenizer::new(&tokenizer, &ids[..5]).unwrap();
         let text: String = ids[5..].iter().map(|&id| detokenizer.push(id).unwrap()).collect();

@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn saved_truncation_and_padding_are_switched_off() {
         let text = "the lamp is in the study. where is the lamp?";
-        let plain = crate::testing::tokenizer();
+        let plain = crate::testing::bundled_tokenizer();
         let mut saved = plain.inner.clone();
         saved.with_truncation(Some(TruncationParams { max_length: 4, ..Default::default() })).unwrap();
         let strategy = PaddingStrategy::Fixed(64);

@@ -122,7 +122,7 @@ mod tests {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let files = ModelFiles::open(folder.path()).unwrap();
-        let prefix = read(&files, crate::testing::tokenizer().inner()).unwrap();
+        let prefix = read(&files, crate::testing::bundled_tokenizer().inner()).unwrap();
         prefix.map(|prefix| prefix.map(|prefix| prefix.text))
     }
 
@@ -148,7 +148,7 @@ mod tests {
             std::fs::write(folder.path().join(name), text).unwrap();
             assert_eq!(depends_on_special_token_files(folder.path()).unwrap(), expected, "{name}: {text}");
         };
-        check("tokenizer.json", &crate::testing::tokenizer().to_json().unwrap(), false);
+        check("tokenizer.json", &crate::testing::bundled_tokenizer().to_json().unwrap(), false);
         check("tokenizer_config.json", r#"{ "bos_token": "<bos>" }"#, false);
         check("tokenizer_config.json", r#"{ "bos_token": "<pad>" }"#, true);
         check("config.json", r#"{ "eos_token_id": [3, 2] }"#, false);
@@ -158,14 +158,14 @@ mod tests {
 
     #[test]
     fn a_template_that_begins_with_a_token_gives_the_prefix_token() {
-        let tokenizer = crate::testing::tokenizer();
+        let tokenizer = crate::testing::bundled_tokenizer();
         let expected = PrefixToken { token: 1, text: "<bos>".to_owned() };
         assert_eq!(PrefixToken::added_by(tokenizer.inner()), Some(expected));
     }
 
     #[test]
     fn the_prefix_token_is_not_added_to_a_prompt_that_begins_with_it() {
-        let tokenizer = crate::testing::tokenizer();
+        let tokenizer = crate::testing::bundled_tokenizer();
         let ids = tokenizer.encode("where is", true).unwrap();
         assert_eq!(tokenizer.encode_prompt("where is").unwrap(), ids);
         assert_eq!(tokenizer.encode_prompt("<bos>where is").unwrap(), ids);

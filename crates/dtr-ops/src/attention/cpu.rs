@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use dtr_kernels::{AttentionInputs, attention_forward};
 
-use crate::cpu::{elements, from_flex, into_flex, tensor_like};
+use crate::flex_tensors::{elements, from_flex, into_flex, tensor_like};
 
 /// Computes attention of `q_bhtk` over the first `num_keys` keys of cache buffers `[b, g, capacity, k]`. The
 /// queries of batch row `row` see the keys from `first_keys[row]` on. This form has no gradient.

@@ -2,8 +2,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::{CausalMask, attention};
 use crate::cuda_testing::{
-    F32_BOUND, assert_close, assert_gradients_close, assert_gradients_close_in, cuda_device,
-    fill_free_memory_with_nan, for_each_dtype, random, random_f32, to_device,
+    F32_TRAINING_BOUND, assert_close, assert_gradients_close, assert_gradients_close_in, cuda_device,
+    fill_free_memory_with_nan, for_each_dtype, random_beyond_tf32, random_bf16_exact, to_device,
 };
 use crate::kv_cache::KvCache;
 
@@ -21,9 +21,9 @@ fn attention_over_caches_matches_the_portable_form() {
         ];
         for (batch, heads, groups, time, past, width, is_padded) in cases {
             let keys = past + time;
-            let q = random([batch, heads, time, width], -2.0, 2.0);
-            let k = random([batch, groups, keys, width], -2.0, 2.0);
-            let v = random([batch, groups, keys, width], -2.0, 2.0);
+            let q = random_bf16_exact([batch, heads, time, width], -2.0, 2.0);
+            let k = random_bf16_exact([batch, groups, keys, width], -2.0, 2.0);
+            let v = random_bf16_exact([batch, groups, keys, width], -2.0, 2.0);
             let pads = is_padded.then(|| (0..batch).map(|row| row * keys / 3).collect::<Vec<_>>());
             let mask = |device: &Device| CausalMask::new(time, past, pads.as_deref(), device);
             let flex = Device::flex();
@@ -52,13 +52,13 @@ fn attention_over_caches_matches_the_portable_form() {
 fn training_computes_in_true_f32() {
     let Some(device) = cuda_device() else { return };
     for (batch, heads, groups, time, width) in [(1, 4, 2, 7, 32), (3, 4, 4, 65, 64), (2, 8, 2, 130, 32)] {
-        let inputs = [heads, groups, groups].map(|heads| random_f32([batch, heads, time, width]));
+        let inputs = [heads, groups, groups].map(|heads| random_beyond_tf32([batch, heads, time, width]));
         let run = |[q, k, v]: [Tensor<4>; 3], device: &Device| {
             let mask = CausalMask::new(time, 0, None, device).autodiff();
             attention(q, &KvCache::new(k, v), &mask)
         };
         let label = format!("attention {batch} {heads}/{groups} {time} {width}");
-        assert_gradients_close(F32_BOUND, &label, &device, inputs, run, run);
+        assert_gradients_close(F32_TRAINING_BOUND, &label, &device, inputs, run, run);
     }
 }
 
@@ -66,7 +66,8 @@ fn training_computes_in_true_f32() {
 fn training_with_padding_matches_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for (batch, heads, groups, time, width) in [(1, 4, 2, 7, 32), (3, 4, 4, 64, 64), (2, 6, 2, 130, 32)] {
-            let inputs = [heads, groups, groups].map(|heads| random([batch, heads, time, width], -2.0, 2.0));
+            let inputs = [heads, groups, groups]
+                .map(|heads| random_bf16_exact([batch, heads, time, width], -2.0, 2.0));
             let pads: Vec<usize> = (0..batch).map(|row| row * time / 3).collect();
             let run = |[q, k, v]: [Tensor<4>; 3], device: &Device| {
                 let mask = CausalMask::new(time, 0, Some(&pads), device).autodiff();

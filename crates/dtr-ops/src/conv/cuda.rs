@@ -7,7 +7,7 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::ConvState;
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply, placeholder_state};
+use crate::autodiff::{BackwardPass, DifferentiableOp, apply, uncomputed_final_state};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, from_cube, gpu_context, int_args,
     into_cube, pointer_and_strides, pointer_or_null, sum_rows, with_contiguous_rows,
@@ -34,7 +34,7 @@ pub(super) fn conv_silu<const D: usize>(
     let state_shape = [batch, width - 1, channels];
     if x_btd.is_autodiff() || taps.is_autodiff() {
         assert!(state.is_none(), "training cannot continue from a state");
-        let next = placeholder_state(&x_btd, state_shape);
+        let next = uncomputed_final_state(&x_btd, state_shape);
         return (apply(ConvSilu, [x_btd.into_dispatch(), taps.into_dispatch()]), next);
     }
     let state = state.unwrap_or_else(|| Tensor::zeros(state_shape, (&x_btd.device(), x_btd.dtype())));

@@ -1,18 +1,20 @@
 use burn::tensor::Tensor;
 
 use super::{causal_conv_silu, dynamic_conv_silu};
-use crate::cuda_testing::{assert_close, fill_free_memory_with_nan, for_each_dtype, random, to_device};
+use crate::cuda_testing::{
+    assert_close, fill_free_memory_with_nan, for_each_dtype, random_bf16_exact, to_device,
+};
 
 #[test]
 fn outputs_and_gradients_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for time in [1, 3, 64, 65, 130] {
             let (batch, channels, width) = (3, 256, 4);
-            let x = random([batch, time, channels], -2.0, 2.0);
-            let weight = random([channels, width], -1.0, 1.0);
-            let kernels = random([batch, time, channels, width], -1.0, 1.0);
-            let seed = random([batch, time, channels], -1.0, 1.0);
-            let past = random([batch, width - 1, channels], -2.0, 2.0);
+            let x = random_bf16_exact([batch, time, channels], -2.0, 2.0);
+            let weight = random_bf16_exact([channels, width], -1.0, 1.0);
+            let kernels = random_bf16_exact([batch, time, channels, width], -1.0, 1.0);
+            let seed = random_bf16_exact([batch, time, channels], -1.0, 1.0);
+            let past = random_bf16_exact([batch, width - 1, channels], -2.0, 2.0);
             let learn = |x: Tensor<3>, weight: Tensor<2>, kernels: Tensor<4>, seed: Tensor<3>| {
                 let x = x.autodiff().require_grad();
                 let (weight, kernels) = (weight.autodiff().require_grad(), kernels.autodiff().require_grad());

@@ -3,13 +3,15 @@
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use dtr_kernels::{DeltaInputs, delta_backward, delta_forward};
+use dtr_kernels::{DeltaInputs, delta_backward, delta_outputs_and_states};
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
-use crate::cpu::{elements, packed_tensor, recurrence_shape, state_or_zeros, tensor_like, unpack};
+use crate::flex_tensors::{
+    elements, packed_tensor, recurrence_shape, state_or_zeros, tensor_like, unpack_outputs_and_states,
+};
 
-/// Computes [`gated_delta_recurrence`](super::gated_delta_recurrence).
-pub(super) fn gated_delta_recurrence(
+/// Computes [`normalised_gated_delta_rule`](super::normalised_gated_delta_rule).
+pub(super) fn normalised_gated_delta_rule(
     [q, k, v]: [Tensor<4>; 3],
     [beta, g]: [Tensor<3>; 2],
     state_bhkv: Option<Tensor<4>>,
@@ -18,7 +20,7 @@ pub(super) fn gated_delta_recurrence(
     let (query_shape, value_width) = (q.dims(), v.dims()[3]);
     let [q, k, v, state] = [q, k, v, state].map(Tensor::into_dispatch);
     let [beta, g] = [beta, g].map(Tensor::into_dispatch);
-    unpack(apply(CpuGatedDelta, [q, k, v, beta, g, state]), query_shape, value_width)
+    unpack_outputs_and_states(apply(CpuGatedDelta, [q, k, v, beta, g, state]), query_shape, value_width)
 }
 
 /// The recurrence as a differentiable operation. Its inputs are q, k, v, beta, g and the initial states. Its
@@ -31,7 +33,7 @@ impl DifferentiableOp<6> for CpuGatedDelta {
 
     fn forward(&self, inputs: [FlexTensor; 6]) -> (FlexTensor, Vec<FlexTensor>) {
         let inputs = inputs.map(|tensor| tensor.to_contiguous());
-        (packed_tensor(delta_forward(kernel_inputs(&inputs))), Vec::new())
+        (packed_tensor(delta_outputs_and_states(kernel_inputs(&inputs))), Vec::new())
     }
 
     fn backward(&self, pass: BackwardPass<Flex, 6>) -> [Option<FlexTensor>; 6] {

@@ -8,7 +8,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply, placeholder_state};
+use crate::autodiff::{BackwardPass, DifferentiableOp, apply, uncomputed_final_state};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, copy_if_shared, cuda_type, dims, empty, empty_time_major,
     from_cube, gpu_context, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null,
@@ -32,7 +32,7 @@ pub(super) fn gated_delta_rule(
     let state_shape = [batch, heads, key, value];
     if [&q, &k, &v].into_iter().any(Tensor::is_autodiff) || beta.is_autodiff() || g.is_autodiff() {
         assert!(state_bhkv.is_none(), "training cannot continue from a state");
-        let state = placeholder_state(&q, state_shape);
+        let state = uncomputed_final_state(&q, state_shape);
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         let [beta, g] = [beta, g].map(Tensor::into_dispatch);
         return (apply(CudaGatedDelta, [q, k, v, beta, g]), state);

@@ -2,23 +2,25 @@ use burn::tensor::{DType, Tensor};
 
 use super::gated_delta_rule;
 use crate::cuda_testing::{
-    CASES, SEQUENCE_LENGTHS, assert_close, decays, fill_free_memory_with_nan, for_each_dtype, keys, perturb,
-    random, relative_error, to_device,
+    INPUT_KINDS, SEQUENCE_LENGTHS, assert_close, fill_free_memory_with_nan, for_each_dtype, keys, log_decays,
+    perturb, random_bf16_exact, relative_error, to_device,
 };
 
 #[test]
 fn outputs_and_gradients_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
-        for (case, time) in CASES.into_iter().flat_map(|case| SEQUENCE_LENGTHS.map(|time| (case, time))) {
+        for (kind, time) in INPUT_KINDS.into_iter().flat_map(|kind| SEQUENCE_LENGTHS.map(|time| (kind, time)))
+        {
             // With strong decay, the gradient of a token's decay is the sum of a few terms, which may cancel
             // by chance. With few tokens and a small batch, one such gradient would dominate the error.
             let batch = if time < 64 { 64 } else { 2 };
             let (heads, groups, key, value) = (4, 2, 64, 128);
-            let q = random([batch, heads, time, key], -1.0, 1.0);
-            let k = keys(case, [batch, groups, time, key]);
-            let v = random([batch, groups, time, value], -1.0, 1.0);
-            let (beta, g) = (random([batch, heads, time], 0.1, 1.0), decays(case, [batch, heads, time]));
-            let seed = random([batch, heads, time, value], -1.0, 1.0);
+            let q = random_bf16_exact([batch, heads, time, key], -1.0, 1.0);
+            let k = keys(kind, [batch, groups, time, key]);
+            let v = random_bf16_exact([batch, groups, time, value], -1.0, 1.0);
+            let (beta, g) =
+                (random_bf16_exact([batch, heads, time], 0.1, 1.0), log_decays(kind, [batch, heads, time]));
+            let seed = random_bf16_exact([batch, heads, time, value], -1.0, 1.0);
             let learn = |[q, k, v, seed]: [Tensor<4>; 4], gates: [Tensor<3>; 2]| {
                 let leaves = [q, k, v].map(|x| x.autodiff().require_grad());
                 let gates = gates.map(|x| x.autodiff().require_grad());
@@ -37,7 +39,7 @@ fn outputs_and_gradients_match_the_portable_form() {
             let place = |x: &Tensor<4>| to_device(device, dtype, x);
             let gates = || [&beta, &g].map(|x| to_device(device, DType::F32, x));
             let found = learn([&q, &k, &v, &seed].map(place), gates());
-            let label = format!("{time} {case:?} {dtype:?}");
+            let label = format!("{time} {kind:?} {dtype:?}");
             assert_close(&format!("delta {label}"), &found.0, &truth.0, bound);
             for (index, name) in ["q", "k", "v"].iter().enumerate() {
                 let (found, truth, perturbed) = (&found.1[index], &truth.1[index], &perturbed.1[index]);
@@ -49,7 +51,7 @@ fn outputs_and_gradients_match_the_portable_form() {
                 let bound = bound.max(3.0 * relative_error(perturbed, truth));
                 assert_close(&format!("delta's {name} {label}"), found, truth, bound);
             }
-            let state = random([batch, heads, key, value], -1.0, 1.0);
+            let state = random_bf16_exact([batch, heads, key, value], -1.0, 1.0);
             let (o, last) = gated_delta_rule(
                 [&q, &k, &v].map(Tensor::clone),
                 [beta.clone(), g.clone()],
@@ -68,11 +70,12 @@ fn outputs_and_gradients_match_the_portable_form() {
 fn a_step_continues_from_a_state() {
     for_each_dtype(|device, dtype, bound| {
         let (batch, heads, groups, key, value) = (3, 4, 2, 64, 64);
-        let q = random([batch, heads, 1, key], -1.0, 1.0);
-        let k = random([batch, groups, 1, key], -1.0, 1.0);
-        let v = random([batch, groups, 1, value], -1.0, 1.0);
-        let (beta, g) = (random([batch, heads, 1], 0.1, 1.0), random([batch, heads, 1], -0.3, 0.0));
-        let state = random([batch, heads, key, value], -1.0, 1.0);
+        let q = random_bf16_exact([batch, heads, 1, key], -1.0, 1.0);
+        let k = random_bf16_exact([batch, groups, 1, key], -1.0, 1.0);
+        let v = random_bf16_exact([batch, groups, 1, value], -1.0, 1.0);
+        let (beta, g) =
+            (random_bf16_exact([batch, heads, 1], 0.1, 1.0), random_bf16_exact([batch, heads, 1], -0.3, 0.0));
+        let state = random_bf16_exact([batch, heads, key, value], -1.0, 1.0);
         let place = |x: &Tensor<4>| to_device(device, dtype, x);
         let exact = |x: &Tensor<4>| to_device(device, DType::F32, x);
         let truth =

@@ -48,7 +48,7 @@ pub fn gated_delta_rule(
             let (output, state) = gated_delta_step(q, k, v, beta, g, state);
             (output.unsqueeze_dim::<4>(2), state)
         }
-        (_, state) => gated_delta_recurrence(q, k, v, beta_bht, g_bht, state),
+        (_, state) => normalised_gated_delta_rule(q, k, v, beta_bht, g_bht, state),
     }
 }
 
@@ -56,7 +56,7 @@ pub fn gated_delta_rule(
 /// must be as many key/value heads as query heads.
 ///
 /// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`.
-pub fn gated_delta_recurrence(
+pub fn normalised_gated_delta_rule(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,
     v_bhtv: Tensor<4>,
@@ -65,13 +65,13 @@ pub fn gated_delta_recurrence(
     state_bhkv: Option<Tensor<4>>,
 ) -> (Tensor<4>, Tensor<4>) {
     if has_cpu_kernels(&q_bhtk) {
-        cpu::gated_delta_recurrence([q_bhtk, k_bhtk, v_bhtv], [beta_bht, g_bht], state_bhkv)
+        cpu::normalised_gated_delta_rule([q_bhtk, k_bhtk, v_bhtv], [beta_bht, g_bht], state_bhkv)
     } else {
         chunk_gated_delta(q_bhtk, k_bhtk, v_bhtv, beta_bht, g_bht, state_bhkv)
     }
 }
 
-/// Computes [`gated_delta_recurrence`] chunk by chunk with matrix products (WY representation).
+/// Computes [`normalised_gated_delta_rule`] chunk by chunk with matrix products (WY representation).
 fn chunk_gated_delta(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,

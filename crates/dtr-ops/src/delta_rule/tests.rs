@@ -1,15 +1,15 @@
 use burn::tensor::Tensor;
 
-use super::{chunk_gated_delta, gated_delta_recurrence, gated_delta_step, naive};
+use super::{chunk_gated_delta, gated_delta_step, naive, normalised_gated_delta_rule};
 use crate::testing::{
-    CASES, Case, RecurrenceInputs, SEQUENCE_LENGTHS, assert_close, gradients, random, to_f32,
+    INPUT_KINDS, InputKind, RecurrenceInputs, SEQUENCE_LENGTHS, assert_close, gradients, random, to_f32,
 };
 
 type Form =
     fn(Tensor<4>, Tensor<4>, Tensor<4>, Tensor<3>, Tensor<3>, Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>);
 
-/// The implementations to test. On a CPU, `gated_delta_recurrence` computes all tokens in one pass.
-const FORMS: [(&str, Form); 2] = [("chunks", chunk_gated_delta), ("one pass", gated_delta_recurrence)];
+/// The implementations to test. On a CPU, `normalised_gated_delta_rule` computes all tokens in one pass.
+const FORMS: [(&str, Form); 2] = [("chunks", chunk_gated_delta), ("one pass", normalised_gated_delta_rule)];
 
 fn without_width(x: &Tensor<4>) -> Tensor<3> {
     x.clone().squeeze_dim::<3>(3)
@@ -20,8 +20,8 @@ fn every_form_matches_the_recurrence() {
     for ((form, gated_delta), time) in
         FORMS.into_iter().flat_map(|form| SEQUENCE_LENGTHS.map(|time| (form, time)))
     {
-        for case in CASES {
-            let x = RecurrenceInputs::new(time, case);
+        for kind in INPUT_KINDS {
+            let x = RecurrenceInputs::new(time, kind);
             let (expected, expected_state) =
                 naive::gated_delta(&x.q, &x.k, &x.v, &x.beta, &x.g, x.state.clone());
             let (output, state) = gated_delta(
@@ -32,15 +32,15 @@ fn every_form_matches_the_recurrence() {
                 without_width(&to_f32(&x.g)),
                 Some(to_f32(&x.state)),
             );
-            assert_close(&format!("delta {time} {case:?} in {form}"), &output, &expected, 1e-5);
-            assert_close(&format!("delta state {time} {case:?} in {form}"), &state, &expected_state, 1e-5);
+            assert_close(&format!("delta {time} {kind:?} in {form}"), &output, &expected, 1e-5);
+            assert_close(&format!("delta state {time} {kind:?} in {form}"), &state, &expected_state, 1e-5);
         }
     }
 }
 
 #[test]
 fn steps_match_the_recurrence() {
-    let x = RecurrenceInputs::new(9, Case::Mild);
+    let x = RecurrenceInputs::new(9, InputKind::Mild);
     let (expected, _) = naive::gated_delta(&x.q, &x.k, &x.v, &x.beta, &x.g, x.state.clone());
     let at = |x: &Tensor<4>, time: usize| to_f32(x).narrow(2, time, 1).squeeze_dim::<3>(2);
     let gate = |x: &Tensor<4>, time: usize| at(x, time).squeeze_dim::<2>(2);
@@ -62,8 +62,8 @@ fn steps_match_the_recurrence() {
 #[test]
 fn every_form_has_the_gradients_of_the_recurrence() {
     for time in [1, 15, 64, 65, 130] {
-        for case in CASES {
-            let x = RecurrenceInputs::new(time, case);
+        for kind in INPUT_KINDS {
+            let x = RecurrenceInputs::new(time, kind);
             let probe = random("probe", x.v.dims(), -1.0, 1.0);
             let state = x.state.zeros_like().autodiff();
             let inputs = [&x.q, &x.k, &x.v, &x.beta, &x.g];
@@ -90,7 +90,7 @@ fn every_form_has_the_gradients_of_the_recurrence() {
                     if *name == "g" && time == 1 {
                         continue;
                     }
-                    assert_close(&format!("delta d{name} {time} {case:?} in {form}"), found, expected, 1e-4);
+                    assert_close(&format!("delta d{name} {time} {kind:?} in {form}"), found, expected, 1e-4);
                 }
             }
         }

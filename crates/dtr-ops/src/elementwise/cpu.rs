@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::cpu::{elements, from_flex, into_flex, tensor_like};
+use crate::flex_tensors::{elements, from_flex, into_flex, tensor_like};
 
 /// Computes [`silu_mul`](super::silu_mul) outside of autodiff graphs.
 pub(super) fn silu_mul<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {

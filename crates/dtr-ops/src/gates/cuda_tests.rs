@@ -3,7 +3,7 @@ use burn::tensor::{Device, Tensor};
 use super::{decay_gate, delta_gates, gated_rms_norm};
 use crate::cuda_testing::{
     BOUNDS, assert_close, assert_gradients_close, cuda_device, fill_free_memory_with_nan, for_each_dtype,
-    random, random_f32, to_device,
+    random_beyond_tf32, random_bf16_exact, to_device,
 };
 use crate::loss::mean_squared_error;
 
@@ -12,10 +12,10 @@ fn decay_gates_output_gates_and_losses_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for time in [1, 65] {
             let (batch, heads, value) = (2, 6, 64);
-            let o = random([batch, heads, time, value], -2.0, 2.0);
-            let gate = random([batch, time, heads * value], -4.0, 4.0);
-            let weight = random([value], 0.5, 1.5);
-            let target = random([batch, time, heads * value], -1.0, 1.0);
+            let o = random_bf16_exact([batch, heads, time, value], -2.0, 2.0);
+            let gate = random_bf16_exact([batch, time, heads * value], -4.0, 4.0);
+            let weight = random_bf16_exact([value], 0.5, 1.5);
+            let target = random_bf16_exact([batch, time, heads * value], -1.0, 1.0);
             let learn = |o: Tensor<4>, gate: Tensor<3>, weight: Tensor<1>, target: Tensor<3>| {
                 let (o, gate) = (o.autodiff().require_grad(), gate.autodiff().require_grad());
                 let weight = weight.autodiff().require_grad();
@@ -79,10 +79,10 @@ fn gates_of_the_delta_rule_have_the_gradients_of_their_definition() {
             Tensor::cat(vec![strength, decay], 3)
         };
         let inputs = [
-            random_f32(tokens),
-            random_f32(tokens),
-            random_f32([1, 1, 1, heads]),
-            random_f32([1, 1, 1, heads]),
+            random_beyond_tf32(tokens),
+            random_beyond_tf32(tokens),
+            random_beyond_tf32([1, 1, 1, heads]),
+            random_beyond_tf32([1, 1, 1, heads]),
         ];
         assert_gradients_close(BOUNDS[0].1, &format!("gates {tokens:?}"), &device, inputs, gates, exact);
     }

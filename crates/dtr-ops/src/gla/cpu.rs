@@ -3,10 +3,12 @@
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use dtr_kernels::{GlaInputs, gla_backward, gla_forward};
+use dtr_kernels::{GlaInputs, gla_backward, gla_outputs_and_states};
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
-use crate::cpu::{elements, packed_tensor, recurrence_shape, state_or_zeros, tensor_like, unpack};
+use crate::flex_tensors::{
+    elements, packed_tensor, recurrence_shape, state_or_zeros, tensor_like, unpack_outputs_and_states,
+};
 
 /// Computes [`gla`](super::gla) over `[q, k, v, gk]` with as many key/value heads as query heads.
 pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>) {
@@ -14,7 +16,7 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     let state = state_or_zeros(state_bhkv, &q, &v);
     let (query_shape, value_width) = (q.dims(), v.dims()[3]);
     let packed = apply(CpuGla, [q, k, v, gk, state].map(Tensor::into_dispatch));
-    unpack(packed, query_shape, value_width)
+    unpack_outputs_and_states(packed, query_shape, value_width)
 }
 
 /// Gated linear attention as a differentiable operation. Its inputs are q, k, v, gk and the initial states.
@@ -27,7 +29,7 @@ impl DifferentiableOp<5> for CpuGla {
 
     fn forward(&self, inputs: [FlexTensor; 5]) -> (FlexTensor, Vec<FlexTensor>) {
         let inputs = inputs.map(|tensor| tensor.to_contiguous());
-        (packed_tensor(gla_forward(kernel_inputs(&inputs))), Vec::new())
+        (packed_tensor(gla_outputs_and_states(kernel_inputs(&inputs))), Vec::new())
     }
 
     fn backward(&self, pass: BackwardPass<Flex, 5>) -> [Option<FlexTensor>; 5] {

@@ -8,7 +8,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply, placeholder_state};
+use crate::autodiff::{BackwardPass, DifferentiableOp, apply, uncomputed_final_state};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, copy_if_shared, dims, empty, empty_time_major,
     from_cube, gpu_context, int_args, into_cube, pointer, pointer_and_strides, with_contiguous_rows,
@@ -21,7 +21,7 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     if inputs.iter().any(Tensor::is_autodiff) {
         assert!(state_bhkv.is_none(), "training cannot continue from a state");
         let ([batch, heads, _, key], value) = (inputs[0].dims(), inputs[2].dims()[3]);
-        let state = placeholder_state(&inputs[0], [batch, heads, key, value]);
+        let state = uncomputed_final_state(&inputs[0], [batch, heads, key, value]);
         return (apply(CudaGla, inputs.map(Tensor::into_dispatch)), state);
     }
     let inputs = inputs.map(into_cube);

@@ -1,7 +1,9 @@
 use burn::tensor::Tensor;
 
 use super::{chunk_gla, gla, gla_step, naive};
-use crate::testing::{Case, RecurrenceInputs, SEQUENCE_LENGTHS, assert_close, gradients, random, to_f32};
+use crate::testing::{
+    InputKind, RecurrenceInputs, SEQUENCE_LENGTHS, assert_close, gradients, random, to_f32,
+};
 
 type Form = fn(Tensor<4>, Tensor<4>, Tensor<4>, Tensor<4>, Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>);
 
@@ -11,20 +13,20 @@ const FORMS: [(&str, Form); 2] = [("chunks", chunk_gla), ("one pass", gla)];
 #[test]
 fn every_form_matches_the_recurrence() {
     for ((form, gla), time) in FORMS.into_iter().flat_map(|form| SEQUENCE_LENGTHS.map(|time| (form, time))) {
-        for case in [Case::Mild, Case::StrongDecay] {
-            let x = RecurrenceInputs::new(time, case);
+        for kind in [InputKind::Mild, InputKind::StrongDecay] {
+            let x = RecurrenceInputs::new(time, kind);
             let (expected, expected_state) = naive::gla(&x.q, &x.k, &x.v, &x.gk, x.state.clone());
             let (output, state) =
                 gla(to_f32(&x.q), to_f32(&x.k), to_f32(&x.v), to_f32(&x.gk), Some(to_f32(&x.state)));
-            assert_close(&format!("gla {time} {case:?} in {form}"), &output, &expected, 1e-5);
-            assert_close(&format!("gla state {time} {case:?} in {form}"), &state, &expected_state, 1e-5);
+            assert_close(&format!("gla {time} {kind:?} in {form}"), &output, &expected, 1e-5);
+            assert_close(&format!("gla state {time} {kind:?} in {form}"), &state, &expected_state, 1e-5);
         }
     }
 }
 
 #[test]
 fn steps_match_the_recurrence() {
-    let x = RecurrenceInputs::new(9, Case::Mild);
+    let x = RecurrenceInputs::new(9, InputKind::Mild);
     let (expected, _) = naive::gla(&x.q, &x.k, &x.v, &x.gk, x.state.clone());
     let at = |x: &Tensor<4>, time: usize| to_f32(x).narrow(2, time, 1).squeeze_dim::<3>(2);
     let mut state = to_f32(&x.state);
@@ -38,8 +40,8 @@ fn steps_match_the_recurrence() {
 #[test]
 fn every_form_has_the_gradients_of_the_recurrence() {
     for time in [1, 15, 64, 65, 130] {
-        for case in [Case::Mild, Case::StrongDecay] {
-            let x = RecurrenceInputs::new(time, case);
+        for kind in [InputKind::Mild, InputKind::StrongDecay] {
+            let x = RecurrenceInputs::new(time, kind);
             let probe = random("probe", x.v.dims(), -1.0, 1.0);
             let inputs = [&x.q, &x.k, &x.v, &x.gk, &x.state];
             let expected = gradients(inputs, |[q, k, v, gk, s]| naive::gla(&q, &k, &v, &gk, s).0, &probe);
@@ -53,7 +55,7 @@ fn every_form_has_the_gradients_of_the_recurrence() {
                 for (name, (found, expected)) in
                     ["q", "k", "v", "gk", "state"].iter().zip(found.iter().zip(&expected))
                 {
-                    assert_close(&format!("gla d{name} {time} {case:?} in {form}"), found, expected, 1e-4);
+                    assert_close(&format!("gla d{name} {time} {kind:?} in {form}"), found, expected, 1e-4);
                 }
             }
         }

@@ -2,16 +2,17 @@ use burn::tensor::{Device, Tensor};
 
 use super::{linear, linear_f32, linear_triple, swiglu};
 use crate::cuda_testing::{
-    F32_BOUND, assert_close, assert_gradients_close, cuda_device, fill_free_memory_with_nan, for_each_dtype,
-    random, random_f32, to_device,
+    F32_TRAINING_BOUND, assert_close, assert_gradients_close, cuda_device, fill_free_memory_with_nan,
+    for_each_dtype, random_beyond_tf32, random_bf16_exact, to_device,
 };
 
 #[test]
 fn products_and_gradients_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for [rows, width, out] in [[1, 64, 96], [3, 192, 200], [130, 512, 1000], [257, 4096, 256]] {
-            let (x, weight) = (random([1, rows, width], -1.0, 1.0), random([out, width], -1.0, 1.0));
-            let seed = random([1, rows, out], -1.0, 1.0);
+            let (x, weight) =
+                (random_bf16_exact([1, rows, width], -1.0, 1.0), random_bf16_exact([out, width], -1.0, 1.0));
+            let seed = random_bf16_exact([1, rows, out], -1.0, 1.0);
             let run = |x: Tensor<3>, weight: Tensor<2>, seed: Tensor<3>| {
                 let (x, weight) = (x.autodiff().require_grad(), weight.autodiff().require_grad());
                 let y = linear(x.clone(), &weight, None);
@@ -51,10 +52,10 @@ fn triple_products_and_swiglu_match_the_portable_form() {
             (513, 1, 64, [128, 64, 64]),
         ];
         for (batch, time, width, outs) in cases {
-            let x = random([batch, time, width], -1.0, 1.0);
-            let weights = outs.map(|out| random([out, width], -1.0, 1.0));
-            let bias = random([outs[1]], -1.0, 1.0);
-            let up = random([outs[0], width], -1.0, 1.0);
+            let x = random_bf16_exact([batch, time, width], -1.0, 1.0);
+            let weights = outs.map(|out| random_bf16_exact([out, width], -1.0, 1.0));
+            let bias = random_bf16_exact([outs[1]], -1.0, 1.0);
+            let up = random_bf16_exact([outs[0], width], -1.0, 1.0);
             let run = |x: Tensor<3>, [a, b, c]: [Tensor<2>; 3], bias: Tensor<1>, up: Tensor<2>| {
                 let three = linear_triple(x.clone(), [(&a, None), (&b, Some(&bias)), (&c, None)]);
                 (three, swiglu(x.clone(), &a, &up), linear_f32(x.flatten(0, 1), &b))
@@ -87,7 +88,11 @@ fn gradients_of_biases_are_in_f32() {
             let x = x.reshape([batch, time, heads]);
             linear(x, &weight.reshape([heads, heads]), Some(&row(bias))).unsqueeze()
         };
-        let inputs = [random_f32(tokens), random_f32([1, 1, heads, heads]), random_f32([1, 1, 1, heads])];
-        assert_gradients_close(F32_BOUND, &format!("bias {tokens:?}"), &device, inputs, bias, bias);
+        let inputs = [
+            random_beyond_tf32(tokens),
+            random_beyond_tf32([1, 1, heads, heads]),
+            random_beyond_tf32([1, 1, 1, heads]),
+        ];
+        assert_gradients_close(F32_TRAINING_BOUND, &format!("bias {tokens:?}"), &device, inputs, bias, bias);
     }
 }

@@ -23,7 +23,7 @@ use crate::elementwise::silu_mul;
 use crate::kernel_support::has_cpu_kernels;
 #[cfg(feature = "cuda")]
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
-use crate::stack::broadcast_layers;
+use crate::layer_stack::broadcast_layer_parameter;
 
 /// Returns `x · weightᵀ + bias`.
 ///
@@ -106,7 +106,7 @@ pub(crate) fn broadcast_row(row: &Tensor<1>, x_btd: &Tensor<3>) -> Tensor<3> {
     if row.is_autodiff() && has_cuda_kernels(row) {
         return cuda::expand_row(row.clone(), x_btd.dims());
     }
-    broadcast_layers(row, x_btd.dims())
+    broadcast_layer_parameter(row, x_btd.dims())
 }
 
 /// Returns `x · weightᵀ` for each layer of a stack.

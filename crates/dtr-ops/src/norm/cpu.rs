@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::cpu::{elements, from_flex, into_flex, tensor_like};
+use crate::flex_tensors::{elements, from_flex, into_flex, tensor_like};
 
 /// Computes [`rms_norm`](super::rms_norm) outside of autodiff graphs.
 pub(super) fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {

@@ -13,7 +13,7 @@ use burn::tensor::{DType, Tensor};
 use crate::kernel_support::has_cpu_inference_kernels;
 #[cfg(feature = "cuda")]
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
-use crate::stack::broadcast_layers;
+use crate::layer_stack::broadcast_layer_parameter;
 
 /// Returns `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension (Llama's RMSNorm). Computes the
 /// norm in f32. For a stack of layers, `weight` holds the weight of each layer.
@@ -28,7 +28,7 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) 
     let (dtype, x_dims) = (x.dtype(), x.dims());
     let x = x.cast(DType::F32);
     let scale = x.clone().square().mean_dim(D - 1).add_scalar(epsilon).sqrt().recip();
-    (x * scale).cast(dtype) * broadcast_layers(weight, x_dims)
+    (x * scale).cast(dtype) * broadcast_layer_parameter(weight, x_dims)
 }
 
 /// Returns the sum `x + residual`, and the [`rms_norm`] of the sum.

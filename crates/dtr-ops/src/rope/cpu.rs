@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use dtr_kernels::RotaryInputs;
 
-use crate::cpu::{elements, from_flex, into_flex, tensor_like};
+use crate::flex_tensors::{elements, from_flex, into_flex, tensor_like};
 
 /// Rotates `x_bhtk` by the cosines and sines in `tables`, `[b or 1, 1, t, k/2]` each, outside of autodiff
 /// graphs.

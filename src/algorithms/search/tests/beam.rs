@@ -59,7 +59,7 @@ proptest! {
         let found = beam_search(width, &LAYERS, &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
             *scored.entry(candidate.mask.clone()).or_insert(0) += 1;
             let (mask, incumbent) = (candidate.mask, candidate.incumbent);
-            assert!(mask.num_replaced() == 0 || mask.single_added_layer(incumbent).is_some());
+            assert!(mask.num_replaced() == 0 || mask.single_layer_added_to(incumbent).is_some());
             exact_result(scores[table_index(candidate.mask)])
         })).unwrap();
         prop_assert!(scored.values().all(|&count| count == 1));

@@ -32,7 +32,7 @@ use polars_parquet::read::{
 use super::column_error::{missing_column_error, not_text_error};
 use super::compressed::MaybeCompressedFile;
 use dtr_core::error::{Error, Result, catch_panic};
-use types::{has_json_form, pyarrow_type, storage_of};
+use types::{has_json_form, polars_type, pyarrow_type};
 use values::value_at;
 
 /// The maximum number of rows in a row group. It also limits the number of values of each column in the row
@@ -144,7 +144,7 @@ impl<'a> ParquetFile<'a> {
     ) -> PolarsResult<Vec<Box<dyn Array>>> {
         let chunks = group.columns_under_root_iter(&field.name);
         let chunks: Vec<&ColumnChunkMetadata> = chunks.into_iter().flatten().collect();
-        let storage = field.clone().with_dtype(storage_of(&field.dtype));
+        let storage = field.clone().with_dtype(polars_type(&field.dtype));
         let mut pages = Vec::new();
         for chunk in &chunks {
             if let Some(defect) =

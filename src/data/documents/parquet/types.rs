@@ -51,12 +51,12 @@ fn complete_leaf(dtype: &ArrowDataType, stored: &PrimitiveType) -> Option<ArrowD
 
 /// Returns the type that polars uses to read a column of the type `dtype`. Polars reads a dictionary as its
 /// values, and a map as a list.
-pub(super) fn storage_of(dtype: &ArrowDataType) -> ArrowDataType {
+pub(super) fn polars_type(dtype: &ArrowDataType) -> ArrowDataType {
     use ArrowDataType as D;
-    let inner = |field: &Field| Box::new(field.clone().with_dtype(storage_of(&field.dtype)));
+    let inner = |field: &Field| Box::new(field.clone().with_dtype(polars_type(&field.dtype)));
     match dtype {
-        D::Dictionary(_, values, _) => storage_of(values),
-        D::Extension(extension) => storage_of(&extension.inner),
+        D::Dictionary(_, values, _) => polars_type(values),
+        D::Extension(extension) => polars_type(&extension.inner),
         D::List(item) | D::LargeList(item) | D::Map(item, _) => D::LargeList(inner(item)),
         D::FixedSizeList(item, length) => D::FixedSizeList(inner(item), *length),
         D::Struct(fields) => D::Struct(fields.iter().map(|field| *inner(field)).collect()),

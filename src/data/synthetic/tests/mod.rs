@@ -1,7 +1,7 @@
 //! Tests of the synthetic language: correct answers, disjoint splits, no shortcuts, stable text.
 
-mod interpreter;
 mod shortcuts;
+mod solvers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +80,7 @@ fn a_request_for_too_many_facts_is_a_manifest_error() {
 #[test]
 fn no_item_occurs_twice_in_or_across_splits() {
     let (mut ids, mut texts) = (BTreeSet::new(), BTreeSet::new());
-    for item in language().every_item() {
+    for item in language().items_of_all_tasks() {
         assert!(texts.insert(format!("{} {}", item.prompt, answer(&item))), "repeated text: {}", item.prompt);
         assert!(ids.insert(item.id.clone()), "repeated id: {}", item.id);
     }
@@ -89,7 +89,7 @@ fn no_item_occurs_twice_in_or_across_splits() {
 #[test]
 fn correct_choices_are_uniformly_distributed() {
     let mut counts: BTreeMap<_, [usize; 4]> = BTreeMap::new();
-    for item in language().every_item() {
+    for item in language().items_of_all_tasks() {
         let kind = item.id.split('/').next().unwrap().to_owned();
         counts.entry(kind).or_default()[item.label] += 1;
     }
@@ -102,7 +102,7 @@ fn correct_choices_are_uniformly_distributed() {
 
 #[test]
 fn prompts_have_a_moderate_length() {
-    for item in language().every_item() {
+    for item in language().items_of_all_tasks() {
         let range = if item.id.starts_with("facts") { 6..=12 } else { 40..=110 };
         assert!(range.contains(&num_tokens(&item.prompt)), "{}", item.prompt);
         assert_eq!(item.prompt.trim_end(), item.prompt);
@@ -119,7 +119,7 @@ fn the_corpus_contains_no_prompt() {
             by_sentence.entry(sentence).or_default().push(document);
         }
     }
-    for item in language().every_item().iter().filter(|item| !item.id.starts_with("facts")) {
+    for item in language().items_of_all_tasks().iter().filter(|item| !item.id.starts_with("facts")) {
         let opening = item.prompt.split_inclusive(". ").next().unwrap();
         for document in by_sentence.get(opening).into_iter().flatten() {
             assert!(!document.contains(&item.prompt), "the prompt of {} is in: {document}", item.id);
@@ -163,7 +163,7 @@ fn kind_of(document: &str) -> &'static str {
         text if text.contains("? in the ") => "moves",
         text if text.contains("what is this about?") => "topic",
         text if text.contains('?') => "recall",
-        text if interpreter::facts_of(text).next().is_some() => "facts",
+        text if solvers::facts_of(text).next().is_some() => "facts",
         text if ["reads the list", "counts", "on the paper", "sings"]
             .iter()
             .any(|word| text.contains(word)) =>
@@ -180,7 +180,7 @@ fn text_changes_only_with_the_version() {
     for document in documents(2_000) {
         hasher.update(document.as_bytes());
     }
-    for item in language().every_item() {
+    for item in language().items_of_all_tasks() {
         let Item { id, prompt, choices, label, .. } = item;
         let text =
             format!("Item {{ id: {id:?}, prompt: {prompt:?}, choices: {choices:?}, label: {label:?} }}");

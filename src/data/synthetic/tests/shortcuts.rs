@@ -2,8 +2,8 @@
 //! 0.25.
 
 use super::super::vocabulary::{OBJECTS, PLACES};
-use super::interpreter::parse_prompt;
 use super::language;
+use super::solvers::parse_prompt;
 use crate::data::{Item, Split, SyntheticTaskKind};
 
 /// Returns, for each choice, the indices of its occurrences in the statements.

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 ///
 /// `row` holds `dims[D - 1]` elements for each layer. Dimension 0 of `dims` is the batch. It holds all
 /// sequences of layer 0, then all sequences of layer 1, and so on.
-pub(crate) fn broadcast_layers<const D: usize>(row: &Tensor<1>, dims: [usize; D]) -> Tensor<D> {
+pub(crate) fn broadcast_layer_parameter<const D: usize>(row: &Tensor<1>, dims: [usize; D]) -> Tensor<D> {
     let width = dims[D - 1];
     let layers = row.dims()[0] / width;
     if layers == 1 {

@@ -59,7 +59,7 @@ pub fn count_documents(path: &Path, document: DocumentUnit) -> Result<usize> {
 
 /// Checks that the readers of tasks and of corpora refuse a file. Their errors must contain its path and all
 /// of `texts`. A `.txt` file is read only as a corpus, because tasks do not read plain text.
-pub fn check_file(refusals: &mut Refusals, name: &str, bytes: &[u8], texts: &[&str]) {
+pub fn check_file_is_refused(refusals: &mut Refusals, name: &str, bytes: &[u8], texts: &[&str]) {
     let folder = TempFolder::new();
     let path = folder.write(name, bytes);
     let (file, start) = (path.display().to_string(), String::from_utf8_lossy(&bytes[..bytes.len().min(40)]));

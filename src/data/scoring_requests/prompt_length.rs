@@ -7,18 +7,18 @@ use dtr_model::Tokenizer;
 /// A prompt and the number of its tokens. The choices of an item usually share one prompt, so the prompt is
 /// encoded only once for all of them.
 #[derive(Default)]
-pub(super) struct EncodedPrompt<'a> {
+pub(super) struct PromptLength<'a> {
     text: Option<&'a str>,
     /// The number of tokens before the tokens of a choice.
     pub num_tokens: usize,
 }
 
-impl<'a> EncodedPrompt<'a> {
+impl<'a> PromptLength<'a> {
     /// Returns `self` if it has the text `prompt`. Otherwise encodes `prompt`.
     ///
     /// # Errors
     /// Fails if the tokenizer cannot encode the text.
-    pub fn reuse_or_encode(self, tokenizer: &Tokenizer, prompt: &'a str) -> Result<Self> {
+    pub fn reuse_or_measure(self, tokenizer: &Tokenizer, prompt: &'a str) -> Result<Self> {
         if self.text == Some(prompt) {
             return Ok(self);
         }

@@ -1,12 +1,12 @@
 //! Finds stop strings in a stream of text. Text that may be the beginning of a stop string is held back.
 
 /// A detector of stop strings, with the text that may be the beginning of a stop string.
-pub struct StopStrings {
+pub struct StopStringDetector {
     strings: Vec<String>,
     held_back: String,
 }
 
-impl StopStrings {
+impl StopStringDetector {
     /// Creates a detector for `strings`. Empty strings are ignored.
     pub fn new(strings: &[String]) -> Self {
         let strings = strings.iter().filter(|stop| !stop.is_empty()).cloned().collect();
@@ -46,7 +46,8 @@ mod tests {
 
     /// Adds `pieces` one by one. Returns the text of each call, and whether a stop string was found.
     fn push_all(stops: &[&str], pieces: &[&str]) -> (Vec<String>, bool) {
-        let mut stops = StopStrings::new(&stops.iter().map(|stop| (*stop).to_owned()).collect::<Vec<_>>());
+        let mut stops =
+            StopStringDetector::new(&stops.iter().map(|stop| (*stop).to_owned()).collect::<Vec<_>>());
         let mut texts = Vec::new();
         for piece in pieces {
             let (text, is_stopped) = stops.push(piece);

@@ -10,14 +10,14 @@ use super::supervisor::{MessageSender, ProgressMessage, WorkerMessage};
 const MIN_MESSAGE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A task of this worker whose progress the supervisor draws.
-pub(super) struct RemoteTask {
+pub(super) struct RemoteProgressBar {
     sender: MessageSender,
     task: u64,
     /// Time of the last message, and number of units done since then.
     unsent: Mutex<(Instant, u64)>,
 }
 
-impl RemoteTask {
+impl RemoteProgressBar {
     /// Tells the supervisor that a task begins.
     pub(super) fn start(sender: &MessageSender, name: &str, total: u64, unit: &str) -> Self {
         static NUM_TASKS: AtomicU64 = AtomicU64::new(0);
@@ -40,7 +40,7 @@ impl RemoteTask {
     }
 }
 
-impl Drop for RemoteTask {
+impl Drop for RemoteProgressBar {
     fn drop(&mut self) {
         self.sender.send(&WorkerMessage::Progress(ProgressMessage::TaskEnded(self.task)));
     }

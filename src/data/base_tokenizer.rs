@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn every_item_is_encodable_and_every_choice_is_one_token() {
         let tokenizer = synthetic_tokenizer().unwrap();
-        for item in SyntheticLanguage::new(Seed(1)).every_item() {
+        for item in SyntheticLanguage::new(Seed(1)).items_of_all_tasks() {
             assert_covers(&tokenizer, &item.prompt);
             for choice in &item.choices {
                 assert_eq!(tokenizer.encode(choice.as_str(), false).unwrap().len(), 1, "{choice}");

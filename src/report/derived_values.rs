@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::experiment_records::{DistilCell, SearchCell};
 use crate::algorithms::distil::{LayerCurvePoint, LayerLoss};
-use crate::algorithms::search::Round;
+use crate::algorithms::search::RoundWinner;
 use crate::stats::median;
 
 /// Formats the values of sweep axes on one line, for example `distil.token-budget=1M,seed=2`.
@@ -20,7 +20,7 @@ pub fn are_axes_part_of(axes: &str, all_axes: &str) -> bool {
 
 impl SearchCell {
     /// Returns the rounds, sorted by their numbers.
-    pub fn sorted_rounds(&self) -> Vec<Round> {
+    pub fn sorted_rounds(&self) -> Vec<RoundWinner> {
         let mut rounds = self.rounds.clone();
         rounds.sort_by_key(|round| round.round);
         rounds
@@ -44,7 +44,7 @@ impl SearchCell {
     /// Counts the accepted rounds in which another candidate has, or may have, the winner's score. In these
     /// rounds the tie-breaking rule may have selected the winner.
     pub fn num_tied_rounds(&self) -> u32 {
-        let is_tied = |round: &&Round| {
+        let is_tied = |round: &&RoundWinner| {
             let of_round = self.trials.iter().filter(|trial| trial.round == round.round);
             // The winner is one of these trials.
             of_round.filter(|trial| trial.bounds.upper >= round.score).count() > 1
@@ -88,14 +88,14 @@ impl LayerLoss {
 #[cfg(test)]
 mod tests {
     use crate::algorithms::score::ScoreBounds;
-    use crate::algorithms::search::Round;
+    use crate::algorithms::search::RoundWinner;
     use crate::algorithms::search::Trial;
     use crate::report::fixture;
 
     #[test]
     fn a_layer_counts_from_the_round_after_which_it_stayed() {
         let mut search = fixture::records().searches.remove(0);
-        let round = |round: u32, layers: &[u32], accepted| Round {
+        let round = |round: u32, layers: &[u32], accepted| RoundWinner {
             round,
             layer: None,
             layers: layers.to_vec(),

@@ -43,7 +43,7 @@ pub(crate) fn state_or_zeros(
 
 /// Splits the packed result of a recurrence, which holds all outputs and then all last states. Returns the
 /// outputs, `[b, h, t, v]`, and the states, `[b, h, k, v]`.
-pub(crate) fn unpack(
+pub(crate) fn unpack_outputs_and_states(
     packed: Tensor<1>,
     [batch, heads, time, key]: [usize; 4],
     value: usize,
