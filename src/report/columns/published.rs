@@ -25,8 +25,8 @@ tables! {
         p_best_paper: f64 => "fraction",
         /// Number of layers that M_best of Table 1 replaces.
         num_replaced_paper: u32 => "layers",
-        /// Test score of M_opt in Table 2, from 0 to 1; null if Table 2 has no such entry. The searches of
-        /// Table 2 stop at a relative drop of 5 %.
+        /// Test score of M_opt in Table 2, whose searches stop at a relative drop of 5 %, from 0 to 1; null
+        /// if Table 2 has no such entry.
         p_opt_paper: Option<f64> => "fraction",
         /// Number of layers that M_opt of Table 2 replaces; null if Table 2 has no such entry.
         num_replaced_opt_paper: Option<u32> => "layers",
