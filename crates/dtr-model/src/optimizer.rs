@@ -145,11 +145,6 @@ impl Gradient {
     pub fn norm(&self) -> Tensor<1> {
         self.norm.clone()
     }
-
-    /// Waits for the device and returns the norm.
-    pub fn read_norm(&self) -> f64 {
-        f64::from(self.norm.clone().into_scalar::<f32>())
-    }
 }
 
 impl AdamW {

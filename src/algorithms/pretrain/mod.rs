@@ -2,7 +2,7 @@
 
 mod config;
 #[cfg(all(test, feature = "cuda"))]
-mod gpu_tests;
+mod cuda_tests;
 mod loss;
 mod result;
 mod trainer;

@@ -1,7 +1,6 @@
 //! The trainer of a base model.
 
 use burn::tensor::{DType, Device, Tensor};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::checkpoint::CheckpointFile;
@@ -14,6 +13,7 @@ use dtr_ops::{is_cpu, run_on_device_thread};
 
 use super::loss::loss_and_gradient;
 use super::{LossPoint, PretrainConfig, PretrainResult};
+use crate::algorithms::parallel::map_in_parallel_on_cpu;
 use crate::algorithms::training::{Training, ensure_finite, read_checkpoint, run_training, write_checkpoint};
 use crate::data::read_base_tokenizer;
 use crate::data::token_sequences::TokenSequences;
@@ -125,20 +125,19 @@ impl Trainer {
     }
 
     /// Does one optimizer step on `batch`.
-    fn optimize(&mut self, batch: &[Vec<u32>], step: u64) -> UnreadStep {
+    fn optimize(&mut self, batch: &[Vec<u32>], step: u64) -> Result<UnreadStep> {
         let dtype = if self.config.mixed_precision { DType::BF16 } else { DType::F32 };
         let decoder = &self.decoder;
-        let run = |rows: &[Vec<u32>]| loss_and_gradient(decoder, rows, dtype);
-        let micro_batches: Vec<(Tensor<1>, Vec<Tensor<1>>)> = match is_cpu(&decoder.device()) {
-            true => batch.par_chunks(self.config.micro_batch_size).map(run).collect(),
-            false => batch.chunks(self.config.micro_batch_size).map(run).collect(),
-        };
+        let micro_batches = batch.chunks(self.config.micro_batch_size).collect();
+        let micro_batches = map_in_parallel_on_cpu(is_cpu(&decoder.device()), micro_batches, |rows| {
+            Ok(loss_and_gradient(decoder, rows, dtype))
+        })?;
         let (losses, gradients): (Vec<_>, Vec<_>) = micro_batches.into_iter().unzip();
         let rate = self.config.optimizer.learning_rate_at(step, self.config.schedule().num_steps);
         let gradient = Gradient::new(mean_of(gradients));
         let norm = gradient.norm();
         self.optimizer.update(&mut self.decoder, gradient, rate);
-        UnreadStep { step, losses, norm }
+        Ok(UnreadStep { step, losses, norm })
     }
 
     /// Waits for the last step and records its loss.
@@ -190,7 +189,7 @@ impl Training for Trainer {
     fn train_step(&mut self, step: u64, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let batch = sequences.batch(step, self.config.batch_size)?;
         let device = self.decoder.device();
-        let unread = run_on_device_thread(&device, || self.optimize(&batch, step));
+        let unread = run_on_device_thread(&device, || self.optimize(&batch, step))?;
         self.progress.num_steps = step + 1;
         match self.unread.replace(unread) {
             Some(previous) => self.record_loss(&previous, observer),
