@@ -9,7 +9,7 @@ mod mask;
 #[cfg(test)]
 mod naive;
 #[cfg(feature = "cuda")]
-mod softmax;
+mod softmax_cuda;
 #[cfg(feature = "cuda")]
 mod tensor_map;
 #[cfg(test)]
@@ -21,7 +21,7 @@ use burn::tensor::{Bool, Tensor, activation::softmax};
 pub(crate) use cuda::attention_from_counter;
 pub use mask::CausalMask;
 #[cfg(feature = "cuda")]
-use softmax::causal_softmax as cuda_softmax;
+use softmax_cuda::causal_softmax;
 #[cfg(feature = "cuda")]
 pub(crate) use tensor_map::TensorMap;
 
@@ -85,7 +85,7 @@ pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask
     let scores = matmul_transposed(queries, k_bgsk).reshape([batch, heads, time, num_keys]);
     #[cfg(feature = "cuda")]
     if has_cuda_kernels(&scores) {
-        return cuda_softmax(scores, mask);
+        return causal_softmax(scores, mask);
     }
     let visible = match mask.hidden_keys() {
         Some(hidden) => scores.mask_fill(expand(hidden, [batch, heads, time, num_keys]), f32::NEG_INFINITY),

@@ -1,7 +1,7 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::log_softmax};
 
 use super::chunked_log_likelihoods;
-use super::cross_entropy::chunked_cross_entropy;
+use super::cross_entropy_cuda::chunked_cross_entropy;
 use crate::cuda_testing::{
     assert_close, assert_gradients_close_in, fill_free_memory_with_nan, for_each_dtype, random_bf16_exact,
     to_device,

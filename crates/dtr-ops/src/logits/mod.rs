@@ -1,7 +1,7 @@
 //! Log-likelihoods of tokens under logits, and the argmax of logits.
 
 #[cfg(feature = "cuda")]
-mod cross_entropy;
+mod cross_entropy_cuda;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(all(test, feature = "cuda"))]
@@ -25,7 +25,7 @@ const MAX_LOGITS: usize = 1 << 26;
 pub fn linear_cross_entropy(x_nd: Tensor<2>, head_vd: &Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
     #[cfg(feature = "cuda")]
     if x_nd.is_autodiff() && has_cuda_kernels(&x_nd) {
-        return cross_entropy::linear_cross_entropy(x_nd, head_vd, targets_n);
+        return cross_entropy_cuda::linear_cross_entropy(x_nd, head_vd, targets_n);
     }
     log_likelihoods(linear_f32(x_nd, head_vd), targets_n).mean().neg()
 }
