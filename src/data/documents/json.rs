@@ -20,7 +20,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::jinja::{JsonObject, RawObject, parse_object};
 
 /// The most bytes at the beginning of a file that decide how it holds its rows.
-const MAX_LAYOUT_BYTES: usize = 1 << 20;
+const MAX_LAYOUT_BYTES: u64 = 1 << 20;
 
 /// The position of a row, for error messages.
 pub(in crate::data) struct RowPosition<'a> {
@@ -52,7 +52,7 @@ pub(in crate::data) fn for_each_row(
 }
 
 /// How a JSON file holds its rows.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Layout {
     /// An object on each line.
     Lines,
@@ -67,14 +67,11 @@ enum Layout {
 /// A file that begins with an object is JSON Lines, unless its first line is only the bracket that opens the
 /// object.
 fn detect_layout(file: &MaybeCompressedFile) -> Result<Layout> {
-    let mut reader = open_after_mark(file)?;
+    let mut reader = open_after_mark(file)?.take(MAX_LAYOUT_BYTES);
     let mut first_line = Vec::new();
-    let mut read_line = |line: &mut Vec<u8>| {
-        let limit = MAX_LAYOUT_BYTES - line.len().min(MAX_LAYOUT_BYTES);
-        (&mut reader).take(limit as u64).read_until(b'\n', line).map_err(|cause| file.read_error(cause))
-    };
     while first_line.trim_ascii().is_empty() {
-        if read_line(&mut first_line)? == 0 {
+        let count = reader.read_until(b'\n', &mut first_line).map_err(|cause| file.read_error(cause))?;
+        if count == 0 {
             let is_list = extensions(file.path).0 == Some("json");
             return Ok(if is_list { Layout::List } else { Layout::Lines });
         }
