@@ -264,8 +264,8 @@ impl ReferenceCheck<'_> {
         Ok(())
     }
 
-    /// Checks a `[throughput]` table that times the layers which searches replaced. The sweep must run these
-    /// searches, and no search may stop before all layers are replaced.
+    /// Checks `throughput.layers = { trajectory = … }`, which times hybrids with the layers that a search
+    /// replaced. The sweep must run these searches, and no search may stop before all layers are replaced.
     fn check_trajectory(&self) -> Result<()> {
         let (throughput, sweep) = (&self.manifest.throughput, &self.manifest.sweep);
         let ReplacedLayerChoice::Trajectory { task } = &throughput.layers else { return Ok(()) };
@@ -288,7 +288,8 @@ impl ReferenceCheck<'_> {
         match self.manifest.search.stop {
             StopCriterion::Never {} => Ok(()),
             StopCriterion::MaxRelativeDrop(_) | StopCriterion::MinScore(_) => {
-                let error = Error::manifest("a search that stops early has no hybrids with more replaced layers")
+                let message = "the search may stop before it has replaced all layers";
+                let error = Error::manifest(message)
                     .hint("write `search.stop = { never = {} }`, or time evenly spread layers with `throughput.layers = { uniform = {} }`");
                 Err(self.underline_entry(error, &place, EntryPart::Value, "may stop before the last layer"))
             }

@@ -54,8 +54,8 @@ impl CellSpec {
         files::write_bytes_atomically(&folder.spec_path(), format!("{text}\n").as_bytes())
     }
 
-    /// Reads `spec.json` in `folder`. Returns `None` if the file is missing or damaged. No result depends on
-    /// the file.
+    /// Reads `spec.json` in `folder`. Returns `None` if the file is missing or damaged. No result is
+    /// computed from this file.
     pub(super) fn read(folder: &CellFolder) -> Option<Self> {
         serde_json::from_str(&files::read_text_file(&folder.spec_path()).ok()?).ok()
     }

@@ -137,7 +137,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ),
     (
         "throughput.contexts = [8]\nthroughput.layers = { trajectory = { task = \"recall\" } }",
-        "a search that stops early has no hybrids with more replaced layers",
+        "the search may stop before it has replaced all layers",
         "\"recall\"",
     ),
     ("report.confidence = 95", "`report.confidence` must be above 0 and below 1", "95"),

@@ -46,7 +46,7 @@ pub(super) fn run_parallel_workers(supervisor: &Supervisor, division: &SweepDivi
 /// Combines the results of the workers: the first failure, else an interruption as an error, else 0.
 ///
 /// A failure takes precedence, because a worker's failure also interrupts the other workers. An interruption
-/// becomes an error, because parallel workers do not print their interruption.
+/// becomes an error, so that this process reports it. Parallel workers do not report it themselves.
 fn combine(results: Vec<Result<u8>>) -> Result<u8> {
     let is_interrupted = |result: &Result<u8>| match result {
         Ok(code) => *code == ErrorKind::Interrupted.exit_code(),

@@ -33,7 +33,8 @@ impl TokenizerSettings {
         })
     }
 
-    /// Returns whether the file holds truncation or padding settings of the program that saved it.
+    /// Returns whether the file sets truncation or padding. The program that saved a tokenizer may have left
+    /// such settings in it.
     pub fn has_truncation_or_padding(&self) -> bool {
         !self.truncation.is_null() || !self.padding.is_null()
     }

@@ -31,8 +31,8 @@ fn outputs_and_gradients_match_the_portable_form() {
             };
             let truth = learn([&q, &k, &v, &seed].map(Tensor::clone), [beta.clone(), g.clone()]);
             // With correlated keys, the terms of the decays' gradients cancel. Rounding the inputs then
-            // changes the reference itself by more than the bound. The kernels round the inputs, the saved
-            // chunks and the states, so the bound becomes three times that change.
+            // changes the reference itself by more than the bound. The kernels round at three places: the
+            // inputs, the saved chunks and the states. So the bound is raised to three times that change.
             let [q_, k_, v_] = [&q, &k, &v].map(|x| perturb(x, dtype));
             let perturbed = learn([q_, k_, v_, seed.clone()], [beta.clone(), g.clone()]);
             fill_free_memory_with_nan(device);

@@ -111,7 +111,8 @@ pub(super) fn swiglu(x_rd: Tensor<2>, gate_od: &Tensor<2>, up_od: &Tensor<2>) ->
     from_cube(silu_mul_primitive(gate, up))
 }
 
-/// Expands a row `[n]`, or the rows of a stack of layers, `[layers·n]`, to `shape`, `[b, t, n]`.
+/// Repeats `row` for each token of `shape`, `[b, t, n]`. A row has `n` elements, or `layers·n` elements for a
+/// stack of layers.
 pub(super) fn expand_row(row: Tensor<1>, shape: [usize; 3]) -> Tensor<3> {
     apply(ExpandRow { shape }, [row.into_dispatch()])
 }

@@ -1,7 +1,8 @@
 // RMSNorm, forward and backward.
 #include "vector.cuh"
 
-// Returns the weight of a row's layer. Each layer of a stack has `layer_rows` rows and its own weight.
+// Returns the weight of a row's layer. One launch can normalise the inputs of several layers, one layer after
+// another. Each layer has `layer_rows` rows and its own weight.
 __device__ inline const T *weight_of(const T *weight, long long row, long long layer_rows, int d) {
     return weight + (unsigned)row / (unsigned)layer_rows * (long long)d;
 }
