@@ -73,6 +73,8 @@ pub struct SearchCell {
     pub best_answers: TestAnswers,
     /// The answers of `M_opt`.
     pub opt_answers: TestAnswers,
+    /// The answers of the hybrid of each earlier stop.
+    pub earlier_stop_answers: Vec<TestAnswers>,
 }
 
 /// The answers of a model on a test split. Dereferences to the score.
@@ -147,6 +149,13 @@ impl SearchCell {
     /// Returns the name of the base in publications. Returns `None` if the sweep trained the base.
     pub fn published_base_name(&self) -> Option<&str> {
         self.job.base.public_name(&self.labels.model)
+    }
+
+    /// Returns the answers of the base and of all chosen hybrids.
+    pub fn all_answers(&self) -> impl Iterator<Item = &TestAnswers> {
+        [&self.base_answers, &self.best_answers, &self.opt_answers]
+            .into_iter()
+            .chain(&self.earlier_stop_answers)
     }
 
     /// Returns the kind of linear block of the variant, such as `gla`.
@@ -241,10 +250,12 @@ fn with_answers(cell: StoredCell<SearchJob, SearchResult>, store: &Store) -> Res
     let base_answers = answers(&cell.base_test.cell)?;
     let best_answers = answers(&cell.best.test.cell)?;
     let opt_answers = answers(&cell.opt.test.cell)?;
-    let (Some(base_answers), Some(best_answers), Some(opt_answers)) =
-        (base_answers, best_answers, opt_answers)
+    let earlier_stops = cell.earlier_stops.iter().map(|stop| answers(&stop.hybrid.test.cell));
+    let earlier_stop_answers: Option<Vec<TestAnswers>> = earlier_stops.collect::<Result<_>>()?;
+    let (Some(base_answers), Some(best_answers), Some(opt_answers), Some(earlier_stop_answers)) =
+        (base_answers, best_answers, opt_answers, earlier_stop_answers)
     else {
         return Ok(None);
     };
-    Ok(Some(SearchCell { cell, base_answers, best_answers, opt_answers }))
+    Ok(Some(SearchCell { cell, base_answers, best_answers, opt_answers, earlier_stop_answers }))
 }

@@ -27,8 +27,8 @@ use std::path::{Path, PathBuf};
 
 pub use column_docs::{columns_json, columns_markdown};
 pub use columns::{
-    AgreementRow, BaseRow, ComputeHoursRow, CostRow, DistillationRow, ItemRow, PublishedRow, SearchRow,
-    SpeedupRow, StageRow, TABLES, ThroughputRow, TrajectoryRow, TrialRow,
+    AgreementRow, BaseRow, ComputeHoursRow, CostRow, DistillationRow, EarlierStopRow, ItemRow, PublishedRow,
+    SearchRow, SpeedupRow, StageRow, TABLES, ThroughputRow, TrajectoryRow, TrialRow,
 };
 pub use derived_values::format_axes;
 pub use experiment_records::{

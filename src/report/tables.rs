@@ -52,6 +52,7 @@ pub(super) fn build_tables(data: &ReportData<'_>) -> Result<Vec<Table>> {
         rows::build_table1(&data.searches).map_err(|cause| build_error(&TABLE1).with_source(cause))?;
     Ok(vec![
         Table::from_rows(&data.searches)?,
+        Table::from_rows(&rows::earlier_stop_rows(records))?,
         Table { spec: TABLE1, columns, frame },
         Table::from_rows(&rows::compute_hours_rows(&costs))?,
         Table::from_rows(&rows::speedup_rows(&data.searches, &timings))?,
@@ -142,6 +143,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_all(&records, folder.path());
         check_reads_back(folder.path(), &rows::search_rows(&records));
+        check_reads_back(folder.path(), &rows::earlier_stop_rows(&records));
         let searches = rows::search_rows(&records);
         let timings = throughput_rows(&records);
         check_reads_back(folder.path(), &rows::compute_hours_rows(&cost_rows(&records)));

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::EarlierStops;
 use dtr_core::seed::Seed;
 
 /// The settings of a search: its strategy, its stop criterion, and pruning.
@@ -13,6 +14,8 @@ pub struct SearchConfig {
     pub strategy: SearchStrategy,
     /// When the search stops.
     pub stop: StopCriterion,
+    /// Further stop criteria, which stop the search earlier than `stop` does.
+    pub earlier_stops: EarlierStops,
     /// If true, the search prunes candidates: it stops scoring a candidate as soon as the candidate can
     /// neither win its round nor enter the beam. Pruning does not change the outcome. For a pruned candidate,
     /// only bounds of the score are known. Only `greedy` and `beam` prune candidates.
@@ -28,7 +31,12 @@ impl SearchConfig {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { strategy: SearchStrategy::default(), stop: StopCriterion::default(), prune: true }
+        Self {
+            strategy: SearchStrategy::default(),
+            stop: StopCriterion::default(),
+            earlier_stops: EarlierStops::default(),
+            prune: true,
+        }
     }
 }
 

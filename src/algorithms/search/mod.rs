@@ -6,6 +6,7 @@
 
 mod beam;
 mod config;
+mod earlier_stops;
 mod fixed_order;
 mod greedy;
 mod local_importance;
@@ -16,6 +17,7 @@ mod tests;
 mod uniform;
 
 pub use config::{SearchConfig, SearchStrategy, StopCriterion};
+pub use earlier_stops::{EarlierStop, EarlierStops};
 pub use result::{RoundWinner, Trial};
 
 use dtr_core::error::Result;

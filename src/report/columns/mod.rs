@@ -4,6 +4,7 @@
 //! these declarations.
 
 mod agreement;
+mod earlier_stops;
 mod paper_views;
 mod published;
 mod searches;
@@ -12,6 +13,7 @@ use polars::prelude::Column;
 
 use super::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 pub use agreement::AgreementRow;
+pub use earlier_stops::EarlierStopRow;
 pub(super) use paper_views::{BASE_SCORE, HYBRID_LAYERS, HYBRID_SCORE, TABLE1};
 pub use paper_views::{ComputeHoursRow, SpeedupRow};
 pub use published::PublishedRow;
@@ -20,6 +22,7 @@ pub use searches::SearchRow;
 /// Every table, in the order of the documentation.
 pub const TABLES: &[TableSpec] = &[
     SearchRow::TABLE,
+    EarlierStopRow::TABLE,
     TABLE1,
     ComputeHoursRow::TABLE,
     SpeedupRow::TABLE,

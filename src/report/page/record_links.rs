@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::RESULTS;
-use crate::report::experiment_records::ExperimentRecords;
+use crate::report::experiment_records::{ExperimentRecords, SearchCell};
 use crate::store::{CellId, ResultsFolder, StageName};
 
 /// The stage of each cell, by the cell's key. Stage and key give the path of the cell's record. The page
@@ -18,8 +18,7 @@ impl RecordLinks {
     pub(super) fn new(records: &ExperimentRecords) -> Self {
         let finished = records.usages.iter().map(|usage| &usage.record.spec.id);
         let searches = records.searches.iter();
-        let answers =
-            searches.flat_map(|search| [&search.base_answers, &search.best_answers, &search.opt_answers]);
+        let answers = searches.flat_map(SearchCell::all_answers);
         let cells = finished.chain(answers.map(|answers| &answers.cell));
         Self { stages: cells.map(|cell| (cell.key.to_string(), cell.stage.clone())).collect() }
     }

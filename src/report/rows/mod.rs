@@ -1,6 +1,7 @@
 //! Computes the rows of the tables from the records of an experiment. The rows are sorted, so they do not
 //! depend on the order of the records.
 
+mod earlier_stops;
 mod order_agreement;
 mod paper_views;
 mod published;
@@ -17,6 +18,7 @@ use crate::algorithms::search::Trial;
 use crate::stages::Labels;
 use crate::stats::wilson_interval;
 use crate::store::CellId;
+pub(super) use earlier_stops::earlier_stop_rows;
 pub(super) use order_agreement::agreement_rows;
 pub(super) use paper_views::{build_table1, compute_hours_rows, speedup_rows};
 pub(super) use published::published_rows;

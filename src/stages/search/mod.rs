@@ -6,7 +6,7 @@ mod search_run;
 
 use serde::Serialize;
 
-pub use result::{ChosenHybrid, SearchResult, TestScore};
+pub use result::{ChosenHybrid, EarlierStopResult, SearchResult, TestScore};
 
 use super::base::{BaseSource, BaseSpec};
 use super::cell::{Cell, Labels};
@@ -16,7 +16,7 @@ use super::models::LoadedModels;
 use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::score::max_cache_bytes;
-use crate::algorithms::search::{SearchStrategy, StopCriterion};
+use crate::algorithms::search::{EarlierStops, SearchStrategy, StopCriterion};
 use crate::data::Split;
 use crate::data::Task;
 use crate::device::TimeAndEnergy;
@@ -47,6 +47,8 @@ pub struct SearchJob {
     pub strategy: SearchStrategy,
     /// The stop criterion.
     pub stop: StopCriterion,
+    /// The stop criteria that are evaluated after the search.
+    pub earlier_stops: EarlierStops,
     /// Whether the search prunes candidates that cannot win. False if the strategy does not choose among
     /// several candidates.
     pub prune: bool,
@@ -67,6 +69,9 @@ pub struct SearchSpec {
     pub strategy: SearchStrategy,
     /// The stop criterion.
     pub stop: StopCriterion,
+    /// The stop criteria that are evaluated after the search.
+    #[serde(skip_serializing_if = "EarlierStops::is_empty")]
+    pub earlier_stops: EarlierStops,
     /// Whether the search prunes candidates that cannot win. The key depends on this, because the result
     /// holds only the bounds of a pruned candidate's score.
     pub prune: bool,
@@ -86,6 +91,7 @@ impl Stage for SearchJob {
             test: self.test.clone(),
             strategy: self.strategy.clone(),
             stop: self.stop.clone(),
+            earlier_stops: self.earlier_stops.clone(),
             prune: self.prune,
         })
     }
@@ -152,6 +158,7 @@ impl SearchJob {
             task: task.clone(),
             strategy: manifest.search.strategy.clone(),
             stop: manifest.search.stop.clone(),
+            earlier_stops: manifest.search.earlier_stops.clone(),
             prune: manifest.search.prunes_candidates(),
         })
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::search::{RoundWinner, Trial};
+use crate::algorithms::search::{EarlierStop, RoundWinner, Trial};
 use crate::store::CellId;
 
 /// The result of a search: the two chosen hybrids, and every candidate that the search scored.
@@ -30,6 +30,9 @@ pub struct SearchResult {
     /// The last hybrid that the search accepted: `M_opt` in the paper. It replaces the most layers of all
     /// accepted hybrids.
     pub opt: ChosenHybrid,
+    /// The hybrids that the search would have accepted last under stricter stop criteria.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_stops: Vec<EarlierStopResult>,
     /// Score of the base on the test split.
     pub base_test: TestScore,
     /// Number of scores that the search needed on both splits, including scores that were already stored.
@@ -40,11 +43,15 @@ pub struct SearchResult {
 }
 
 impl SearchResult {
-    /// Returns the score cells of the base, of `best` and of `opt` on the test split.
+    /// Returns the score cells of the base and of all chosen hybrids on the test split, without duplicates.
     pub fn score_cells(&self) -> Vec<CellId> {
-        let mut cells: Vec<CellId> =
-            [&self.base_test, &self.best.test, &self.opt.test].map(|test| test.cell.clone()).into();
-        cells.dedup();
+        let earlier = self.earlier_stops.iter().map(|stop| &stop.hybrid.test);
+        let mut cells: Vec<CellId> = Vec::new();
+        for test in [&self.base_test, &self.best.test, &self.opt.test].into_iter().chain(earlier) {
+            if !cells.contains(&test.cell) {
+                cells.push(test.cell.clone());
+            }
+        }
         cells
     }
 }
@@ -58,6 +65,15 @@ pub struct ChosenHybrid {
     pub validation: f64,
     /// Score on the test split, which did not influence the choice.
     pub test: TestScore,
+}
+
+/// The last hybrid that a search would have accepted under a stricter stop criterion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlierStopResult {
+    /// The stop criterion.
+    pub criterion: EarlierStop,
+    /// The hybrid.
+    pub hybrid: ChosenHybrid,
 }
 
 /// A score on the test split.

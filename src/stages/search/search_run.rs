@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::SearchJob;
 use super::pruned::{PrunedCandidate, PrunedCandidates};
-use super::result::{ChosenHybrid, SearchResult, TestScore};
+use super::result::{ChosenHybrid, EarlierStopResult, SearchResult, TestScore};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::score::{
     CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, candidates_per_batch, compute_impacts,
@@ -83,6 +83,12 @@ pub(super) fn search(
         Ok(ChosenHybrid { layers: mask.layers(), validation: *validation, test: test_score(mask)? })
     };
     let (best, opt) = (chosen(&found.best)?, chosen(&found.opt)?);
+    let mut earlier_stops = Vec::new();
+    for criterion in job.earlier_stops.criteria() {
+        if let Some(last) = criterion.last_accepted(found.base_score, &found.rounds, num_layers) {
+            earlier_stops.push(EarlierStopResult { criterion, hybrid: chosen(&last)? });
+        }
+    }
     Ok(SearchResult {
         num_layers,
         validation_items: validation.items().len() as u32,
@@ -93,6 +99,7 @@ pub(super) fn search(
         rounds: found.rounds,
         best,
         opt,
+        earlier_stops,
         base_test,
         evaluations: run.evaluations,
         tokens: run.tokens,
