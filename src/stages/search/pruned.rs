@@ -46,12 +46,15 @@ impl PrunedCandidates {
         self.candidates.get(&mask_name(mask)).copied()
     }
 
-    /// Adds a candidate and writes the file.
+    /// Adds the pruned candidates of a batch and writes the file. Does nothing if there are none.
     ///
     /// # Errors
     /// Fails if the file cannot be written.
-    pub(super) fn add(&mut self, mask: &Mask, candidate: PrunedCandidate) -> Result<()> {
-        self.candidates.insert(mask_name(mask), candidate);
+    pub(super) fn add_batch(&mut self, batch: Vec<(&Mask, PrunedCandidate)>) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.candidates.extend(batch.into_iter().map(|(mask, candidate)| (mask_name(mask), candidate)));
         let text = serde_json::to_string(&self.candidates).expect("bounds are plain JSON");
         self.file.write(text.as_bytes())
     }

@@ -232,6 +232,7 @@ impl<'a> SearchRun<'a> {
         let scored = scorer.score_with_pruning(&to_score)?;
         let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
         self.task.before_checkpoint()?;
+        let mut pruned = Vec::new();
         for (ClaimedCandidate { index, cell, claimed }, one) in claimed.iter().zip(scored) {
             let spent = spent.scale(one.layer_tokens as f64 / total_work as f64);
             let score = match one.score {
@@ -239,13 +240,13 @@ impl<'a> SearchRun<'a> {
                     CandidateScore::Complete(self.record_score(cell, claimed, spent, result)?)
                 }
                 CandidateScore::Pruned { bounds, tokens } => {
-                    self.pruned.add(candidates[*index].mask, PrunedCandidate { bounds, tokens })?;
+                    pruned.push((candidates[*index].mask, PrunedCandidate { bounds, tokens }));
                     CandidateScore::Pruned { bounds, tokens }
                 }
             };
             scores.insert(*index, score);
         }
-        Ok(())
+        self.pruned.add_batch(pruned)
     }
 
     /// Returns the stored score of a cell, or `None` if the cell is not done.
