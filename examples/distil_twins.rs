@@ -36,7 +36,7 @@ fn main() -> Result<()> {
         &NullObserver,
     )?;
 
-    // A training that was interrupted resumes from this checkpoint.
+    // If this program is interrupted, its next run resumes the training from this checkpoint.
     let checkpoint = CheckpointFile::new(std::env::temp_dir().join("dtr-example.checkpoint"), "example");
     let layers = 0..base.decoder.config.num_layers;
     let student = Student::new("gla", &variant, &base.decoder, layers, &config, &checkpoint)?;

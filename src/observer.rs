@@ -4,7 +4,8 @@ use dtr_core::error::{Error, Result};
 
 /// Receives the progress of long-running work and tells the work when to stop.
 ///
-/// Algorithms call the observer. The runner implements it with progress bars, logs and a Ctrl-C handler.
+/// Algorithms call the observer. The runner implements the observer with progress bars, logs and a Ctrl-C
+/// handler.
 pub trait Observer: Sync {
     /// Reports that `amount` more units of work (tokens, evaluations) are done.
     fn advance(&self, amount: u64);

@@ -1,6 +1,8 @@
-//! The bodies of the fuzz targets: each takes the bytes of a file and reads it as the program does.
+//! The functions that the fuzz targets call. Each function takes the bytes of a file and reads this file as
+//! the program does.
 //!
-//! No input may make a reader panic or hang. An error must render and name the file.
+//! No input may make a reader panic or hang. It must be possible to render each error, and the error must
+//! name the file.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -46,7 +48,7 @@ fn write(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Asserts that an error renders, contains `name` and is short enough to be read.
+/// If `result` is an error, asserts that the rendered error contains `name` and is not too long.
 fn check_error<T>(result: Result<T>, name: &str) {
     let Err(error) = result else { return };
     let mut text = String::new();
@@ -67,8 +69,8 @@ pub fn read_manifest(bytes: &[u8]) {
 pub fn read_record(bytes: &[u8]) {
     let key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().expect("a key");
     let cell = CellId { stage: StageName::new("score"), key };
-    // A fuzzer does not find a valid digest by chance. If the input does not begin with a brace, it is
-    // therefore wrapped into a record with a valid digest.
+    // A fuzzer does not find a valid digest by chance. If the input does not begin with a brace, the bytes
+    // after the first byte therefore become the body of a record with a valid digest.
     let sealed = match bytes.split_first() {
         Some((b'{', _)) | None => bytes.to_vec(),
         Some((_, body)) => {
@@ -88,7 +90,7 @@ pub fn read_record(bytes: &[u8]) {
     }
 }
 
-/// Reads rows of a task and documents of a corpus.
+/// Reads a JSON file as rows of a task and as documents of a corpus.
 ///
 /// The first byte selects the format (JSON Lines or a JSON list) and the compression.
 pub fn read_rows(bytes: &[u8]) {

@@ -5,8 +5,8 @@ use dtr_model::Mask;
 /// A hybrid whose score a search requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The mask that the candidate extends. If the search strategy does not extend masks, this is the winner
-    /// of the previous round. Candidates with the same incumbent share hidden states.
+    /// The mask that the candidate extends. If the search strategy does not extend masks, this mask is the
+    /// winner of the previous round. Candidates with the same incumbent share hidden states.
     pub incumbent: &'a Mask,
     /// The layers that the candidate replaces.
     pub mask: &'a Mask,
@@ -14,8 +14,8 @@ pub struct Candidate<'a> {
     pub prune_below: Option<PruneBelow>,
 }
 
-/// The score below which a candidate is pruned: its scoring stops early, because it can neither win its round
-/// nor enter the beam.
+/// The score below which a candidate is pruned. A candidate with a lower score can neither win its round nor
+/// enter the beam, so a scorer need not compute its exact score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PruneBelow {
     /// The best score of the round so far, or the lowest score in the beam.

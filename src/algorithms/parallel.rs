@@ -31,7 +31,7 @@ pub fn map_in_threads<I: Send, T: Send>(
 /// the items in parallel. On any other device, the items are processed one after another.
 ///
 /// # Errors
-/// Fails if `work` fails for an item. On a GPU, returns the error of the first such item.
+/// Fails if `work` fails for an item. If `is_cpu` is false, returns the error of the first item that fails.
 pub fn map_in_parallel_on_cpu<I: Send, T: Send>(
     is_cpu: bool,
     items: Vec<I>,

@@ -1,5 +1,5 @@
-//! `dtr bench search`: measures how much work and time each optimisation of a search saves. It also checks
-//! that no optimisation changes the outcome.
+//! `dtr bench search`: measures how much work and time each optimisation of a search saves. The benchmark
+//! also checks that no optimisation changes the outcome.
 //!
 //! A search is measured for each value of [`SearchOptimisations`], and uses no stored scores. Work is counted
 //! in tokens times layers, so it does not depend on the machine. A short search runs several times, and its

@@ -113,7 +113,7 @@ impl GenerateCommand {
     }
 }
 
-/// Reads the prompt from standard input, without a line break at the end.
+/// Reads the prompt from standard input. Removes one line break at the end.
 fn read_input() -> Result<String> {
     let mut text = String::new();
     let input = Path::new("standard input");
@@ -140,7 +140,7 @@ fn stop_message(generated: &GeneratedText, context_length: usize) -> String {
     let reason = match generated.stop_reason {
         StopReason::EndOfText => "the model ended its text".to_owned(),
         StopReason::StopString => "the text reached a stop string".to_owned(),
-        StopReason::MaxTokens => "this is the limit `--max-tokens`".to_owned(),
+        StopReason::MaxTokens => "the text reached the limit `--max-tokens`".to_owned(),
         StopReason::ContextFull => format!("the model's context of {context_length} tokens is full"),
     };
     format!("{} tokens after a prompt of {}: {reason}", generated.tokens, generated.prompt_tokens)

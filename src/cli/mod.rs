@@ -36,7 +36,8 @@ pub struct Cli {
     command: Command,
 }
 
-// The doc comment of a subcommand's `Args` type is its help. A doc comment here would replace that help.
+// The doc comment of a subcommand's `Args` type is the help text of the subcommand. A doc comment on a
+// variant would replace that text.
 #[derive(Subcommand)]
 enum Command {
     Quickstart(quickstart::QuickstartCommand),
@@ -117,7 +118,7 @@ impl ExperimentArgs {
         plan_for_machine(&self.load()?, &device.device.hardware_label())
     }
 
-    /// Returns the command line that runs the experiment. Hints show it to the user.
+    /// Returns the command line that runs the experiment, for hints to the user.
     fn sweep_command(&self) -> String {
         let mut command = format!("dtr sweep {}", self.manifest.display());
         for set in &self.sets {
@@ -131,8 +132,8 @@ impl ExperimentArgs {
 }
 
 impl ResultsArgs {
-    /// Opens the store. If an earlier version of the program wrote cells to the results folder, tells the
-    /// user that they are ignored.
+    /// Opens the store. If the results folder has cells of an earlier version of the program, tells the user
+    /// that these cells are ignored.
     fn store(&self) -> Result<Store> {
         let store = Store::open(&self.results)?;
         if let Some(folder) = store.results_folder().find_old_cells_folder() {

@@ -16,7 +16,7 @@ use dtr_core::error::{Error, Result};
 /// Special tokens. The id of a token is its index in this array.
 const SPECIAL: [&str; 4] = ["<unk>", "<bos>", "<eos>", "<pad>"];
 
-/// Punctuation marks, each a token of its own.
+/// Punctuation marks. Each mark is one token.
 const PUNCTUATION: [&str; 3] = [".", ",", "?"];
 
 /// Returns the tokenizer for pretraining a base. If `shape` names a tokenizer, reads it. Otherwise, returns
@@ -31,7 +31,7 @@ pub fn read_base_tokenizer(shape: &DecoderShape) -> Result<dtr_model::Tokenizer>
     }
 }
 
-/// Builds the tokenizer of the synthetic language, which is the same for all seeds.
+/// Builds the tokenizer of the synthetic language. The tokenizer is the same for all seeds of the language.
 ///
 /// The ids are: `<unk>` 0, `<bos>` 1, `<eos>` 2, `<pad>` 3, then punctuation, then the words in alphabetical
 /// order. With special tokens, an encoded text begins with `<bos>`. Decoding restores the text exactly.

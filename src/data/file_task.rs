@@ -44,7 +44,7 @@ pub fn split_file(task: &FileTask, split: Split) -> SplitFile<'_> {
 ///
 /// # Errors
 /// Fails if the file cannot be read or has no items of the split. Also fails if a template fails for a row,
-/// or if a row's label is not one of its choices. Such an error names the row.
+/// or if a row's label is not one of the row's choices. These two errors name the row.
 pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
     let max_items = match split {
         Split::Train => return Ok(Vec::new()),
@@ -75,7 +75,7 @@ pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Err
     Ok(items)
 }
 
-/// The number of bytes that the remaining texts of a split may have.
+/// The total size that the texts of the remaining items of a split may have, in bytes.
 struct TextBudget(usize);
 
 impl TextBudget {
@@ -144,7 +144,7 @@ impl ItemBuilder<'_> {
             None => choices.iter().position(|choice| *choice == text),
         };
         index
-            .ok_or_else(|| Error::manifest(format!("its label {text} is not one of its choices {choices:?}")))
+            .ok_or_else(|| Error::manifest(format!("the label {text} is not one of the choices {choices:?}")))
     }
 }
 

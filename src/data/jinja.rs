@@ -2,8 +2,8 @@
 //!
 //! As in lm-evaluation-harness, a template keeps its trailing newline, and a missing column is an error.
 //! Templates may use Python's string, list and dictionary methods. The filters `regex_replace` and
-//! `regex_findall` correspond to Python's `re.sub` and `re.findall`. But the replacement is literal text, and
-//! `regex_findall` ignores groups.
+//! `regex_findall` correspond to Python's `re.sub` and `re.findall`. Unlike in Python, the replacement is
+//! literal text, and `regex_findall` ignores groups.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,8 @@ use super::rows::Row;
 use dtr_core::error::{Error, Result};
 use dtr_core::jinja::{self, charge_bytes, explain_out_of_fuel};
 
-/// The variable that holds an answer choice. Templates that use it are rendered once for each choice.
+/// The variable that holds an answer choice. A template that uses this variable is rendered once for each
+/// choice.
 const CHOICE: &str = "choice";
 
 /// The variable that holds the value of an expression. A template evaluates the expression and sets this
@@ -61,8 +62,8 @@ impl Templates {
         self.add(name, &format!("{{% set {RESULT} = ({expression})|map('string')|list %}}"))
     }
 
-    /// Returns all identifiers in the code of the templates. The columns that the templates use are among
-    /// them.
+    /// Returns all identifiers in the code of the templates. The identifiers include the columns that the
+    /// templates use.
     pub fn identifiers(&self) -> &BTreeSet<String> {
         &self.identifiers
     }
@@ -72,7 +73,8 @@ impl Templates {
         self.undeclared_variables(name).contains(CHOICE)
     }
 
-    /// Renders a template with the columns of `row` and, if given, an answer choice as variables.
+    /// Renders a template. The variables are the columns of `row`, and the answer choice if `choice` is
+    /// given.
     pub fn render(&self, name: &str, row: &Row, choice: Option<&str>) -> Result<String> {
         let variables = match choice {
             None => row.values.clone(),

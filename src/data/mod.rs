@@ -1,5 +1,5 @@
-//! The data of an experiment: items of multiple-choice tasks, documents of corpora, and the token sequences
-//! that are made from both.
+//! The data of an experiment. Items of multiple-choice tasks become scoring requests. Documents of corpora
+//! become token sequences for training.
 
 mod base_tokenizer;
 mod corpus;

@@ -136,8 +136,8 @@ pub(super) fn timedelta(count: i64, unit: i64) -> Option<PythonObject> {
     Some(PythonObject { is_true: nanoseconds != 0, ..PythonObject::new(text, repr) })
 }
 
-/// Formats a time of day. Whole seconds have no decimal places. Other seconds have six, or nine if six do not
-/// suffice.
+/// Formats a time of day. A whole number of seconds has no decimal places. Any other number of seconds has
+/// six decimal places, or nine if six do not suffice.
 fn clock(time: civil::Time) -> String {
     let whole = time.strftime("%H:%M:%S");
     match time.subsec_nanosecond() {
@@ -160,7 +160,7 @@ fn clock_attributes(time: civil::Time) -> [(&'static str, i64); 4] {
     ]
 }
 
-/// Joins `parts` with commas, without trailing zeros. Keeps at least `min_length` parts.
+/// Joins `parts` with commas. Leaves out the last parts if they are 0, but keeps at least `min_length` parts.
 fn without_trailing_zeros(parts: &[i64], min_length: usize) -> String {
     let length = parts.iter().rposition(|part| *part != 0).map_or(0, |last| last + 1).max(min_length);
     parts[..length].iter().map(i64::to_string).collect::<Vec<_>>().join(", ")

@@ -1,5 +1,5 @@
-//! A reader of the rows of a task's file: JSON Lines, a JSON list of objects, or Parquet. Templates print the
-//! values as Python does.
+//! A reader of the rows of a task's file, which is a JSON or a Parquet file. Templates print the values of a
+//! row as Python does.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -17,7 +17,8 @@ use dtr_core::error::{Error, Result};
 
 /// A row of a task's file.
 pub(super) struct Row {
-    /// The values by column. For a Parquet file, it holds only the columns that [`ColumnSelection`] selects.
+    /// A map from column to value. A row of a Parquet file has only the columns that [`ColumnSelection`]
+    /// selects.
     pub values: Value,
     /// The names of all columns.
     pub columns: Arc<[String]>,
@@ -35,11 +36,11 @@ impl Row {
 pub(super) struct ColumnSelection {
     /// Names of columns that are always read.
     pub names: BTreeSet<String>,
-    /// If true, every other column is read too, unless JSON cannot represent its type.
+    /// If true, every other column is read too if JSON can represent all its values.
     pub includes_json: bool,
 }
 
-/// A callback that receives each row and its index. It may stop the reading.
+/// A callback that receives each row and its index. It returns `Break` to stop the reading.
 type RowCallback<'a> = dyn FnMut(usize, Row) -> Result<ControlFlow<()>> + 'a;
 
 /// Calls `callback` with every row of the file at `path`, which is a local path or the URI of a file on the

@@ -106,8 +106,8 @@ pub enum Metric {
 }
 
 impl Task {
-    /// Returns which rows of the task's single file each split gets. Returns `None` if each split has its own
-    /// file, or if the items are generated.
+    /// Returns the policy that divides the rows of a single file into splits. Returns `None` if each split
+    /// has its own file, or if the items are generated.
     pub fn split_policy(&self) -> Option<SplitPolicy> {
         match &self.source {
             TaskSource::File(file) if file.validation.is_none() => Some(file.splits),
@@ -115,7 +115,7 @@ impl Task {
         }
     }
 
-    /// Returns how log-likelihoods select an answer.
+    /// Returns the metric by which log-likelihoods select an answer.
     pub fn metric(&self) -> Metric {
         match &self.source {
             TaskSource::Synthetic(_) => Metric::Acc,

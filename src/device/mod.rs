@@ -26,7 +26,7 @@ pub enum DeviceChoice {
     Cuda(CudaIndices),
 }
 
-/// A set of CUDA device indices, never empty.
+/// A set of CUDA device indices. The set is never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CudaIndices(u64);
 
@@ -43,7 +43,7 @@ impl CudaIndices {
         self.0.trailing_zeros() as usize
     }
 
-    /// Parses `0` or `0,1`.
+    /// Parses a list of indices, such as `0` or `0,1`.
     fn parse(text: &str) -> Option<Self> {
         let bit = |index: &str| 1_u64.checked_shl(index.parse().ok()?);
         text.split(',').try_fold(0, |indices, index| Some(indices | bit(index)?)).map(Self)

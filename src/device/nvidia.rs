@@ -1,4 +1,5 @@
-//! What NVIDIA's management library (NVML) reports about a device: name, driver, free memory and energy.
+//! Reads the name, the driver version, the free memory and the energy of a device from NVIDIA's management
+//! library (NVML).
 
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};

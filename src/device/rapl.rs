@@ -10,7 +10,7 @@ use std::time::Duration;
 const POWERCAP_FOLDER: &str = "/sys/class/powercap";
 
 /// The interval between readings. At full load, a counter wraps around after some minutes. The interval must
-/// be shorter, because a reading can detect only one wrap-around.
+/// be shorter than this time, because a reading can detect only one wrap-around.
 const READ_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A meter of the energy of all CPU packages.
@@ -30,7 +30,7 @@ struct Package {
 }
 
 impl Rapl {
-    /// Opens the counters of this machine. Returns `None` if they are missing or cannot be read.
+    /// Opens the counters of this machine. Returns `None` if the counters are missing or cannot be read.
     pub fn open() -> Option<Self> {
         Self::open_in(Path::new(POWERCAP_FOLDER))
     }
@@ -72,7 +72,7 @@ impl Counters {
         (!packages.is_empty()).then_some(Self { packages, total_microjoules: 0 })
     }
 
-    /// Reads all counters and returns the joules consumed since they were opened.
+    /// Reads all counters. Returns the joules consumed since the counters were opened.
     fn read(&mut self) -> Option<f64> {
         for package in &mut self.packages {
             let reading = read_number(&package.file)?;

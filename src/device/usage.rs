@@ -60,8 +60,8 @@ impl UsageMeter {
     /// Creates a meter for the chosen devices. If their energy counters cannot be read, the meter measures
     /// only time.
     ///
-    /// If several workers share the devices, each measures an equal share of the time and the energy, so that
-    /// the shares add up to what the devices spent.
+    /// If several workers share the devices, each worker measures an equal share of the time and the energy.
+    /// The shares of all workers add up to the usage of the devices.
     pub fn for_device(choice: DeviceChoice, num_workers: usize) -> Self {
         let energy = match choice {
             DeviceChoice::Cpu => Rapl::open().map_or(EnergyCounter::None, EnergyCounter::Processor),

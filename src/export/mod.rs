@@ -16,7 +16,7 @@ use crate::store::{Lookup, Record, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_model::{HybridWriter, Mask};
 
-/// A finished search, and the one of its hybrids that is exported.
+/// A finished search, and the hybrid of this search that is exported.
 struct ExportedHybrid<'a> {
     cell: &'a Cell,
     job: &'a SearchJob,

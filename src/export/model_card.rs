@@ -122,10 +122,10 @@ fn trajectory(hybrid: &ExportedHybrid<'_>) -> String {
 /// Describes the search strategy and the rows of the table of rounds.
 fn strategy_description(strategy: &SearchStrategy) -> String {
     match strategy {
-        SearchStrategy::Greedy {} => "Each round tried to replace each remaining layer. The table shows the best one.".to_owned(),
+        SearchStrategy::Greedy {} => "Each round tried to replace each remaining layer. The table shows the best layer of each round.".to_owned(),
         SearchStrategy::Uniform {} => {
-            "Each round replaced one more layer, with the replaced layers evenly spaced. Where a round does \
-             not only add a layer to those of the round before, the table lists all replaced layers."
+            "Each round replaced one more layer, with the replaced layers evenly spaced. If the hybrid of \
+             a round does not extend the hybrid of the row above, the table lists all its replaced layers."
                 .to_owned()
         }
         SearchStrategy::Random { seed } => {
@@ -141,14 +141,14 @@ fn strategy_description(strategy: &SearchStrategy) -> String {
         }
         SearchStrategy::Beam { width } => format!(
             "Each round tried each remaining layer for each of the {width} best hybrids of the previous \
-             round. The table shows the best hybrid of each round. Where it does not extend the hybrid of \
+             round. The table shows the best hybrid of each round. If it does not extend the hybrid of \
              the row above, the table lists all its replaced layers."
         ),
     }
 }
 
-/// Returns the status of a round. It is `replaced` if the exported hybrid replaces all layers of the round's
-/// winner. Otherwise it tells whether the search accepted the winner.
+/// Returns the status of a round. The status is `replaced` if the exported hybrid replaces all layers of the
+/// round's winner. Otherwise, the status tells whether the search accepted the winner.
 fn round_status(hybrid: &ExportedHybrid<'_>, round: &RoundWinner) -> &'static str {
     let chosen = &hybrid.chosen.layers;
     match (round.accepted, round.layers.iter().all(|layer| chosen.contains(layer))) {

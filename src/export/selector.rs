@@ -19,7 +19,7 @@ pub enum HybridSelector {
 }
 
 impl HybridSelector {
-    /// Returns the hybrid that this value names from a search's result.
+    /// Returns the hybrid in `result` that this value names.
     pub fn find(self, result: &SearchResult) -> &ChosenHybrid {
         match self {
             Self::Opt => &result.opt,
@@ -38,8 +38,8 @@ pub struct SearchSelector {
     pub variant: Option<String>,
     /// Name of the task.
     pub task: Option<String>,
-    /// Values of the further sweep axes, by the dotted manifest key of the axis. An axis that is absent here
-    /// matches every value.
+    /// Values of the other sweep axes, by the dotted manifest key of the axis. An axis that is absent from
+    /// this map matches every value.
     pub axes: BTreeMap<String, String>,
     /// Hybrid to export.
     pub hybrid: HybridSelector,

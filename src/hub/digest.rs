@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use dtr_core::error::{Error, Result};
 
-/// Bytes read at a time.
+/// The number of bytes that are read at a time.
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// A digest scheme of the hub.

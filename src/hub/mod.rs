@@ -122,8 +122,8 @@ impl Hub {
 
     /// Resolves a revision like [`Hub::pin`], but keeps the revision's name when the hub cannot be reached.
     ///
-    /// The result then has the name of a branch or tag in place of a commit. This suffices for planning, but
-    /// not for downloads.
+    /// The result then has the name of a branch or tag in place of a commit. Such a name suffices for
+    /// planning, but not for downloads.
     ///
     /// # Errors
     /// Fails when the hub does not know the revision.
@@ -215,7 +215,8 @@ impl Hub {
     /// In offline mode, only the files in the cache are listed.
     ///
     /// # Errors
-    /// Fails when the hub cannot be reached, or when it sends a name that leads outside of the repository.
+    /// Fails when the hub cannot be reached, or when the hub sends a file name that leads outside of the
+    /// repository.
     pub fn list_files(&self, pinned: &PinnedRepo) -> Result<Vec<String>> {
         let folder = self.snapshot_folder(pinned);
         let mut names = match self.is_offline {

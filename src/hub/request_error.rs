@@ -7,6 +7,7 @@ use hf_hub::api::sync::ApiError;
 use super::{Hub, PinnedRepo, Repo};
 use dtr_core::error::Error;
 
+/// The object that a request asks the hub for.
 #[derive(Clone, Copy)]
 pub(super) enum HubRequest<'a> {
     /// The commit of a revision.
@@ -25,7 +26,7 @@ impl HubRequest<'_> {
         }
     }
 
-    /// Returns the words of an error message for the requested object.
+    /// Returns the words that name the requested object in an error message.
     fn describe_object(&self) -> String {
         match self {
             Self::Commit(repo) => format!("`{}` at revision `{}`", repo.id, repo.revision),

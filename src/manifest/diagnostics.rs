@@ -10,7 +10,7 @@ use dtr_core::error::Error;
 /// The maximum length of a token that a message quotes, in bytes.
 const MAX_QUOTED_BYTES: usize = 32;
 
-/// A deserialization error. The path of the manifest key where it occurred is passed to `into_error`.
+/// A deserialization error. [`Self::into_error`] receives the path of the manifest key at which it occurred.
 pub(super) enum DeserializeError {
     /// The last key of the path is not one of the `known` keys.
     UnknownKey { known: &'static [&'static str] },
@@ -18,7 +18,7 @@ pub(super) enum DeserializeError {
     MissingKey(String),
     /// The value at the path has the wrong type or form.
     WrongValue { expected: String },
-    /// Any other error, as serde words it.
+    /// Any other error, with serde's message.
     Other(String),
 }
 

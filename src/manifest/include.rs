@@ -13,7 +13,7 @@ use dtr_core::files::read_text_up_to;
 /// The maximum size of a manifest file, in bytes. Real manifests have a few thousand bytes.
 const MAX_FILE_BYTES: u64 = 1 << 24;
 
-/// The maximum number of files in a chain of files that extend one another. It limits recursion.
+/// The maximum number of files in a chain of files that extend one another. This maximum limits recursion.
 const MAX_CHAIN_FILES: usize = 32;
 
 /// Reads the files that the manifest at `path` extends, the manifest itself, and the `--set` strings `sets`.
@@ -29,7 +29,7 @@ pub(super) fn read_manifest_layers(path: &Path, sets: &[String]) -> Result<Sourc
     Ok(sources)
 }
 
-/// A parsed file. The files that it extends are still being read.
+/// A parsed file. The reader is still reading the files that this file extends.
 struct OpenFile {
     canonical_path: PathBuf,
     name: String,
@@ -47,7 +47,7 @@ impl LayerReader {
     /// `extends` that names `path`.
     ///
     /// A file that several files extend is read only the first time. If it were read again, its values would
-    /// override those of the files that were read in between.
+    /// override the values of files that were read in between.
     fn read(&mut self, path: &Path, entry: Option<&Span>) -> Result<()> {
         let name = path.display().to_string();
         let canonical_path =
@@ -147,7 +147,7 @@ const SET_EXAMPLE: &str =
     "write for example `--set distil.batch-size=16` or `--set 'distil.token-budget=\"1M\"'`";
 
 /// Returns a hint for a `--set` string that is not TOML. If quotes around the value make the string TOML, the
-/// hint shows the string with quotes. Otherwise the hint shows an example.
+/// hint shows the string with quotes. If not, the hint shows an example.
 fn suggest_quotes(set: &str) -> String {
     let quoted = set.split_once('=').map(|(key, value)| format!("{key}=\"{value}\""));
     match quoted.filter(|quoted| SpannedValue::parse(quoted, 0).is_ok()) {

@@ -25,8 +25,8 @@ pub struct LoadedManifest {
     source_map: SourceMap,
 }
 
-/// Loads and checks the manifest at `path`. `sets` are `--set` strings of the form `KEY=VALUE`. They override
-/// values of the manifest.
+/// Loads and checks the manifest at `path`. `sets` are `--set` strings of the form `KEY=VALUE`. These strings
+/// override values of the manifest.
 ///
 /// Relative paths in a manifest file start from the file's folder. In the loaded manifest, they start from
 /// the working directory.
@@ -85,7 +85,7 @@ fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Re
     sources.parse(file)
 }
 
-/// Returns whether two values are equal. Unlike `==`, this returns true for two `nan`.
+/// Returns whether two values are equal. Unlike `==`, treats two `nan` as equal.
 fn is_same(one: &toml::Value, other: &toml::Value) -> bool {
     one == other || one.to_string() == other.to_string()
 }

@@ -1,10 +1,10 @@
-//! The TOML manifest of an experiment: its types, how it is loaded, and how it is checked.
+//! The TOML manifest of an experiment: its types, and the code that loads and checks it.
 //!
-//! The types hold the user's values, and defaults for absent keys. The module `plan` derives the work from
-//! them. Tables such as `[distil]` are configuration types of `algorithms`.
+//! The types hold the user's values, and defaults for absent keys. The module `plan` turns a manifest into
+//! cells. Tables such as `[distil]` are configuration types of `algorithms`.
 //!
 //! Every table has `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or untagged.
-//! Otherwise serde's errors would not tell which token of the manifest is wrong.
+//! Without these rules, serde's errors would not tell which token of the manifest is wrong.
 
 mod diagnostics;
 mod dotted_key;
@@ -51,7 +51,7 @@ pub use sweep::{Exclusion, SweepConfig};
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Manifest {
     /// Files that this file extends (paths relative to this file). A later file overrides an earlier one, and
-    /// this file overrides them all. A file that several files extend is read only the first time.
+    /// this file overrides all of them. A file that several files extend is read only the first time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extends: Vec<String>,
     /// The name of the experiment and of its results files: at most 100 lower-case letters, digits, hyphens
@@ -80,6 +80,6 @@ pub struct Manifest {
     pub throughput: ThroughputConfig,
     /// The combinations of models, variants and tasks that the experiment runs.
     pub sweep: SweepConfig,
-    /// How results are presented. Nothing here changes a result.
+    /// How results are presented. No key of this table changes a result.
     pub report: ReportConfig,
 }

@@ -25,7 +25,7 @@ pub enum Dtype {
     /// 32-bit floating point, on every device.
     #[default]
     F32,
-    /// bfloat16, on a GPU only. It takes half the memory of `f32` and is several times faster. Sums,
+    /// bfloat16, on a GPU only. bfloat16 takes half the memory of `f32` and is several times faster. Sums,
     /// recurrent states, losses and trained weights stay in 32 bits.
     Bf16,
 }
@@ -46,8 +46,8 @@ pub enum ModelSource {
     Path(#[schemars(extend("format" = "path"))] String),
     /// A GGUF file (path relative to the manifest).
     Gguf(#[schemars(extend("format" = "path"))] String),
-    /// A repository of the Hugging Face hub, with the files of such a directory or with a GGUF file. They are
-    /// downloaded by `dtr sweep`.
+    /// A repository of the Hugging Face hub. The repository holds a directory in the Hugging Face format, or
+    /// a GGUF file. `dtr sweep` downloads the files.
     Hub(HubModel),
     /// A `config.json` (path relative to the manifest) without weights. `[throughput]` can measure the speed
     /// of such a model, but the model cannot be scored.
@@ -66,7 +66,7 @@ pub struct HubModel {
     /// tag.
     #[serde(default = "default_revision")]
     pub revision: String,
-    /// The path of a GGUF file in the repository, which ends in `.gguf`. If it is missing, `dtr` reads the
+    /// The path of a GGUF file in the repository. The path ends in `.gguf`. Without this key, `dtr` reads the
     /// repository's `config.json`, `tokenizer.json` and safetensors files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,

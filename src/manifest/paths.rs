@@ -7,8 +7,8 @@ use crate::hub::FileLocation;
 /// Converts a `path` relative to `folder` to a path relative to the working directory. Leaves `hf://` URIs
 /// as they are.
 ///
-/// Removes each `..` together with the folder before it. Both stay if that folder is a symbolic link or does
-/// not exist, because the shorter path could lead to a different file.
+/// Removes each `..` together with the folder before it. If that folder is a symbolic link or does not exist,
+/// keeps the folder and the `..`, because the shorter path could lead to a different file.
 pub(super) fn resolve_path(folder: &Path, path: &str) -> String {
     if FileLocation::is_hub_uri(path) {
         return path.to_owned();

@@ -1,8 +1,8 @@
 //! Refuses values out of range and values that contradict each other.
 //!
 //! The ranges of single values come from the JSON schema, which editors and the manual use too. The upper
-//! bounds are far above all useful values. They catch typing errors and keep products from overflowing. This
-//! file adds the rules that relate several values.
+//! bounds are far above all useful values. These bounds catch typing errors and keep products from
+//! overflowing. This file adds the rules that relate several values.
 
 use super::dotted_key::format_dotted_key;
 use super::schema::experiment_schema;

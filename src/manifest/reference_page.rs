@@ -1,8 +1,8 @@
 //! The manifest reference of the manual, generated from the JSON schema.
 //!
-//! Each definition of a table or an enum in the schema becomes a section. Its heading is the first TOML key
-//! with that type of value. The section of a table lists its keys. The section of an enum lists the forms in
-//! which a user can write it.
+//! Each definition of a table or an enum in the schema becomes a section. The heading of a section is the
+//! first TOML key whose value has the defined type. The section of a table lists the table's keys. The
+//! section of an enum lists the forms in which a user can write the enum.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -67,7 +67,8 @@ impl<'a> Reference<'a> {
         &self.schema["$defs"][name]
     }
 
-    /// Collects the definitions below `schema`, the schema of the value of `key`, in the order of the keys.
+    /// Collects the definitions to which `schema` refers, in the order of the keys. `schema` describes the
+    /// value of `key`.
     fn collect(&mut self, key: &str, schema: &'a Value) {
         if let Some(name) = reference_name(schema) {
             if has_own_section(self.definition(name)) {
@@ -116,7 +117,7 @@ impl<'a> Reference<'a> {
             let default = match &property["default"] {
                 _ if is_required => "required".to_owned(),
                 Value::Null => String::new(),
-                // The value is a table. The section of this table lists the defaults.
+                // The default is a table. The section of this table lists the default of each key.
                 Value::Object(_) if !self.is_enum(property) => String::new(),
                 value => format!("`{}`", to_toml(value)),
             };
@@ -213,8 +214,8 @@ fn reference_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.strip_prefix("#/$defs/")
 }
 
-/// Returns whether a definition gets a section. Tables and enums get a section. Number types get none: each
-/// key of such a type has a row that describes its numbers.
+/// Returns whether a definition gets a section. Tables and enums get a section. Number types get no section,
+/// because the row of each key with such a type describes the range of its numbers.
 fn has_own_section(definition: &Value) -> bool {
     let is_number = |schema: &Value| schema["type"] == "integer" || schema["type"] == "number";
     match definition["oneOf"].as_array() {

@@ -194,7 +194,8 @@ impl ReferenceCheck<'_> {
         }
     }
 
-    /// Checks that each name in an exclusion is on its axis. Otherwise the exclusion would match nothing.
+    /// Checks that each name in an exclusion is on its axis. An exclusion with any other name matches
+    /// nothing.
     fn check_exclusion(&self, index: usize, exclude: &Exclusion) -> Result<()> {
         let sweep = &self.manifest.sweep;
         for (axis, name, entries) in [
@@ -264,8 +265,9 @@ impl ReferenceCheck<'_> {
         Ok(())
     }
 
-    /// Checks `throughput.layers = { trajectory = … }`, which times hybrids with the layers that a search
-    /// replaced. The sweep must run these searches, and no search may stop before all layers are replaced.
+    /// Checks `throughput.layers = { trajectory = … }`. This setting times hybrids with the layers that a
+    /// search replaced. The sweep must run a search for each timed model and variant. No search may stop
+    /// before it has replaced all layers.
     fn check_trajectory(&self) -> Result<()> {
         let (throughput, sweep) = (&self.manifest.throughput, &self.manifest.sweep);
         let ReplacedLayerChoice::Trajectory { task } = &throughput.layers else { return Ok(()) };

@@ -1,9 +1,9 @@
-//! `[report]`: how results are presented.
+//! `[report]`: the presentation of results.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How results are presented. Nothing here changes a result.
+/// How results are presented. No key of this table changes a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ReportConfig {

@@ -1,7 +1,7 @@
 //! The JSON schema of a manifest, generated from its types.
 //!
 //! Editors find the schema through the `#:schema` line of a manifest. The checks in `ranges` and `structure`
-//! use it too.
+//! also use the schema.
 
 use std::sync::LazyLock;
 

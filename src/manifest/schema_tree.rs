@@ -36,7 +36,7 @@ pub(super) enum SchemaNode {
 
 static MANIFEST: LazyLock<SchemaNode> = LazyLock::new(|| SchemaNode::read(experiment_schema()));
 
-/// The definitions of the schema by the `$ref` that refers to them.
+/// The definitions of the schema. The map's keys are the texts of `$ref`.
 static DEFINITIONS: LazyLock<BTreeMap<String, SchemaNode>> = LazyLock::new(|| {
     let schema = experiment_schema();
     let definitions = schema["$defs"].as_object().into_iter().flatten();
@@ -73,7 +73,7 @@ impl SchemaNode {
         }
     }
 
-    /// Follows references to the node that they refer to.
+    /// Returns the node to which a reference refers. Returns any other node unchanged.
     pub fn resolve(&self) -> &Self {
         match self {
             Self::Reference(reference) => DEFINITIONS.get(reference).unwrap_or(&Self::Scalar).resolve(),

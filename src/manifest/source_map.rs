@@ -1,7 +1,7 @@
 //! The texts of a manifest, and errors that underline a token in them.
 //!
 //! A manifest is made of layers: the files that it extends, the file itself, `--set` strings and the values
-//! of a sweep's axes. An entry is looked up in the last layer that sets it.
+//! of a sweep's axes. The value of an entry comes from the last layer that sets the entry.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -138,7 +138,8 @@ impl SourceMap {
     /// Makes `error` underline the entry at `path`, with a `label`.
     ///
     /// In `path`, the key of a list element is its index. If no layer sets the entry, the error underlines
-    /// the nearest table above the entry, or else the start of the experiment's own file.
+    /// the nearest table above the entry. If no layer sets such a table, the error points to the first key of
+    /// the experiment's own file.
     pub fn underline_entry<S: AsRef<str>>(
         &self,
         error: Error,

@@ -20,7 +20,7 @@ pub struct Span {
     pub range: Range<usize>,
 }
 
-/// A value and the location of its tokens.
+/// A value and the locations of its tokens.
 #[derive(Clone, Debug)]
 pub(super) struct SpannedValue {
     /// The location of the key. Elements of a list have no key.
@@ -78,7 +78,7 @@ impl SpannedValue {
         self.key_span.as_ref().unwrap_or(&self.span)
     }
 
-    /// Finds the value at `path` below this one. In `path`, the key of a list element is its index.
+    /// Finds the value at `path` below `self`. In `path`, the key of a list element is its index.
     pub fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&Self> {
         path.iter().try_fold(self, |value, step| match &value.content {
             Content::Table(table) => table.get(step.as_ref()),

@@ -1,7 +1,7 @@
 //! Refuses values that serde would accept but would not read as the user meant them.
 //!
-//! Serde accepts a list for a struct, and an index for an enum. In the table of an enum, it ignores all keys
-//! but the first. In a list that is too long, it ignores the surplus values.
+//! Serde accepts a list for a struct, and an index for an enum. In the table of an enum, serde ignores all
+//! keys but the first. If a list has more values than its type, serde ignores the surplus values.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Suggestions for misspelled names.
 
-/// Returns the name in `known` that is most similar to `name`. Returns `None` if no name is similar enough to
-/// be what the user meant.
+/// Returns the name in `known` that is most similar to `name`. Returns `None` if no name in `known` is
+/// similar enough to be the intended name.
 pub(super) fn closest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let normalize = |name: &str| name.to_lowercase().replace(['_', ' '], "-");
     let distance = |other: &str| strsim::damerau_levenshtein(&normalize(name), &normalize(other));

@@ -75,8 +75,8 @@ impl SweepConfig {
 }
 
 impl Exclusion {
-    /// Returns whether this combination is excluded. If `task` is `None`, returns whether it is excluded for
-    /// every task.
+    /// Returns whether this exclusion matches the combination. If `task` is `None`, returns whether the
+    /// exclusion matches the model and the variant on every task.
     fn matches(&self, model: &str, variant: Option<&str>, task: Option<&str>) -> bool {
         let fits = |pattern: &Option<String>, name| pattern.is_none() || pattern.as_deref() == name;
         fits(&self.model, Some(model)) && fits(&self.variant, variant) && fits(&self.task, task)

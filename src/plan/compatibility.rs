@@ -101,7 +101,7 @@ impl CheckedBase {
             if let Some(reason) = incompatibility(&self.config, tokenizer, requests) {
                 return Ok(Some(reason));
             }
-            // Cache the check only if no file has changed meanwhile. A changed file changes the key.
+            // Cache the check only if no file has changed during the check. A changed file changes the key.
             if let Some(key) = key().filter(|key| key_before == Some(*key)) {
                 cache.insert(key);
             }
@@ -109,8 +109,8 @@ impl CheckedBase {
         Ok(None)
     }
 
-    /// Checks the weights of a base on disk. Also reads its tokenizer, unless the cache shows that the
-    /// tokenizer is valid. Returns a note if the base does not use all tensors.
+    /// Checks the weights of a base on disk. Also reads the base's tokenizer if the cache does not show that
+    /// the tokenizer is valid. Returns a note if the base does not use all tensors.
     fn check_files(&self) -> Result<Option<String>> {
         if !self.has_cached_check.get() {
             self.tokenizer()?;
@@ -128,7 +128,8 @@ impl CheckedBase {
         Ok(self.tokenizer.get().expect("the base has neither a tokenizer nor a folder"))
     }
 
-    /// Returns the digests of those files of the base that a check reads. Weights are not among them.
+    /// Returns the digests of the files of the base that decide whether it can be scored. The weights are not
+    /// among these files.
     fn digests(&self) -> Result<BaseDigests> {
         let Some(folder) = &self.folder else {
             let texts =

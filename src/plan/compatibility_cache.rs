@@ -42,7 +42,7 @@ pub(super) struct CheckKey {
     is_kept: bool,
 }
 
-/// The checks that succeeded, in this process and in earlier ones.
+/// The checks that succeeded in this process or in earlier processes.
 pub(super) struct CompatibilityCache {
     /// The folder of entries. `None` if the user has no cache folder.
     folder: Option<PathBuf>,
@@ -77,7 +77,7 @@ impl CompatibilityCache {
         Ok(CheckKey { digest: Digest::hash(text.as_bytes()), is_kept })
     }
 
-    /// Returns whether the check succeeded before.
+    /// Returns whether the check with this key has succeeded before.
     pub(super) fn contains(&self, key: CheckKey) -> bool {
         let is_on_disk = || self.path(key).is_some_and(|path| path.is_file());
         self.known.borrow().contains(&key.digest) || is_on_disk()

@@ -8,11 +8,11 @@ use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{Manifest, ModelSource};
 use dtr_core::error::Result;
 
-/// The models and data files that an experiment reads from the hub. Each is pinned to a commit, unless the
-/// hub cannot be reached.
+/// The models and data files that an experiment reads from the hub. If the hub can be reached, each
+/// repository is pinned to a commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Downloads {
-    /// Repositories of bases in the Hugging Face format. All their files that dtr reads are downloaded.
+    /// Repositories of bases in the Hugging Face format. dtr downloads only the files that it reads.
     pub models: BTreeSet<PinnedRepo>,
     /// Data files and GGUF files, by repository and path.
     pub files: BTreeSet<(PinnedRepo, String)>,

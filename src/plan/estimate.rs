@@ -33,15 +33,15 @@ pub struct Estimate {
     pub download_files: usize,
     /// Peak memory in bytes, by base and stage, without the temporary tensors of a forward pass.
     pub memory: BTreeMap<String, BTreeMap<StageName, u64>>,
-    /// Repositories whose commit is unknown because the hub cannot be reached. The keys of cells that read
-    /// them change once the commit is known.
+    /// Repositories whose commit is unknown because the hub cannot be reached. Cells that read these
+    /// repositories get new keys once the commits are known.
     pub unpinned: BTreeSet<String>,
     /// Bases whose shape is unknown before they are downloaded.
     pub unknown: BTreeSet<String>,
 }
 
 impl Estimate {
-    /// Estimates the resources of those cells of `plan` for which `is_to_do` returns true.
+    /// Estimates the resources of the cells of `plan` for which `is_to_do` returns true.
     ///
     /// # Errors
     /// Fails if the configuration of a base on disk cannot be read.

@@ -111,7 +111,8 @@ fn value_text(value: &toml::Value) -> String {
     }
 }
 
-/// Formats an entry of a table as `key=value`. If the value is a table, returns `key:` and its entries.
+/// Formats an entry of a table as `key=value`. If the value is a table, returns `key:` and the entries of
+/// that table.
 fn member_text((key, value): (&String, &toml::Value)) -> String {
     let toml::Value::Table(table) = value else { return format!("{key}={}", value_text(value)) };
     let members: Vec<String> = table.iter().map(member_text).collect();

@@ -1,5 +1,5 @@
 //! Plans an experiment: turns a manifest into cells. A cell is one computation, such as a distillation or a
-//! search. Its key identifies it in the store.
+//! search. The key of a cell identifies the cell in the store.
 //!
 //! `dtr plan` shows a plan, and `dtr sweep` runs the plan's cells. Planning runs no cell. [`cell_statuses`]
 //! compares a plan with the store. [`Estimate`] adds up the resources of a plan's cells.

@@ -29,9 +29,9 @@ pub enum CellStatus {
 pub struct SpecChange {
     /// The dotted path of the value in the specification.
     pub path: String,
-    /// The value in the earlier specification. `None` if it has no such value.
+    /// The value in the earlier specification. `None` if the earlier specification has no such value.
     pub before: Option<Value>,
-    /// The value in the new specification. `None` if it has no such value.
+    /// The value in the new specification. `None` if the new specification has no such value.
     pub after: Option<Value>,
 }
 
@@ -48,7 +48,7 @@ pub enum RunReason {
     InputRuns(String),
     /// The cell failed with this error.
     Failed(String),
-    /// The cell's result is damaged in this way.
+    /// The cell's result is damaged. The text describes the damage.
     Damaged(String),
 }
 
@@ -122,7 +122,7 @@ fn compare_with_nearest(spec: &CellSpec, recorded: &[CellSpec]) -> RunReason {
         .map_or(RunReason::New, RunReason::Changed)
 }
 
-/// Returns all values of a specification by dotted path. The key of each input is also a value.
+/// Returns all values of a specification except nulls, by dotted path. The key of each input is also a value.
 fn flatten_spec(spec: &CellSpec) -> BTreeMap<String, Value> {
     let mut values = BTreeMap::new();
     flatten_value(&spec.spec, String::new(), &mut values);

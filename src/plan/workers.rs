@@ -16,7 +16,7 @@ pub struct WorkerOptions {
     /// The device on which all workers compute.
     pub device: DeviceChoice,
     /// The number of workers that the user asked for. `None` means several workers if the device is a GPU and
-    /// all bases are small. In all other cases it means one worker.
+    /// all bases are small. In all other cases, `None` means one worker.
     pub requested: Option<NonZeroUsize>,
 }
 
@@ -33,8 +33,8 @@ impl WorkerOptions {
         self.requested.map_or(self.device != DeviceChoice::Cpu, |count| count.get() > 1)
     }
 
-    /// Returns the number of workers that the user asked for. Without a request, returns the default for
-    /// cells with these memories.
+    /// Returns the number of workers that the user asked for. Without a request, returns the default number
+    /// for cells with the memory in `memories`.
     fn wanted(self, memories: Option<&[CellMemory]>) -> usize {
         let is_small = |memory: &CellMemory| memory.weight_bytes <= MAX_SMALL_BASE_BYTES;
         let default = match memories {
@@ -102,7 +102,7 @@ fn cell_memory(cell: &Cell, device: DeviceChoice) -> Result<Option<CellMemory>> 
 }
 
 /// Returns the number of workers: the wanted number, limited to the number of cells and to the number of
-/// workers whose weights fit in memory. It is at least one.
+/// workers whose weights fit in memory. The number is at least one.
 fn worker_count(
     wanted: usize,
     num_cells: usize,
@@ -116,8 +116,8 @@ fn worker_count(
     wanted.min(num_cells).min(num_fitting).max(1)
 }
 
-/// Returns how many workers fit in `limit` bytes if each holds the weights of the largest cell. Ignores cells
-/// whose weights alone exceed `limit`, because these cells fail before they start.
+/// Returns the number of workers that fit in `limit` bytes if each worker holds the weights of the largest
+/// cell. Ignores cells whose weights alone exceed `limit`, because these cells fail before they start.
 fn count_fitting(memories: &[CellMemory], limit: u64) -> usize {
     let runnable = memories.iter().map(|memory| memory.weight_bytes).filter(|bytes| *bytes <= limit);
     let largest = runnable.max().unwrap_or(0);

@@ -13,7 +13,8 @@ pub fn format_axes(axes: &BTreeMap<String, String>) -> String {
     axes.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
-/// Returns whether `all_axes` contains each `key=value` of `axes`. Both are texts of [`format_axes`].
+/// Returns whether `all_axes` contains each `key=value` of `axes`. Both arguments are results of
+/// [`format_axes`].
 pub fn are_axes_part_of(axes: &str, all_axes: &str) -> bool {
     axes.is_empty() || axes.split(',').all(|axis| all_axes.split(',').any(|known| known == axis))
 }
@@ -29,7 +30,8 @@ impl SearchCell {
     /// Maps each layer of the last accepted hybrid to a round. From this round on, every accepted hybrid
     /// replaces the layer.
     ///
-    /// If each hybrid extends the previous hybrid, this is the round in which the search chose the layer.
+    /// If each hybrid extends the previous hybrid, a layer is mapped to the round in which the search chose
+    /// the layer.
     pub fn rounds_by_layer(&self) -> BTreeMap<u32, u32> {
         let mut since = BTreeMap::new();
         for round in self.sorted_rounds().into_iter().filter(|round| round.accepted) {
@@ -46,7 +48,7 @@ impl SearchCell {
     pub fn num_tied_rounds(&self) -> u32 {
         let is_tied = |round: &&RoundWinner| {
             let of_round = self.trials.iter().filter(|trial| trial.round == round.round);
-            // The winner is one of these trials.
+            // The winner itself is one of the counted trials.
             of_round.filter(|trial| trial.bounds.upper >= round.score).count() > 1
         };
         self.rounds.iter().filter(|round| round.accepted).filter(is_tied).count() as u32

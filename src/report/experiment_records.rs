@@ -27,7 +27,7 @@ pub struct ExperimentRecords {
     pub command: String,
     /// Confidence level of every interval, for example 0.95.
     pub confidence: f64,
-    /// The finished searches, except for those that lack a score on the test split.
+    /// The finished searches, except searches that lack one of their three scores on the test split.
     pub searches: Vec<SearchCell>,
     /// The scores of bases on test splits, if the sweep has no variants.
     pub bases: Vec<ScoreCell>,
@@ -35,7 +35,7 @@ pub struct ExperimentRecords {
     pub distillations: Vec<DistilCell>,
     /// The finished timings of this machine and of other machines.
     pub timings: Vec<TimingCell>,
-    /// The tokens and evaluations of each finished cell, with its record.
+    /// The tokens, the evaluations and the record of each finished cell.
     pub usages: Vec<CellWorkCounts>,
     /// The cells without a result.
     pub missing: Vec<MissingCell>,

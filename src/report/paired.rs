@@ -40,8 +40,8 @@ impl PairedCounts {
         mcnemar_exact(self.only_first, self.only_second)
     }
 
-    /// Returns the score of the second model minus that of the first, in percentage points. Returns 0 if
-    /// there are no items.
+    /// Returns the score of the second model minus the score of the first model, in percentage points.
+    /// Returns 0 if there are no items.
     pub(super) fn difference(&self) -> f64 {
         100.0 * (self.only_second as f64 - self.only_first as f64) / self.num_items.max(1) as f64
     }

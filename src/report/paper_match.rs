@@ -1,4 +1,4 @@
-//! Finds the published results, in the paper's tables, that correspond to a search.
+//! Finds the results in the paper's tables that correspond to a search.
 
 use super::experiment_records::SearchCell;
 use super::published::{self, PaperKey, PublishedCost, PublishedLayerSet, PublishedScore, PublishedSpeedup};
@@ -17,7 +17,7 @@ pub(super) fn matching_score(search: &SearchCell) -> Option<&'static PublishedSc
 }
 
 /// Returns the cell of the paper's Table 2 that corresponds to a search. Returns `None` for a search that is
-/// not greedy or whose stop criterion differs from the paper's.
+/// not greedy, or whose stop criterion differs from the stop criterion of the paper.
 pub(super) fn matching_speedup(search: &SearchCell) -> Option<&'static PublishedSpeedup> {
     let is_comparable =
         is_greedy(search) && search.job.stop == StopCriterion::MaxRelativeDrop(PAPER_MAX_RELATIVE_DROP);

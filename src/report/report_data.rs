@@ -1,4 +1,4 @@
-//! The data of a report. Tables, figures, the HTML page and the terminal text share them.
+//! The data of a report. The tables, the figures, the HTML page and the terminal text share this data.
 
 use super::columns::{AgreementRow, SearchRow};
 use super::experiment_records::ExperimentRecords;

@@ -11,13 +11,13 @@ const F32_BYTES: u64 = 4;
 /// Bytes per parameter of a twin between training steps: the master weight and the two moments, in f32.
 const BYTES_BETWEEN_STEPS: u64 = 3 * F32_BYTES;
 
-/// Number of values that a GPU holds per parameter of a stack of twins during a training step: a working copy
-/// and a gradient, for each of two stacks. There are two stacks, because the step of a stack is enqueued
-/// before the step of the previous stack ends.
+/// Number of values that a GPU holds per parameter of a stack of twins during a training step. The GPU holds
+/// a working copy and a gradient for each of two stacks, because the step of a stack is enqueued before the
+/// step of the previous stack ends.
 const STEP_NUMBERS: u64 = 2 * 2;
 
-/// Number of hidden states per token that a GPU holds while it computes the gradient of a twin. They include
-/// the hidden states of the base. Each hidden state has the model's width.
+/// Number of hidden states per token that a GPU holds while it computes the gradient of a twin, including the
+/// hidden states of the base. Each hidden state has the model's width.
 const STEP_STATES: u64 = 32;
 
 /// Bytes of GPU memory that the driver, the kernels and the matrix products take.
@@ -49,7 +49,7 @@ pub fn cache_bytes(config: &DecoderConfig, num_layers: usize, num_positions: usi
 pub struct DistilMemory<'a> {
     /// The shape of the base.
     pub config: &'a DecoderConfig,
-    /// The floating-point type that the base computes in.
+    /// The floating-point type in which the base computes.
     pub dtype: Dtype,
     /// The variants of the twins.
     pub variants: Vec<&'a Variant>,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     /// `dtr bench device` measured these values with NVIDIA's management library (NVML). The values for 32
-    /// layers are from an H200, and those for fewer layers from an H100.
+    /// layers are from an H200, and the values for fewer layers are from an H100.
     #[test]
     fn the_estimate_is_at_most_seven_percent_above_what_was_measured() {
         let variants = variants();

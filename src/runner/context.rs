@@ -14,7 +14,7 @@ pub struct RunContext<'a> {
     pub store: &'a Store,
     /// The progress display.
     pub progress: &'a ProgressDisplay,
-    /// The devices that compute. Work that cannot be divided among devices runs on the first one.
+    /// The devices that compute. Work that cannot be divided among devices runs on the first device.
     pub devices: Vec<Device>,
     /// The meter of time and energy.
     pub meter: &'a UsageMeter,

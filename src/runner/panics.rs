@@ -1,5 +1,5 @@
-//! Turns a panic into an error that has the panic's source location. So a bug ends only one cell, and not
-//! the whole sweep.
+//! Turns a panic into an error that has the panic's source location. A bug in a cell therefore ends only this
+//! cell, and not the whole sweep.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -8,17 +8,18 @@ use std::sync::{Mutex, Once, PoisonError};
 use dtr_core::error::{Error, Result};
 
 /// Messages and source locations of the latest panics of all threads. The payload of a panic reaches the
-/// thread of the cell without the source location. That thread looks up the location here, by the message.
+/// thread of the cell without the source location. The thread of the cell finds the location here by the
+/// message.
 static LATEST_PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Maximum number of panics in [`LATEST_PANICS`]. Several threads may panic before one of them looks up a
+/// Maximum number of panics in [`LATEST_PANICS`]. Several threads may panic before one thread looks up a
 /// location.
 const MAX_PANICS: usize = 64;
 
 /// Runs `work` and returns its result.
 ///
 /// # Errors
-/// Fails if `work`, or a thread that it waits for, panics.
+/// Fails if `work` panics, or if a thread that `work` waits for panics.
 pub fn catch_cell_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(install_hook);

@@ -40,7 +40,7 @@ impl ProgressDisplay {
     }
 
     /// Starts the display of a worker process. If several workers run, the supervisor draws the bars of all
-    /// of them.
+    /// workers.
     pub fn for_worker(num_cells: usize, supervisor: &SupervisorConnection) -> Self {
         let display = Self::new(num_cells, supervisor.stop_flag());
         match supervisor.role() {

@@ -28,7 +28,8 @@ impl RemoteProgressBar {
         Self { sender: sender.clone(), task, unsent: Mutex::new((Instant::now(), 0)) }
     }
 
-    /// Adds `amount` units of work. Sends the units to the supervisor if the last message is old enough.
+    /// Adds `amount` units of work. Sends the units to the supervisor if the last message is at least
+    /// [`MIN_MESSAGE_INTERVAL`] old.
     pub(super) fn advance(&self, amount: u64) {
         let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
         unsent.1 += amount;

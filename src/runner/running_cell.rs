@@ -1,4 +1,4 @@
-//! A cell that this process runs. It gives access to the cell's log, checkpoints and record.
+//! A cell that this process runs. A [`RunningCell`] gives access to the cell's log, checkpoints and record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub struct RunningCell<'a> {
     earlier: Option<TimeAndEnergy>,
 }
 
-/// The result of waiting for a claim: a claimed cell, or the output that another process computed meanwhile.
+/// The result of waiting for a claim: a claimed cell, or the output that another process computed.
 #[expect(clippy::large_enum_variant, reason = "the value is short-lived")]
 pub enum ClaimOutcome<'a, T> {
     /// This process has claimed the cell and must do the work.
@@ -140,7 +140,7 @@ impl<'a> RunningCell<'a> {
         if checkpoint.remove_if_unusable()? {
             let path = checkpoint.path().display();
             let message =
-                format!("removed `{path}`, which is damaged; the work in it starts from the beginning");
+                format!("removed `{path}`, which is damaged; the cell repeats the work of this file");
             self.context.progress.print_line(&format!("{}: {message}", self.name));
             self.claim.open_event_log()?.append(EventKind::Message(message))?;
         }
@@ -175,8 +175,8 @@ impl<'a> RunningCell<'a> {
     /// processes. `artifacts` are the names of the files that the cell has written. `references` are the
     /// cells that the output refers to.
     ///
-    /// Logs the end of the work only if its start was logged. A search that computes a score cell logs the
-    /// score in its own log instead.
+    /// Logs the end of the work only if the cell has a log. A search that computes a score cell writes the
+    /// score to the log of the search instead.
     ///
     /// # Errors
     /// Fails if a number in the output is not finite, or if a file cannot be written.

@@ -51,8 +51,8 @@ impl SavedUsage {
         self.earlier + self.last_process
     }
 
-    /// Returns the usage after a crash of the last process. That process ran for `seconds`. If its saved time
-    /// is shorter, the result holds `seconds` as the time of that process, and its energy is unknown.
+    /// Returns the usage after a crash of the last process, which ran for `seconds`. If the saved time of the
+    /// last process is shorter than `seconds`, replaces this time by `seconds`, and removes its energy.
     pub(super) fn extended_to(self, seconds: f64) -> Self {
         match self.last_process.seconds < seconds {
             true => Self { last_process: TimeAndEnergy { seconds, joules: None }, ..self },

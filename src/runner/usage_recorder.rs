@@ -1,4 +1,4 @@
-//! Adds up the time and the energy that processes spend on a cell, from its start to its record.
+//! Adds up the time and the energy that processes spend on a cell, from the cell's start to its record.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,10 +15,11 @@ use dtr_core::error::Result;
 /// the usage after each evaluation.
 const MIN_SAVE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Measures the time and the energy that this process spends on cells that it computes together.
+/// Measures the time and the energy that this process spends on a group of cells.
 ///
-/// The usage is divided equally among the cells. The recorder saves the usage of each cell, so that a process
-/// that resumes the cell can add to it. If the work ends early, dropping the recorder saves the usage.
+/// The usage is divided equally among the cells. The recorder saves the usage of each cell. A process that
+/// resumes the cell adds its own usage to the saved usage. If the work ends early, dropping the recorder
+/// saves the usage.
 pub struct UsageRecorder<'a> {
     cells: Vec<&'a RunningCell<'a>>,
     meter: &'a UsageMeter,
@@ -28,7 +29,7 @@ pub struct UsageRecorder<'a> {
 struct State {
     /// The meter reading up to which the usage has been divided among the cells.
     divided_until: MeterReading,
-    /// The usage of this process for each cell.
+    /// The time and the energy that this process has spent on each cell.
     spent: Vec<TimeAndEnergy>,
     /// Whether the record of each cell has been written.
     is_finished: Vec<bool>,
@@ -52,8 +53,9 @@ impl<'a> UsageRecorder<'a> {
         Ok(Self { cells, meter, state: Mutex::new(state) })
     }
 
-    /// Saves the usage so far, unless it was saved a moment ago. Call this before you write a checkpoint or a
-    /// score, so that the saved usage includes the work up to then.
+    /// Saves the usage so far. Does nothing if the last save was less than 100 ms ago. Call this function
+    /// before you write a checkpoint or a score. The saved usage then includes the work for that checkpoint
+    /// or score.
     ///
     /// # Errors
     /// Fails if a file cannot be written.

@@ -5,7 +5,8 @@ use crate::runner::{CellEnd, Crash, RunContext, log_crash, record_failure};
 use dtr_core::error::{Error, Result};
 
 /// Records a failure for each cell that crashed an earlier worker. If several cells were running when a
-/// worker crashed, only logs the crash for each of them, because any of them may have caused it.
+/// worker crashed, only logs the crash for each of these cells, because any of them may have caused the
+/// crash.
 ///
 /// # Errors
 /// Fails if the store cannot be read or written.

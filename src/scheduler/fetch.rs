@@ -1,5 +1,5 @@
-//! Downloads the models and files that an experiment reads from the hub, and verifies them. This happens
-//! before any cell runs.
+//! Downloads the models and files that an experiment reads from the hub, and verifies the downloads. A sweep
+//! downloads all files before it runs a cell.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::runner::ProgressDisplay;
 use dtr_core::error::{Error, Result};
 use dtr_model::BaseModel;
 
-/// The digests that the hub publishes for the fetched files, by URI of the file.
+/// The digests that the hub publishes for the fetched files, by the URI of each file.
 pub type HubDigests = BTreeMap<String, String>;
 
 /// Downloads the models and files that are not in the cache. Verifies each downloaded file by the digest that
@@ -32,7 +32,7 @@ pub fn fetch_downloads(downloads: &Downloads, progress: &ProgressDisplay) -> Res
 fn fetch_model(pinned: &PinnedRepo, progress: &ProgressDisplay, digests: &mut HubDigests) -> Result<()> {
     let folder = hub::default_hub().snapshot_folder(pinned);
     let names = match BaseModel::has_all_files(&folder) {
-        // If the folder is complete, its files are listed without asking the hub.
+        // List the files of a complete folder without a request to the hub.
         true => list_file_names(&folder),
         false => hub::default_hub().list_files(pinned)?,
     };
@@ -79,7 +79,7 @@ fn fetch_file(
         return Err(Error::interrupted());
     }
     let name = format!("{} {file}", pinned.id);
-    // The task starts once the download begins, because the total size is unknown before that.
+    // Start the task when the download begins, because the total size is unknown before the download.
     let mut task = None;
     let mut num_reported = 0;
     let fetched = hub::default_hub().fetch_file(pinned, file, &mut |received, total| {

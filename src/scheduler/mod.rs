@@ -18,7 +18,7 @@ pub use fetch::{HubDigests, fetch_downloads};
 pub use parallel::{run_granted_cells, run_plan_or_divide};
 pub use summary::{RunSummary, UnfinishedCell};
 
-/// How a run handles cells that fail, and cells that failed in an earlier run.
+/// The settings for cells that fail in a run, and for cells that failed in an earlier run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailurePolicy {
     /// Whether the first failure ends the run.
@@ -41,8 +41,8 @@ pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) ->
     Ok(scheduler.summary)
 }
 
-/// Returns the keys of all inputs of the cells that are not done. The run reads the files of these inputs, so
-/// it must verify the files.
+/// Returns the keys of all inputs of the cells that are not done. The run must verify the files of these
+/// inputs, because the run reads them.
 fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
     let mut inputs = BTreeSet::new();
     for cell in &plan.cells {
@@ -53,8 +53,8 @@ fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
     Ok(inputs)
 }
 
-/// Divides cells into groups. The cells of a group run together. Each isolated cell is a group of its own,
-/// after the group to which the cell would otherwise belong.
+/// Divides cells into groups. The cells of a group run together. Each isolated cell forms a group of its own.
+/// This group follows the group of the cells with which the isolated cell could run.
 fn group_cells<'a>(
     cells: impl Iterator<Item = &'a Cell>,
     is_isolated: impl Fn(&Cell) -> bool,
@@ -82,7 +82,7 @@ struct Scheduler<'a> {
     plan: &'a Plan,
     context: &'a RunContext<'a>,
     policy: FailurePolicy,
-    /// Keys of the cells whose files the run must verify, because it reads them.
+    /// Keys of the cells whose files the run must verify, because the run reads these files.
     verified: BTreeSet<Key>,
     /// Keys of the cells that are known to be done.
     done: BTreeSet<Key>,
@@ -160,8 +160,8 @@ impl<'a> Scheduler<'a> {
         result
     }
 
-    /// Counts a group's cells after an earlier failure has ended the run. A cell that an earlier worker of
-    /// this sweep has done counts as done, and any other cell counts as skipped.
+    /// Counts a group's cells after an earlier failure has ended the run. A cell counts as done if an earlier
+    /// worker of this sweep completed the cell. Any other cell counts as skipped.
     fn skip(&mut self, group: &[&Cell]) {
         let previous = self.context.supervisor.previous_attempts();
         let num_done = group.iter().filter(|cell| previous.done.contains(&cell.key())).count();
@@ -200,7 +200,7 @@ impl<'a> Scheduler<'a> {
         Ok(runnable)
     }
 
-    /// Returns whether a cell must run. If it need not run, counts the cell in the summary.
+    /// Returns whether a cell must run. If the cell need not run, counts the cell in the summary.
     fn needs_run(&mut self, cell: &Cell) -> Result<bool> {
         let previous = self.context.supervisor.previous_attempts();
         let key = cell.key();
@@ -208,7 +208,7 @@ impl<'a> Scheduler<'a> {
         match self.context.store.cell_state(cell.id(), check)? {
             CellState::Done => {
                 self.done.insert(key);
-                // Cells that an earlier worker of this sweep has done count as done, not as cached.
+                // Cells that an earlier worker of this sweep completed count as done, not as cached.
                 match previous.done.contains(&key) {
                     true => self.summary.done += 1,
                     false => self.summary.cached += 1,
@@ -230,8 +230,8 @@ impl<'a> Scheduler<'a> {
         Ok(false)
     }
 
-    /// Returns the role and the id of an input of `cell` that is a cell of the plan and is not done. Returns
-    /// `None` if there is no such input.
+    /// Finds an input of `cell` that is in the plan and is not done. Returns the role and the id of this
+    /// input, or `None` if all inputs in the plan are done.
     fn missing_input<'c>(&self, cell: &'c Cell) -> Option<(&'c String, &'c CellId)> {
         let is_missing =
             |input: &CellId| self.plan.cell(&input.key).is_some() && !self.done.contains(&input.key);

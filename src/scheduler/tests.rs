@@ -185,7 +185,7 @@ fn claim<'a>(context: &'a RunContext<'a>, cell: &Cell) -> RunningCell<'a> {
     }
 }
 
-/// In this test, each attempt plays the role of a separate process.
+/// Each attempt in this test stands for a separate process.
 #[test]
 fn the_cost_of_cells_is_divided_equally_and_added_up_over_every_attempt() {
     let counter = FakeCounter::new();

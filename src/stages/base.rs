@@ -17,14 +17,14 @@ pub enum BaseSource {
     /// A Hugging Face directory or a GGUF file. If the base is from the hub, the directory or file is in the
     /// hub's cache.
     Directory {
-        /// The path of the directory or the file. If the base is from the hub, it exists only after the
+        /// The path of the directory or the file. If the base is from the hub, the path exists only after the
         /// download.
         folder: PathBuf,
         /// The identity of the weights.
         identity: ModelIdentity,
         /// The floating-point type that the base computes in.
         dtype: Dtype,
-        /// A local copy of the repository's `config.json`. It gives the shape before the download.
+        /// A local copy of the repository's `config.json`. The copy gives the shape before the download.
         config_copy: Option<PathBuf>,
     },
     /// A base that a pretrain cell trains. Its files are the cell's artifacts.
@@ -53,8 +53,8 @@ pub struct BaseSpec {
 impl BaseSource {
     /// Returns the name by which publications call the base, or `None` if a pretrain cell trains the base.
     ///
-    /// A repository's name is returned without its owner. For a local directory, the name is `declared`: the
-    /// name of the base in the manifest.
+    /// For a base from the hub, the name is the name of the repository without the owner. For a local
+    /// directory, the name is `declared`: the name of the base in the manifest.
     pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
         match self {
             Self::Directory {
@@ -98,7 +98,7 @@ impl BaseSource {
     }
 
     /// Returns the inputs of a cell that reads the base. If a pretrain cell trains the base, that cell is the
-    /// input `base`. Otherwise there are no inputs.
+    /// input `base`. A base in a directory or a GGUF file is not a cell, so the function returns no inputs.
     pub(super) fn inputs(&self) -> CellInputs {
         match self {
             Self::Directory { .. } => CellInputs::new(),

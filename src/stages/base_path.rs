@@ -11,8 +11,8 @@ use dtr_model::BaseModel;
 /// the download. Returns `None` for a base that a pretrain cell trains or that has no weights.
 ///
 /// # Errors
-/// Fails if `path` in the manifest names a file, if `gguf` names a directory or no file, or if the hub does
-/// not know a revision.
+/// Fails if `path` in the manifest names a file, if `gguf` names a directory or a missing file, or if the hub
+/// does not know a revision.
 pub fn base_path(source: &ModelSource) -> Result<Option<PathBuf>> {
     match source {
         ModelSource::Path(path) if Path::new(path).is_file() => {

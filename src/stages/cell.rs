@@ -36,7 +36,8 @@ impl Labels {
         words.join(" ")
     }
 
-    /// Returns the labels without the axes `search.*`, for a cell that is an input of searches.
+    /// Returns the labels without the axes `search.*`. A cell whose result searches read has such labels,
+    /// because several searches share the cell.
     pub fn without_search_axes(&self) -> Self {
         let mut labels = self.clone();
         labels.axes.retain(|key, _| !key.starts_with("search."));

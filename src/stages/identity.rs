@@ -1,7 +1,8 @@
-//! The identities of bases, corpora and tasks. They are part of the specifications from which the keys of
-//! cells are computed.
+//! The identities of bases, corpora and tasks. The specification of a cell contains identities, and the key
+//! of the cell is a digest of its specification.
 //!
-//! An identity depends only on content. It leaves out names, paths, and settings that do not change results.
+//! An identity depends only on content. An identity leaves out names, paths, and settings that do not change
+//! results.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -113,7 +114,7 @@ pub enum CorpusIdentity {
         files: Vec<FileIdentity>,
         /// The column that holds the text.
         column: String,
-        /// What one document of a plain-text file is, for example a line or a paragraph.
+        /// The part of a plain-text file that counts as one document, for example a line or a paragraph.
         document: DocumentUnit,
         /// The text that follows each document.
         separator: String,
@@ -161,7 +162,7 @@ pub enum TaskIdentity {
     Synthetic {
         /// The kind of question.
         kind: SyntheticTaskKind,
-        /// The seed of the synthetic language. It determines the facts that the items ask for.
+        /// The seed of the synthetic language. This seed determines the facts that the items ask for.
         language_seed: Seed,
         /// The version of the generator.
         version: u32,

@@ -34,7 +34,8 @@ pub struct LoadedModels {
 }
 
 impl LoadedModels {
-    /// Returns one copy of a base and its tokenizer for each device of `context`. Loads them if necessary.
+    /// Returns one copy of a base and its tokenizer for each device of `context`. Loads the copies if
+    /// necessary.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.
@@ -54,7 +55,8 @@ impl LoadedModels {
         Ok(replicas)
     }
 
-    /// Returns one copy of the twins of a distil cell for each device of `context`. Loads them if necessary.
+    /// Returns one copy of the twins of a distil cell for each device of `context`. Loads the copies if
+    /// necessary.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.

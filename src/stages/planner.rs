@@ -36,7 +36,7 @@ impl SweepPoint<'_> {
 }
 
 /// The cells that have been planned so far. The planner also keeps the identities of bases and corpora, so
-/// that each is computed only once.
+/// that it computes each identity only once.
 #[derive(Default)]
 pub struct Planner {
     cells: Vec<Cell>,

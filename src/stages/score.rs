@@ -60,8 +60,8 @@ impl Stage for ScoreJob {
         Ok(ScoreSpec { base: self.base.spec(), task, layers })
     }
 
-    /// The twins are an input only if a layer is replaced. So all variants share the cell that scores the
-    /// base.
+    /// The twins are an input only if a layer is replaced. All variants therefore share the cell that scores
+    /// the base.
     fn inputs(&self) -> CellInputs {
         let mut inputs = self.base.inputs();
         if !self.layers.is_empty() {

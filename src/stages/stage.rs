@@ -80,7 +80,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         String::new()
     }
 
-    /// Returns whether one call of [`run`](Self::run) should do both jobs together.
+    /// Returns whether one call of [`run`](Self::run) should do this job and the other job together.
     fn is_grouped_with(&self, _other: &Self) -> bool {
         false
     }
@@ -106,8 +106,8 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         Ok(())
     }
 
-    /// Computes and records the results of a group of cells. For each cell, returns which process completed
-    /// it, or an error.
+    /// Computes and records the results of a group of cells. Returns, for each cell, the process that
+    /// completed the cell, or an error.
     fn run(
         context: &RunContext<'_>,
         cache: &mut Self::Cache,
@@ -115,7 +115,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
     ) -> Vec<Result<CompletedBy>>;
 }
 
-/// Which process computed and recorded a result.
+/// The process that computed and recorded a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompletedBy {
     /// The process that called [`Stage::run`].
@@ -136,7 +136,7 @@ pub struct WorkCounts {
 /// A job of any stage. This trait erases the type of the [`Stage`], so that a plan can hold jobs of all
 /// stages.
 pub trait Job: Debug + Send + Sync {
-    /// Returns the job as [`Any`]. It can be downcast to the type of its stage.
+    /// Returns the job as [`Any`]. The caller can downcast the returned value to the type of the stage.
     fn as_any(&self) -> &dyn Any;
 
     /// See [`Stage::MEASURES_TIME`].

@@ -12,8 +12,9 @@ const NUM_RESAMPLES: usize = 9_999;
 /// `only_first` is the number of items that only the first system answered correctly. `only_second` is the
 /// number of items that only the second system answered correctly. Each resample draws items with replacement
 /// and keeps each item's pair of answers together (Efron and Tibshirani 1993). The difference depends only on
-/// how many items of these two kinds a resample holds. These counts are multinomial, so two binomial draws
-/// replace the drawing of items.
+/// two counts: the items of the resample that only the first system answered correctly, and the items that
+/// only the second system answered correctly. These counts follow a multinomial distribution. The function
+/// therefore draws two binomial numbers instead of items.
 ///
 /// If `num_items` is 0, the interval is (-1, 1).
 pub fn paired_bootstrap(

@@ -4,7 +4,8 @@
 /// `p_values`.
 ///
 /// Rejecting every hypothesis whose adjusted p-value is at most `q` keeps the expected share of false
-/// rejections at or below `q`. The guarantee holds for tests that are independent or positively dependent.
+/// rejections among all rejections at or below `q`. The guarantee holds for tests that are independent or
+/// positively dependent.
 pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*b].total_cmp(&p_values[*a]));

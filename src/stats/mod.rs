@@ -1,7 +1,7 @@
 //! Statistics for reports: confidence intervals of scores, tests of differences between scores, and agreement
 //! of rankings.
 //!
-//! These functions take plain numbers. `tests/reference/statistics.rs` compares them with scipy and
+//! These functions take plain numbers. `tests/reference/statistics.rs` compares the functions with scipy and
 //! statsmodels.
 
 mod bootstrap;

@@ -11,11 +11,12 @@ const NUM_PERMUTATIONS: usize = 999;
 pub struct RankCorrelation {
     /// The coefficient, from -1 (one ranking is the reverse of the other) to 1 (both are the same).
     pub coefficient: f64,
-    /// The probability that chance gives at least this coefficient, by a permutation test.
+    /// The p-value of a permutation test: the probability that a random permutation of the second ranking has
+    /// at least this coefficient.
     ///
-    /// The test shuffles the second ranking 999 times, which keeps the ties of both rankings. It counts the
-    /// observed ranking as one of the permutations (Phipson and Smyth 2010), so the smallest p-value is
-    /// 0.001.
+    /// The test shuffles the second ranking 999 times. A shuffle keeps the ties of both rankings. The test
+    /// counts the observed ranking as one of the permutations (Phipson and Smyth 2010), so the smallest
+    /// p-value is 0.001.
     pub p_value: f64,
 }
 

@@ -16,7 +16,8 @@ pub fn wilson_interval(correct: u64, total: u64, confidence: f64) -> (f64, f64) 
     let shrink = 1.0 + z * z / total_f;
     let centre = (share + z * z / (2.0 * total_f)) / shrink;
     let half = z / shrink * (share * (1.0 - share) / total_f + z * z / (4.0 * total_f * total_f)).sqrt();
-    // The lower bound at 0 % is 0, and the upper bound at 100 % is 1. Rounding could change them slightly.
+    // The lower bound at 0 % is 0, and the upper bound at 100 % is 1. Rounding could change these bounds
+    // slightly.
     let low = if correct == 0 { 0.0 } else { (centre - half).max(0.0) };
     let high = if correct == total { 1.0 } else { (centre + half).min(1.0) };
     (low, high)

@@ -10,7 +10,8 @@ use dtr_core::error::{Error, Result};
 
 use super::key::Key;
 
-/// The name of a stage, such as `distil`. Keys, records and paths contain it.
+/// The name of a stage, such as `distil`. The record and the path of a cell contain the name, and the cell's
+/// key depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StageName(Cow<'static, str>);

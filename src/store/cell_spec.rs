@@ -12,8 +12,8 @@ use super::key::compute_key;
 
 /// A cell's specification: its stage, the stage's settings, and its inputs.
 ///
-/// It is stored in `spec.json` beside the record. This file is small, so that `dtr plan` can quickly compare
-/// a cell with all cells that ran before.
+/// The store keeps the specification in `spec.json` beside the record. This file is small. `dtr plan` can
+/// therefore quickly compare a cell with all cells that ran before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellSpec {
     /// The stage and the key of the cell.
@@ -54,8 +54,8 @@ impl CellSpec {
         files::write_bytes_atomically(&folder.spec_path(), format!("{text}\n").as_bytes())
     }
 
-    /// Reads `spec.json` in `folder`. Returns `None` if the file is missing or damaged. No result is
-    /// computed from this file.
+    /// Reads `spec.json` in `folder`. Returns `None` if the file is missing or damaged. No result depends on
+    /// this file.
     pub(super) fn read(folder: &CellFolder) -> Option<Self> {
         serde_json::from_str(&files::read_text_file(&folder.spec_path()).ok()?).ok()
     }

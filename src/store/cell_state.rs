@@ -12,12 +12,13 @@ use super::cell_id::CellId;
 use super::lookup::Lookup;
 use super::record::Record;
 
-/// How thoroughly the files of a cell are checked.
+/// The depth of the check of a cell's artifacts. Each check verifies the record completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckDepth {
-    /// Compares only the length of each file.
+    /// Compares only the length of each artifact with the record.
     Quick,
-    /// Compares the length and the digest of each file. This reads the whole file.
+    /// Compares the length and the digest of each artifact with the record. This check reads each artifact
+    /// completely.
     Full,
 }
 
@@ -53,7 +54,8 @@ impl Store {
         })
     }
 
-    /// Returns the reason why the result of a valid record cannot be used, if there is one.
+    /// Returns the reason why the result of a valid record cannot be used. Returns `None` if the result can
+    /// be used.
     fn damage(&self, record: &Record<Value>, depth: CheckDepth) -> Result<Option<String>> {
         for cell in &record.references {
             if !matches!(self.find::<Value>(cell)?, Lookup::Done(_)) {

@@ -1,8 +1,9 @@
 //! A checksum in front of a record's JSON.
 //!
-//! The format is `{"digest":"<64 hex digits>",\n"body":{…}}\n`, byte for byte. Any JSON reader can read it,
-//! and the digest detects every changed bit. All records in the folder `cells-v2` have this format, so that
-//! every version of the program can tell a damaged record from a record of a newer format.
+//! The format is `{"digest":"<64 hex digits>",\n"body":{…}}\n`, byte for byte. Any JSON reader can read this
+//! format, and the digest detects every changed bit. All records in the folder `cells-v2` begin with this
+//! checksum. Every version of the program can therefore tell a damaged record from a record of a newer
+//! format.
 
 use dtr_core::files::Digest;
 

@@ -61,7 +61,8 @@ impl Claim {
 impl Store {
     /// Claims a cell for this process. Returns `None` if another process has claimed the cell.
     ///
-    /// Call [`Store::find`] again after claiming, because another process may just have finished the cell.
+    /// After you claim a cell, call [`Store::find`] again, because another process may just have finished the
+    /// cell.
     ///
     /// # Errors
     /// Fails if the folder cannot be written, or if the cell's record is of a newer format. This program must
@@ -96,7 +97,7 @@ impl Store {
         }
     }
 
-    /// Returns whether a process, possibly this one, works on a cell.
+    /// Returns whether this process or another process works on a cell.
     pub fn is_running(&self, cell: &CellId) -> Result<bool> {
         FileLock::is_held(&self.cell_folder(cell).lock_path())
     }

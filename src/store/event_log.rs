@@ -21,12 +21,12 @@ use super::now_in_milliseconds;
 pub enum EventKind {
     /// A process began to work on the cell.
     Started,
-    /// A message about the work, such as the step of the checkpoint from which it resumes.
+    /// A message about the work, such as the step of the checkpoint from which the work resumes.
     Message(String),
     /// The search computed this score cell itself, instead of reading its record.
     Scored(Key),
-    /// The process stopped before the end, because the user interrupted it or the disk was full. The next
-    /// process resumes the work.
+    /// The process stopped before the cell had a result, and the cell did not fail. For example, the user
+    /// interrupted the process, or the disk was full. The next process resumes the work.
     Stopped,
     /// The cell ended with a result.
     Done,

@@ -83,7 +83,7 @@ macro_rules! accept {
     };
 }
 
-/// Defines methods that begin a compound value. The same serializer then checks its parts.
+/// Defines methods that begin a compound value. The same serializer then checks the parts of the value.
 macro_rules! enter {
     ($($method:ident($($kind:ty),*) -> $compound:ident)*) => {
         $(

@@ -43,7 +43,7 @@ impl ResultsFolder {
     }
 
     /// Returns the folder in which an earlier version of this program kept cells, if the folder exists. This
-    /// version does not read it.
+    /// version does not read that folder.
     pub fn find_old_cells_folder(&self) -> Option<PathBuf> {
         Some(self.path.join(OLD_CELLS)).filter(|folder| folder.is_dir())
     }

@@ -13,10 +13,10 @@ use dtr_core::files::Digest;
 use super::cell_id::{CellInputs, StageName};
 use super::finite::ensure_finite;
 
-/// The blake3 context of cell keys. Changing it changes every key.
+/// The blake3 context of cell keys. A change of this text changes every key.
 const DOMAIN: &str = "dtr cell v1";
 
-/// Number of digits of a key in messages. They suffice to distinguish the cells of a results folder.
+/// Number of digits of a key in messages. 12 digits suffice to distinguish the cells of a results folder.
 const NUM_SHORT_DIGITS: usize = 12;
 
 /// The key of a cell, made by [`compute_key`] and written as 64 hex digits.
@@ -56,12 +56,13 @@ impl FromStr for Key {
 /// Returns the key of a cell, given its stage, the version of the stage's algorithm, its settings `spec` and
 /// its inputs.
 ///
-/// The key digests `spec` as JSON with its members sorted by name, and without members that are `null`. So a
-/// key stays the same if fields are reordered, or if `spec` gets a new optional field that is `None`.
+/// The key is a digest of these parts. Before hashing, the function writes `spec` as JSON, with members
+/// sorted by name and without members that are `null`. A key therefore stays the same if fields are
+/// reordered, or if `spec` gets a new optional field that is `None`.
 ///
 /// # Errors
-/// Fails if `spec` cannot be written as JSON, or holds a number that is not finite, which JSON would write as
-/// `null`.
+/// Fails if `spec` cannot be written as JSON, or if `spec` holds a number that is not finite. serde_json
+/// would write such a number as `null`.
 pub fn compute_key<S: Serialize>(
     stage: &StageName,
     version: u32,

@@ -66,7 +66,7 @@ impl Store {
         })
     }
 
-    /// Compares an artifact with the digest in its record, and returns its path.
+    /// Compares an artifact with the digest in the record, and returns the path of the artifact.
     ///
     /// # Errors
     /// Fails if the record has no such artifact, or if the file is damaged or cannot be read.

@@ -1,8 +1,8 @@
-//! The results folder: which cells are done, their records, and the locks of the cells that run.
+//! The results folder, which holds the records of cells and the locks of running cells.
 //!
 //! A cell is one unit of cached work. Its [`Key`] is a digest of everything that decides its result, and of
-//! nothing else. Its [`Record`] is written once, atomically, when the cell ends. A process holds a [`Claim`]
-//! while it works on a cell. The store runs no cell, and knows a stage only by its name.
+//! nothing else. A process holds a [`Claim`] while it works on a cell, and writes the cell's [`Record`]
+//! atomically when the cell ends. The store runs no cell, and knows a stage only by its name.
 
 mod audit;
 mod cell_id;

@@ -19,7 +19,7 @@ pub struct Provenance {
     pub modified: Option<bool>,
     /// The Cargo features of the build.
     pub features: Vec<String>,
-    /// The name of the device that computed.
+    /// The name of the device that computed the result.
     pub device: String,
     /// The version of the device's driver, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,7 +63,7 @@ impl Provenance {
             threads,
             host_os: std::env::consts::OS.to_owned(),
             host_arch: std::env::consts::ARCH.to_owned(),
-            // A path need not be UTF-8, so invalid characters are replaced.
+            // An argument need not be UTF-8. Replace its invalid characters.
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             overrides: Vec::new(),
             peak_memory_bytes: process::peak_resident_bytes(),

@@ -14,7 +14,7 @@ use super::cell_id::CellId;
 use super::folders::CellFolder;
 use super::record::{self, Outcome, ParsedRecord};
 
-/// A file or folder that no record needs. It belongs to a cell that no process works on.
+/// A file or folder that no record needs, in the folder of a cell on which no process works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leftover {
     /// The cell.
@@ -57,7 +57,8 @@ impl Store {
         Ok(leftovers)
     }
 
-    /// Deletes the files that no record needs, and returns them. Skips cells that a process works on.
+    /// Deletes the files that no record needs, and returns a list of the deleted files. Skips cells that a
+    /// process works on.
     ///
     /// # Errors
     /// Fails as [`Store::find_leftovers`] does, and if a file cannot be deleted.
@@ -68,8 +69,8 @@ impl Store {
             if leftovers_of(&cell, &folder)?.is_empty() {
                 continue;
             }
-            // Another process may have claimed or finished the cell meanwhile, so its files are listed again
-            // under the lock.
+            // Hold the lock and list the files again, because another process may have claimed or finished
+            // the cell meanwhile.
             let Some(_lock) = FileLock::try_acquire(&folder.lock_path())? else { continue };
             for leftover in leftovers_of(&cell, &folder)? {
                 files::remove_file_or_folder_if_present(&leftover.path)?;

@@ -28,7 +28,7 @@ pub const RECORD_FORMAT: u32 = 1;
 pub struct Record<T> {
     /// The format of this record. [`RECORD_FORMAT`] is the newest format.
     pub format: u32,
-    /// The specification of the cell. A record in another cell's folder is refused.
+    /// The specification of the cell. The store refuses a record that is in the folder of another cell.
     #[serde(flatten)]
     pub spec: CellSpec,
     /// Files beside this record that belong to the output, by file name.
@@ -38,10 +38,11 @@ pub struct Record<T> {
     pub references: Vec<CellId>,
     /// Device seconds of work: elapsed seconds times the number of devices, summed over all processes that
     /// worked on the cell. Cells that were computed together share the time equally. The time of a killed
-    /// process counts up to its last checkpoint or score.
+    /// process counts up to its last checkpoint or score. If the supervisor records the crash, the time
+    /// counts up to the crash.
     pub seconds: f64,
-    /// Energy that the devices used during these seconds, in joules. It includes energy that other programs
-    /// used. `None` if a device does not report its energy.
+    /// Energy that the devices used during these seconds, in joules. This energy includes the energy that
+    /// other programs used. `None` if a device does not report its energy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules: Option<f64>,
     /// The time at which the cell ended, in UTC as RFC 3339.
@@ -92,7 +93,7 @@ impl<T> Record<Outcome<T>> {
     }
 }
 
-/// How a cell ended.
+/// The output or the error of a cell that ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome<T> {
@@ -108,9 +109,9 @@ pub enum Outcome<T> {
 /// A file that belongs to the output of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// The digest of its content.
+    /// The digest of the file's content.
     pub digest: Digest,
-    /// Its length in bytes.
+    /// The length of the file in bytes.
     pub bytes: u64,
 }
 

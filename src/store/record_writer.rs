@@ -22,7 +22,7 @@ use super::now;
 use super::provenance::Provenance;
 use super::record::{self, Artifact, Outcome, ParsedRecord, RECORD_FORMAT, Record};
 
-/// The contents of a new record except its outcome. The process that ran the cell provides them.
+/// The contents of a new record except its outcome. The process that ran the cell provides these contents.
 #[derive(Clone, Debug)]
 pub struct NewRecord {
     /// The cell.
@@ -31,9 +31,9 @@ pub struct NewRecord {
     pub artifacts: Vec<String>,
     /// Cells that the output refers to. The output is incomplete without them.
     pub references: Vec<CellId>,
-    /// Device seconds of work; see [`Record::seconds`].
+    /// Device seconds of work, as in [`Record::seconds`].
     pub seconds: f64,
-    /// Energy of the devices during the work, in joules; see [`Record::joules`].
+    /// Energy of the devices during the work, in joules, as in [`Record::joules`].
     pub joules: Option<f64>,
     /// The program and machine that did the work.
     pub provenance: Provenance,
@@ -48,8 +48,8 @@ impl Claim {
     /// still call [`Claim::fail`] after an error.
     pub fn finish<T: Serialize + DeserializeOwned>(&self, new: NewRecord, output: T) -> Result<Record<T>> {
         let record = self.write_record(new, Outcome::Done(output))?;
-        // The record is on disk, so the cell is done even if the removal fails. `dtr prune` can delete the
-        // checkpoints.
+        // The record is on disk, so the cell is done even if the checkpoints cannot be removed. `dtr prune`
+        // can remove them later.
         let _ = files::remove_file_or_folder_if_present(&self.folder.checkpoint_folder());
         record.into_result().map_err(|_| self.refuse("its output reads back as a failure"))
     }
@@ -82,8 +82,9 @@ impl Claim {
 
     /// Returns the new record as read back from its JSON, and the JSON text.
     ///
-    /// A JSON reader may change the last bit of a number. A search must see the same scores whether it
-    /// computes them or reads their records, so the caller always gets the numbers as read back.
+    /// A JSON reader may change the last bit of a number. A search must see the same scores, no matter
+    /// whether it computes the scores or reads their records. The caller therefore always gets the numbers
+    /// that a JSON reader reads.
     fn encode<T: Serialize + DeserializeOwned>(
         &self,
         new: NewRecord,
@@ -113,7 +114,8 @@ impl Claim {
     fn digest_artifacts(&self, names: &[String]) -> Result<BTreeMap<String, Artifact>> {
         let artifact = |name: &String| {
             let path = self.folder.artifact_path(name)?;
-            // The artifact must be on disk before the record, which holds its digest.
+            // Sync the artifact to disk before the record is written, because the record holds the artifact's
+            // digest.
             let synced = File::open(&path).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
             let bytes = synced.map_err(|cause| Error::io("sync", &path, cause))?.len();
             Ok((name.clone(), Artifact { digest: files::digest_file(&path)?, bytes }))

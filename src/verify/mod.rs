@@ -1,5 +1,5 @@
-//! Verifies stored results: rebuilds tables from records, recomputes cells, and compares both with the stored
-//! files.
+//! Verifies stored results: rebuilds tables from records, recomputes cells, and compares the tables and the
+//! recomputed results with the stored files.
 //!
 //! Verification does not change the results folder.
 
@@ -25,8 +25,8 @@ pub struct ReportComparison {
     pub faults: Vec<DamagedFile>,
 }
 
-/// Rebuilds tables, figures and the report page from records. Compares them byte for byte with the stored
-/// files in the folders `tables` and `figures`.
+/// Rebuilds tables, figures and the report page from records. Compares the rebuilt files byte for byte with
+/// the stored files in the folders `tables` and `figures`.
 ///
 /// `command` is the command line that computes missing cells. The report page contains it.
 ///
@@ -59,7 +59,7 @@ fn stored_path(path: &Path, folders: &[(&PathBuf, &Path)]) -> PathBuf {
     folders.iter().find_map(stored).expect("the report wrote a file outside its two folders")
 }
 
-/// Describes how a stored file differs from the rebuilt file. Returns `None` if both are equal.
+/// Describes how a stored file differs from the rebuilt file. Returns `None` if the files are equal.
 fn difference(new: &Path, stored: &Path) -> Result<Option<String>> {
     let read = |path: &Path| fs::read(path).map_err(|cause| Error::io("read", path, cause));
     let new = read(new)?;

@@ -1,5 +1,5 @@
 //! Recomputes a sample of finished cells in a temporary results folder. Compares the new records with the
-//! stored ones.
+//! stored records.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -73,8 +73,8 @@ fn find_result(store: &Store, cell: &Cell) -> Result<Option<Record<Value>>> {
     Ok(store.find(cell.id())?.done())
 }
 
-/// Returns whether recomputing a cell must give the same result: the cell is not a timing, this device is
-/// deterministic, and the record comes from the same kind of device.
+/// Returns whether a recomputation of a cell must give the same result. The cell must not be a timing, this
+/// device must be deterministic, and the record must come from the same kind of device.
 fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) -> bool {
     let (stored, here) = (&record.provenance, &context.provenance);
     !cell.job.measures_time()
@@ -83,8 +83,8 @@ fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) 
         && stored.host_arch == here.host_arch
 }
 
-/// Recomputes a cell. Describes how the new result differs from the record, or returns `None` if both are
-/// equal.
+/// Recomputes a cell. Describes how the new result differs from the record, or returns `None` if the new
+/// result equals the record.
 fn find_difference(
     plan: &Plan,
     context: &RunContext<'_>,
@@ -127,7 +127,8 @@ fn collect_inputs(plan: &Plan, cell: &Cell, needed: &mut BTreeSet<Key>) {
 
 /// Copies the record and the artifacts of a cell to another store.
 ///
-/// Files are hard-linked if possible. This is safe, because a store never modifies a file in place.
+/// Files are hard-linked if possible. This is safe, because a store never modifies a record or an artifact in
+/// place.
 fn copy_cell(from: &Store, to: &Store, cell: &Cell) -> Result<()> {
     let [source, target] = [from, to].map(|store| store.cell_folder(cell.id()));
     create_folder(target.path())?;

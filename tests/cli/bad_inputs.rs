@@ -1,4 +1,5 @@
-//! Invalid files and arguments: the program ends with code 2 or 5 and one message, and writes nothing.
+//! Tests of invalid files and arguments. The program ends with code 2 or 5 and one message. If it finds the
+//! fault before a sweep starts, it writes no file.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +10,7 @@ use crate::project::repository_root;
 use crate::temp_folder::TempFolder;
 use crate::tiny_model::TinyModel;
 
-/// Creates a command that runs in `folder`, without the network and with a cache of its own.
+/// Creates a command that runs in `folder`, without the network and with its own hub cache.
 pub fn dtr(folder: &TempFolder, arguments: &[&str]) -> DtrCommand {
     let (name, arguments) = arguments.split_first().unwrap();
     let command = DtrCommand::new(name).args(arguments).current_dir(folder.root());

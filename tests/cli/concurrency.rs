@@ -12,8 +12,8 @@ use crate::project::{Project, wait_until};
 const STRICTER_STOP: &[&str] =
     &[r#"name="stricter""#, r#"sweep.variant=["gdn", "gla"]"#, "search.stop={ max-relative-drop = 0.5 }"];
 
-/// Settings that differ from the small manifest only in the threshold. The searches of both sweeps therefore
-/// need the same scores at the same time.
+/// Settings that differ from the small manifest only in the threshold. A sweep with these settings and a
+/// sweep of the small manifest therefore need the same scores at the same time.
 const LOOSER_STOP: &[&str] = &[r#"name="looser""#, "search.stop={ max-relative-drop = 0.6 }"];
 
 /// Runs a sweep for each list of settings, all at the same time, and returns the total number of computed

@@ -21,7 +21,7 @@ const SLOW_SEARCH: &[&str] = &[
     "search.prune=false",
 ];
 
-/// Length of the digest before the content of a checkpoint.
+/// Length in bytes of the digest before the content of a checkpoint.
 const CHECKPOINT_HEADER: usize = 65;
 
 /// Maximum rounding error of the seconds between two events of a log. The log rounds to milliseconds.
@@ -75,8 +75,8 @@ fn a_killed_search_costs_the_time_of_both_processes_in_every_table() {
     sweep.kill();
     let killed = events(&project, "search");
     let saved = saved_seconds(&project, "search");
-    // A search records scores in batches of four. Before it records a batch, it saves its usage, unless the
-    // last save was less than a tenth of a second ago.
+    // A search records scores in batches of four. Before the search records a batch, it saves its usage. The
+    // search leaves out this save if the last save was less than a tenth of a second ago.
     let known = killed.iter().filter(is_score).rev().nth(4).unwrap();
     assert!(saved >= seconds_between(&killed[0], known) - 0.1 - ROUNDING, "{saved}: {killed:?}");
 
@@ -117,7 +117,8 @@ fn a_killed_distillation_costs_the_time_of_both_processes() {
     assert!(saved > 0.0 && seconds >= saved + last - ROUNDING, "{seconds}, {saved}, {last}");
 }
 
-/// Starts a sweep, interrupts it during a cell of `stage`, and returns the seconds that it saved on disk.
+/// Starts a sweep, interrupts the sweep during a cell of `stage`, and returns the seconds that the sweep
+/// saved on disk.
 fn interrupt(project: &Project, stage: &str) -> f64 {
     let sweep = project.sweep().start();
     wait_until("the start of the cell", || project.num_started(stage) > 0);

@@ -68,7 +68,8 @@ fn a_cell_that_cannot_fit_in_memory_fails_before_it_starts() {
     assert_eq!(project.num_started("pretrain"), 1, "the wide base was started");
 }
 
-/// Sweeps, kills the worker while it computes a cell of `stage`, and returns the output of the sweep.
+/// Starts a sweep, kills the worker while the worker computes a cell of `stage`, and returns the output of
+/// the sweep.
 fn sweep_and_kill_worker(project: &Project, stage: &str) -> DtrOutput {
     let sweep = project.sweep().arg("--json").start();
     let is_started = |kind: &EventKind| *kind == EventKind::Started;
@@ -115,7 +116,7 @@ fn cells_that_ran_together_run_alone_after_a_crash() {
 fn a_worker_that_dies_between_cells_ends_the_sweep() {
     let project = Project::finished(ONE_SEARCH).copy();
     let mut stderr = String::new();
-    // The worker has little to do. If it ends before it is killed, the test tries again.
+    // The worker has little to do. If the worker ends before the test kills it, the test tries again.
     wait_until("the death of a worker", || {
         let mut sweep = project.sweep().start();
         let children = format!("/proc/{0}/task/{0}/children", sweep.id());

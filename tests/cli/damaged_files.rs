@@ -26,7 +26,8 @@ const DAMAGES: [(&str, Damage); 5] = [
     }),
     ("emptied", |path, _| fs::write(path, b"").unwrap()),
     ("of another experiment", |path, other| assert!(fs::copy(other, path).unwrap() > 0)),
-    // A superuser ignores permissions, but no user can read a folder as a file.
+    // A folder replaces the file, because no user can read a folder as a file. A superuser would ignore
+    // permissions.
     ("unreadable", |path, _| {
         fs::remove_file(path).unwrap();
         fs::create_dir(path).unwrap();
@@ -68,7 +69,7 @@ fn a_damaged_cell_is_computed_again_or_refused_by_name() {
             let project = finished.copy();
             let path = cell_file(&project, file);
             apply(&path, &cell_file(&other, file));
-            // A truncated log is not a fault, since a crash may leave one.
+            // A truncated log is not a fault, because a crash can truncate a log.
             let is_noticed = file.1 != "events.jsonl" || !["truncated", "emptied"].contains(&damage);
             let faults = Store::open(&project.results()).unwrap().audit().unwrap().faults;
             let expected = if is_noticed { vec![&path] } else { Vec::new() };

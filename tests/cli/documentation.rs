@@ -11,8 +11,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The mark on the line before a command block that the tests run.
 const RUN_MARK: &str = "<!-- run -->";
 
-/// Returns the documents of the repository, relative to its root. The tutorial precedes the other chapters,
-/// which use its results.
+/// Returns the paths of the documents, relative to the root of the repository. The tutorial precedes the
+/// other chapters, which use its results.
 fn documents() -> Vec<PathBuf> {
     let top = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/mini/README.md"];
     let mut documents: Vec<PathBuf> = top.iter().map(PathBuf::from).collect();

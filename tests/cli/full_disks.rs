@@ -1,6 +1,6 @@
 //! On a full or read-only disk, errors have a hint, and finished cells are kept.
 //!
-//! The disks are in memory. They are mounted in a namespace that ends with the test.
+//! The tests mount tmpfs disks in a mount namespace, which ends with the test.
 
 use std::process::{Command, Output};
 

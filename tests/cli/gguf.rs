@@ -11,7 +11,7 @@ use crate::hub_server::COMMIT;
 use crate::project::{Project, repository_root};
 use crate::temp_folder::TempFolder;
 
-/// Settings of a sweep with one search, whose base is `g`.
+/// Settings of a sweep with the base `g` and one search.
 const SETTINGS: [&str; 4] = [
     r#"sweep.model=["g"]"#,
     r#"sweep.variant=["gla"]"#,

@@ -217,7 +217,7 @@ fn a_full_disk_ends_a_download_with_a_hint() {
 fn the_experiments_of_the_paper_are_planned_offline() {
     let folder = TempFolder::new();
     for (name, num_distillations, num_searches, num_evaluations) in [
-        // Bases of 28, 28 and 32 layers, three variants, twelve tasks.
+        // This experiment has bases of 28, 28 and 32 layers, three variants and twelve tasks.
         ("table1", 9, 108, 36 * (2 * (28 * 29 / 2 + 4) + 32 * 33 / 2 + 4)),
         ("pubmedqa-llama-3.1-8b", 3, 3, 3 * (32 * 33 / 2 + 4)),
         ("trajectories", 4, 8, 8 * (28 * 29 / 2 + 4)),

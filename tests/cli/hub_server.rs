@@ -21,9 +21,9 @@ pub enum InjectedFault {
         times: usize,
         after_bytes: usize,
     },
-    /// One byte of each large file differs.
+    /// The server changes one byte of each large file.
     AlteredByte,
-    /// Large files are shortened. The header `Content-Length` has the shortened length.
+    /// The server shortens large files. The header `Content-Length` states the shortened length.
     Truncated,
 }
 
@@ -36,7 +36,7 @@ struct ServerState {
     /// A repository, and the token that it requires.
     gated: Option<(String, String)>,
     fault: Option<InjectedFault>,
-    /// The start of each byte range that clients requested from large files, in order.
+    /// The start of each byte range without an end that clients requested from large files, in order.
     range_starts: Vec<usize>,
     num_requests: usize,
 }
@@ -72,7 +72,8 @@ impl HubServer {
 
     /// Returns the start of each byte range that clients requested from large files since the last call.
     ///
-    /// Ranges with an end are left out, because clients request them only to find the size of a file.
+    /// The list leaves out ranges with an end, because clients request such ranges only to find the size of a
+    /// file.
     pub fn take_range_starts(&self) -> Vec<usize> {
         std::mem::take(&mut self.state.lock().unwrap().range_starts)
     }

@@ -1,4 +1,4 @@
-//! Tests of the program `dtr`. Most modules test one feature, and the others are helpers.
+//! Tests of the program `dtr`. Most modules test one feature each. The other modules are helpers.
 
 #[path = "../support/dtr_command.rs"]
 mod dtr_command;

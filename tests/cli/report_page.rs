@@ -1,7 +1,7 @@
 //! The report page in a browser, and the tables in a Python notebook.
 //!
-//! The tests need Chromium, and Python with pinned packages. If something is missing, a test reports that
-//! it is skipped.
+//! The tests need Chromium, and Python with pinned packages. A test that lacks one of these programs or
+//! packages reports itself as skipped.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -12,7 +12,8 @@ use crate::skipped::report_skipped;
 /// The exit code of `report_page.py` if there is no browser.
 const NO_BROWSER: i32 = 77;
 
-/// A Python script that reads a requirements file and prints the requirements that its Python does not meet.
+/// A Python script that reads a requirements file and prints the requirements that this Python installation
+/// does not meet.
 const CHECK_REQUIREMENTS: &str = r#"
 import sys
 from importlib.metadata import PackageNotFoundError, version

@@ -31,8 +31,8 @@ fn trials(table: &DataFrame, column: &str) -> Vec<Trial> {
 
 /// Checks that in each round the chosen layer has the highest upper bound.
 ///
-/// The upper bound of a candidate is its score if all of its unscored items are correct. So no other
-/// candidate can win the round.
+/// The upper bound of a candidate is the score that it would have with all unscored items correct. The score
+/// of a candidate is at most its upper bound, so no other candidate can win the round.
 #[test]
 fn recorded_trials_imply_the_recorded_trajectory() {
     let project = Project::finished(LONG_SEARCHES);
@@ -76,7 +76,8 @@ fn a_search_that_prunes_candidates_finds_what_an_exhaustive_one_finds() {
     }
 }
 
-/// Settings with one variant and one task. The searches replace every layer, and prune no candidate.
+/// Settings with one variant and one task. The searches continue until every layer is replaced, and prune no
+/// candidate.
 const NO_PRUNING: &[&str] = &[
     r#"sweep.variant=["gdn"]"#,
     "search.stop={ never = {} }",

@@ -52,8 +52,9 @@ fn another_task_reuses_the_twins() {
     let project = Project::finished(&[]);
     let plan = project.plan().set(r#"sweep.task=["recall", "facts", "topic"]"#).json();
     assert_eq!(plan["to-do"]["cells"], serde_json::json!({ "search": 2 }));
-    // For each of the two variants: the base, the candidates of four rounds, and three test scores. The first
-    // round has four candidates, and each later round has one less.
+    // The search of each of the two variants scores the base, the candidates of four rounds, and three masks
+    // on the test split. The first round has four candidates. Each later round has one candidate less than
+    // the previous round.
     assert_eq!(plan["to-do"]["max_evaluations"], 2 * (1 + 4 + 3 + 2 + 1 + 3));
 }
 

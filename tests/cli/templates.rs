@@ -7,7 +7,7 @@ use crate::temp_folder::TempFolder;
 /// The address space, in KiB, in which the program must be able to refuse a template.
 const ADDRESS_SPACE: u32 = 5 << 20;
 
-/// Templates that must be refused. They can use a text `s` of a million letters.
+/// Templates that `dtr` must refuse. The variable `s` in these templates is a text of a million letters.
 ///
 /// Some of the last templates build values for which the template engine charges no fuel. The limit on the
 /// memory growth of the process stops these templates.
@@ -73,8 +73,8 @@ fn run_limited(folder: &TempFolder, arguments: &[&str]) -> DtrOutput {
     dtr(folder, arguments).with_address_space(ADDRESS_SPACE).finish()
 }
 
-/// Returns a description of the output if it is not a correct refusal. A correct refusal has exit code 2, is
-/// short, and names `place`.
+/// Returns `None` for a correct refusal, and a description of any other output. A correct refusal has exit
+/// code 2, is short, and names `place`.
 fn check_refusal(output: &DtrOutput, place: &str) -> Option<String> {
     let message = output.stderr();
     let is_refused = output.code() == Some(2) && message.contains(place) && message.len() < 4_000;
@@ -119,7 +119,7 @@ fn chat_templates_are_refused_before_they_exhaust_the_memory() {
     ];
     let folder = valid_folder();
     let mut failures = Vec::new();
-    // Chat templates have the same limits as task templates, so some of `TEMPLATES` are tried as well.
+    // Chat templates have the same limits as task templates, so the test also tries some of `TEMPLATES`.
     let task_templates = TEMPLATES.into_iter().filter(|template| !template.contains("regex")).step_by(5);
     for template in json_templates.into_iter().chain(task_templates) {
         folder.write("base/chat_template.jinja", with_text(template));

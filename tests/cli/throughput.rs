@@ -1,5 +1,5 @@
-//! Throughput experiments time the expected bases and hybrids, each once at every size, and report their
-//! memory.
+//! Throughput experiments time each expected base and hybrid once at every size, and report their memory. A
+//! size is a context length and a batch size.
 
 use std::collections::BTreeSet;
 
@@ -70,14 +70,14 @@ fn timings(project: &Project) -> Vec<Timing> {
 fn the_base_and_hybrids_are_timed_once_at_every_size() {
     let project = project();
     let first = project.sweep().json();
-    // The base, and two variants with 4 and 8 layers replaced, at four sizes.
+    // The experiment times the base, and two variants with 4 and with 8 replaced layers, at four sizes.
     assert_eq!(first["done"], 4 + 2 * 2 * 4);
     let timings = timings(&project);
     let systems: BTreeSet<_> =
         timings.iter().map(|timing| (timing.variant.clone(), timing.layers.clone(), timing.size())).collect();
     assert_eq!((timings.len(), systems.len()), (20, 20));
     let masks: BTreeSet<&str> = timings.iter().map(|timing| timing.layers.as_str()).collect();
-    // The strategy `uniform` replaces the layers 1, 3, 5 and 7 if it replaces 4 of 8.
+    // The layers 1, 3, 5 and 7 are four evenly spaced layers of eight.
     assert_eq!(masks.into_iter().collect::<Vec<_>>(), ["", "0,1,2,3,4,5,6,7", "1,3,5,7"]);
     timings.iter().for_each(|timing| check_timing(timing, &timings));
     // The state of GLA is a 32 x 32 matrix of 4-byte numbers for each of 4 heads in each of 4 replaced
@@ -149,8 +149,8 @@ fn the_hybrids_of_a_search_are_timed() {
         "throughput.new-tokens=2",
         "search.stop={ never = {} }",
     ]);
-    // A base, two distillations, four searches, a timing of the base, and timings of two hybrids of each
-    // variant.
+    // The sweep computes a base, two distillations, four searches, a timing of the base, and timings of two
+    // hybrids of each variant.
     assert_eq!(project.sweep().json()["done"], 1 + 2 + 4 + 1 + 4);
     let systems = |table: &str| -> Vec<(Option<String>, Option<String>, String)> {
         let table = project.table(table);

@@ -94,8 +94,8 @@ fn peak_kib() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// `a.txt` and `a.jsonl` are sparse: they are 64 GiB long and occupy almost no disk space. The `.gz` files are
-/// compressed.
+/// The sparse files `a.txt` and `a.jsonl` are 64 GiB long and occupy almost no disk space. The `.gz` files
+/// are compressed.
 #[test]
 fn an_endless_line_row_or_document_is_refused_in_bounded_memory() {
     let before = peak_kib();
@@ -141,7 +141,7 @@ fn a_compressed_file_that_is_cut_or_not_compressed_is_refused() {
     let texts = ["damaged or cut off"];
     for name in ["a.jsonl", "a.txt", "a.json"] {
         let folder = TempFolder::new();
-        // A `.json` file is a list of rows; the other files have a row on each line.
+        // A `.json` file is a list of rows. The other files have a row on each line.
         let rows = if name == "a.json" {
             format!("[{}]", [VALID_ROW; 100].join(","))
         } else {

@@ -1,4 +1,5 @@
-//! Distillation on the bundled base: trained twins keep most of the accuracy that untrained ones lose.
+//! Distillation on the bundled base: trained twins are more accurate than untrained twins, and calibrated
+//! initial values lead to a lower loss.
 
 use burn::tensor::Device;
 use dtr::algorithms::distil::{DistilConfig, DistilResult, Student, distil};

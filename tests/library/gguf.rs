@@ -1,4 +1,4 @@
-//! Checks that dtr refuses forged GGUF files without allocating what they claim to hold.
+//! Checks that dtr refuses forged GGUF files, and allocates no memory for the sizes that these files claim.
 
 use std::fs::{self, File};
 
@@ -267,7 +267,7 @@ fn changed_models_are_refused() {
     refusals.finish(11);
 }
 
-/// Each file is a terabyte long, but sparse, so that it occupies almost no disk space.
+/// Each file is a terabyte long. The files are sparse, so they occupy almost no disk space.
 #[test]
 fn a_sparse_file_costs_no_memory() {
     let mut refusals = Refusals::default();

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
 
-/// A manifest that uses every key.
+/// A valid manifest that uses most keys.
 const FULL_MANIFEST: &str = r#"
 name = "full"
 question = "?"
@@ -130,7 +130,7 @@ fn check_manifest(refusals: &mut Refusals, case: &str, texts: &[&str], manifest:
     refusals.check(case, &[&["main.toml"], texts].concat(), || load(&path, &[]));
 }
 
-/// Returns values that are invalid in place of `value`: other types, and numbers out of range.
+/// Returns values that are invalid in place of `value`: values of other types, and numbers out of range.
 fn invalid_values(value: &Value) -> Vec<Value> {
     let table = || Value::Table(Table::from_iter([("unknown".to_owned(), Value::Integer(1))]));
     let list = || Value::Array(vec![Value::Array(vec![Value::Boolean(true)])]);

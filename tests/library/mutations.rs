@@ -122,7 +122,7 @@ fn no_manifest_makes_its_reader_panic() {
     let folder = TempFolder::new();
     let small = fs::read_to_string(root().join("tests/manifests/small.toml")).unwrap();
     let variants = fs::read_to_string(root().join("experiments/base/variants.toml")).unwrap();
-    // Only the tables of the small manifest, without its key `extends`.
+    // Use only the tables of the small manifest, without the key `extends`.
     let tables = &small[small.find('[').unwrap()..];
     let tables = &tables[tables.find("\n[").unwrap()..];
     let valid = format!("name = \"a\"\n{tables}\n{variants}");
@@ -135,7 +135,7 @@ fn no_header_of_weights_makes_its_reader_panic() {
     let model = TinyModel::new();
     let path = model.folder.path("model.safetensors");
     let valid = fs::read(&path).unwrap();
-    // Only the header is mutated, because any bytes after it are valid values.
+    // Mutate only the header, because all bytes after the header are valid values.
     let header_len = 8 + u64::from_le_bytes(valid[..8].try_into().unwrap()) as usize;
     let name = path.display().to_string();
     check_prefix_mutations(&path, &valid, header_len, 3_000, &name, || {
@@ -239,7 +239,8 @@ fn no_record_makes_its_reader_panic() {
     );
     for seed in 0..3_000 * mutation_factor() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // Half of the files are mutated anywhere. The other files have a mutated body and its correct digest.
+        // In half of the files, a mutation can change any byte. In the other half, it changes only the body,
+        // and the digest matches the changed body.
         let bytes = match seed % 2 {
             0 => mutate(&record_bytes(body.as_bytes()), &mut rng),
             _ => record_bytes(&mutate(body.as_bytes(), &mut rng)),

@@ -47,7 +47,7 @@ fn parquet_that_is_cut_ragged_or_forged_is_refused() {
         check_file_is_refused(&mut refusals, "a.parquet", bytes, &[]);
         check_file_is_refused(&mut refusals, "a.parquet", &[bytes, what.as_bytes()].concat(), &[]);
     }
-    // A footer that claims a list of two billion columns, for which polars would allocate 110 GB.
+    // This footer claims a list of two billion columns. Polars would allocate 110 GB for the list.
     let claims = [0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
     let forged = [b"PAR1", &claims[..], &(claims.len() as u32).to_le_bytes(), b"PAR1"].concat();
     check_file_is_refused(
@@ -56,7 +56,8 @@ fn parquet_that_is_cut_ragged_or_forged_is_refused() {
         &forged,
         &["its footer claims 2147483647 items in 1 bytes"],
     );
-    // Pages of 50 values whose headers claim -1 values. Polars would allocate 2^61 bytes for each and abort.
+    // The pages hold 50 values, but their headers claim -1 values. Polars would allocate 2^61 bytes for each
+    // page and abort.
     let mut forged = valid.clone();
     let header = [0x2c, 0x15, 2 * 50];
     let pages: Vec<_> = (0..forged.len() - 2).filter(|at| forged[*at..at + 3] == header).collect();

@@ -35,7 +35,7 @@ pub fn count_task_items(task: FileTask) -> Result<usize> {
 }
 
 /// Reads the rows of a file for a task, and returns the number of test items. The task's templates use no
-/// column, but the split of a row depends on all its columns. So the reader reads every column.
+/// column. The reader still reads every column, because the split of a row depends on all columns of the row.
 pub fn count_rows(path: &Path) -> Result<usize> {
     let splits = SplitPolicy::HeldOut;
     count_task_items(FileTask { prompt: "q".to_owned(), label: "0".to_owned(), splits, ..task(path) })
@@ -57,8 +57,8 @@ pub fn count_documents(path: &Path, document: DocumentUnit) -> Result<usize> {
     Ok(count)
 }
 
-/// Checks that the readers of tasks and of corpora refuse a file. Their errors must contain its path and all
-/// of `texts`. A `.txt` file is read only as a corpus, because tasks do not read plain text.
+/// Checks that the readers of tasks and of corpora refuse a file. The errors must contain the path of the
+/// file and all of `texts`. A `.txt` file is read only as a corpus, because tasks do not read plain text.
 pub fn check_file_is_refused(refusals: &mut Refusals, name: &str, bytes: &[u8], texts: &[&str]) {
     let folder = TempFolder::new();
     let path = folder.write(name, bytes);

@@ -8,8 +8,8 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 /// Maximum length of an error in bytes. An error may quote a line of a manifest.
 const MAX_MESSAGE_BYTES: usize = 4_000;
 
-/// Counts invalid inputs, and collects those that were not refused correctly, so that one run shows all of
-/// them.
+/// Counts invalid inputs, and collects the inputs that were not refused correctly. One run of a test then
+/// shows all failures.
 #[derive(Default)]
 pub struct Refusals {
     count: usize,

@@ -1,4 +1,5 @@
-//! Forged headers of safetensors files are refused, and nothing is allocated for the sizes that they claim.
+//! Checks that dtr refuses forged headers of safetensors files, and allocates no memory for the sizes that
+//! these headers claim.
 
 use std::fs::File;
 
@@ -134,7 +135,7 @@ fn forged_headers_are_refused() {
     refusals.finish(80);
 }
 
-/// The files are sparse: they are a terabyte long and occupy no disk space.
+/// Each file is a terabyte long. The files are sparse, so they occupy almost no disk space.
 #[test]
 fn a_sparse_file_costs_no_memory() {
     let mut refusals = Refusals::default();

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::module_layers::rust_files;
 use crate::root;
 
-/// The sources that may start processes: the supervisor, which starts workers, and tests. The unit tests of
-/// `claim.rs` start processes.
+/// The sources that may start processes. The supervisor starts workers. In `claim.rs`, only the unit tests
+/// start processes.
 const MAY_START_PROCESSES: [&str; 3] = ["src/runner/supervisor/", "src/store/claim.rs", "tests/"];
 
 /// Returns the paths of the source files that contain one of `texts`, except for this file.

@@ -1,4 +1,5 @@
-//! Tasks over rows of files: invalid rows, templates, labels and choices are refused, and errors name them.
+//! Tasks over rows of files: invalid rows, templates, labels and choices are refused, and the error names the
+//! invalid part.
 
 use std::fs;
 use std::io::Write;
@@ -233,7 +234,8 @@ fn only_the_first_rows_are_read_if_only_they_are_wanted() {
 fn the_json_text_of_a_row_decides_its_split() {
     let fixtures = root().join("tests/fixtures/tasks");
     let lines = fs::read_to_string(fixtures.join("science.jsonl")).unwrap();
-    // The rule must never change, so that the cell keys of earlier versions stay valid.
+    // The rule that assigns a row to a split must never change. The cell keys of earlier versions stay valid
+    // only with this rule.
     let is_test = |line: &str| {
         let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
         blake3::hash(serde_json::to_string(&row).unwrap().as_bytes()).as_bytes()[0] % 2 == 1
@@ -249,7 +251,7 @@ fn the_json_text_of_a_row_decides_its_split() {
         let items = items(science(&fixtures.join(name), SplitPolicy::HeldOut));
         assert!(items.iter().map(|item| &item.id).eq(&expected), "{name}: {items:?}");
     }
-    // Rows with numbers in every form.
+    // These rows contain numbers in every form.
     let folder = TempFolder::new();
     let numbers =
         "{\"n\": [1, -2, 1e-5, 1E+16, 0.1, 3.0, 18446744073709551615], \"o\": {\"z\": null, \"a\": true}";

@@ -59,7 +59,7 @@ fn check_architecture(name: &str) {
     let padded = logits(&model, model.forward(&token_ids(&reference, "padded_ids"), Some(&pads), None));
     let expected = reference.float_tensor::<3>("padded_logits");
     for (row, pad) in pads.into_iter().enumerate() {
-        // Logits at pads are not compared.
+        // The test does not compare logits at pads.
         let without_pads = |x: &Tensor<3>| x.clone().narrow(0, row, 1).narrow(1, pad, x.dims()[1] - pad);
         assert_close(
             &format!("{name} padded_logits, row {row}"),

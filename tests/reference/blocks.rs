@@ -23,8 +23,8 @@ fn first_tokens(x: &Tensor<4>, length: usize) -> Tensor<4> {
     x.clone().narrow(1, 0, length).swap_dims(1, 2)
 }
 
-/// Compares a recurrence and its gradients with a fixture. `names` lists the inputs of the recurrence. An
-/// input with one value per head is passed with the shape `[batch, heads, time, 1]`.
+/// Compares a recurrence and its gradients with a fixture. `names` lists the inputs of the recurrence. The
+/// recurrence receives an input with one value per head in the shape `[batch, heads, time, 1]`.
 fn check_recurrence(
     case: &str,
     names: &[&str],

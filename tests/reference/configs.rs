@@ -46,7 +46,8 @@ fn values(config: &DecoderConfig) -> Value {
     })
 }
 
-/// Describes how a configuration differs from the outcome in transformers. Returns `None` if both agree.
+/// Describes how a configuration in dtr differs from the outcome in transformers. Returns `None` if dtr and
+/// transformers agree.
 fn difference(parsed: &Result<DecoderConfig>, outcome: &Value, plain: &DecoderConfig) -> Option<String> {
     let (same_logits, same_tokens) = (&outcome["same_logits"], &outcome["same_tokens"]);
     let config = match parsed {

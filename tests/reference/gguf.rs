@@ -59,7 +59,8 @@ fn token_ids_of_each_pre_tokenizer_are_those_of_its_definition() {
         let found = tokenizer.encode(text, true).unwrap();
         assert_eq!(found, ids(&expected["ids"][&name]), "{name}");
         if name != "tokenizer-qwen2" {
-            // Qwen2 is left out, because it normalises texts. Decoding leaves special tokens out.
+            // The check leaves out Qwen2, because its tokenizer normalises texts. Decoding omits special
+            // tokens.
             let plain = text.replace("<|im_start|>", "").replace("<|im_end|>", "");
             assert_eq!(tokenizer.decode(&found).unwrap(), plain, "{name}");
         }
@@ -91,8 +92,8 @@ fn published(name: &str) -> Option<PathBuf> {
     path
 }
 
-/// Returns the digest of the values of all tensors in F32. The tensors are ordered by their names in
-/// transformers.
+/// Converts the GGUF file at `path`. Returns the digest of the values of all tensors, in the order of the
+/// tensors' names in transformers.
 fn digest_of_values(path: &Path) -> String {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("model");

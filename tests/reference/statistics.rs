@@ -13,17 +13,20 @@ use crate::support::fixture;
 
 #[derive(Deserialize)]
 struct Expected {
-    /// Number of correct answers, number of items, confidence, lower bound, upper bound.
+    /// Each entry holds the number of correct answers, the number of items, the confidence level, the lower
+    /// bound and the upper bound.
     wilson: Vec<(u64, u64, f64, f64, f64)>,
-    /// Number of items that only the first system answered correctly, number of items that only the second
-    /// system answered correctly, p-value.
+    /// Each entry holds the number of items that only the first system answered correctly, the number of
+    /// items that only the second system answered correctly, and the p-value.
     mcnemar: Vec<(u64, u64, f64)>,
     false_discovery: Vec<Family>,
     orders: Vec<Orders>,
-    /// Size of the intersection, of the first set, of the second set and of the population, and the p-value.
+    /// Each entry holds the sizes of the intersection, the first set, the second set and the population, and
+    /// the p-value.
     overlaps: Vec<(u64, u64, u64, u64, f64)>,
-    /// Number of items that only the first system answered correctly, number of items that only the second
-    /// system answered correctly, number of all items, confidence, lower bound, upper bound.
+    /// Each entry holds the number of items that only the first system answered correctly, the number of
+    /// items that only the second system answered correctly, the number of all items, the confidence level,
+    /// the lower bound and the upper bound.
     bootstraps: Vec<(u64, u64, u64, f64, f64, f64)>,
 }
 
@@ -81,7 +84,7 @@ fn false_discovery_rates_are_those_of_statsmodels() {
 fn rank_correlations_are_those_of_scipy() {
     let check = |name: &str, computed: RankCorrelation, (coefficient, p_value): (f64, f64)| {
         check(name, computed.coefficient, coefficient, 1e-12);
-        // dtr estimates the p-value from 1,000 orders. The bound is four standard errors plus 1 / 1,000.
+        // dtr estimates the p-value from 1,000 permutations. The bound is four standard errors plus 0.001.
         let bound = 4.0 * (p_value * (1.0 - p_value) / 1000.0).sqrt() + 0.001;
         check(&format!("{name}, p"), computed.p_value, p_value, bound);
     };
@@ -115,7 +118,7 @@ fn p_values_of_overlaps_are_those_of_scipy() {
 fn bootstrap_intervals_are_those_of_scipy() {
     for (first, second, total, confidence, low, high) in expected().bootstraps {
         let computed = paired_bootstrap(first, second, total, confidence, Seed(0));
-        // Quantiles of random draws may differ by one item.
+        // The quantiles in dtr and in scipy come from different random draws. They may differ by one item.
         let bound = 1.01 / total as f64;
         check(&format!("({first}, {second}) of {total}, low"), computed.0, low, bound);
         check(&format!("({first}, {second}) of {total}, high"), computed.1, high, bound);

@@ -1,4 +1,4 @@
-//! Functions that read fixtures of reference implementations and compare tensors with them.
+//! Functions that read fixtures of reference implementations and compare tensors with these fixtures.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ fn read(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Returns the `tokenizer.json` of a byte-level BPE tokenizer, from its files `vocabulary` and `merges`.
+/// Returns the `tokenizer.json` of a byte-level BPE tokenizer, from the files `vocabulary` and `merges`.
 fn bpe_json(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value, added: &[Value]) -> Value {
     let merges = fs::read_to_string(merges).unwrap();
     let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version")).collect();
@@ -41,7 +41,8 @@ fn bpe_json(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value,
     })
 }
 
-/// Checks that `tokenizer` gives the text of the fixture the token ids that transformers gave it.
+/// Checks that dtr with the file `tokenizer` and transformers give the same token ids for the text of the
+/// fixture.
 fn check_tokenizer(name: &str, tokenizer: &Path) {
     let expected = read(&fixture("tokenizers.json"));
     let ids: Vec<u32> = serde_json::from_value(expected["ids"][name].clone()).unwrap();
@@ -95,7 +96,7 @@ fn qwen2_5_gives_the_same_ids() {
         })
     };
     let added: Vec<Value> = ids.into_iter().map(token).collect();
-    // The pattern of the model's published `tokenizer.json`.
+    // This is the pattern of the model's published `tokenizer.json`.
     let split = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     let files = (folder.join("vocab.json"), folder.join("merges.txt"));
     let tokenizer = bpe_json(&files.0, &files.1, &json!(split), &json!({ "type": "NFC" }), &added);

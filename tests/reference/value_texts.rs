@@ -45,7 +45,7 @@ const REFUSED_TEMPLATES: [&str; 4] =
     ["{{ v|pprint }}", "{{ v|abs }}", "{{ '{:,}'.format(v) }}", "{{ '{:.3f}'.format(v) }}"];
 
 /// Returns whether dtr may differ from Jinja for a template and a value. dtr can print integers of more than
-/// 128 bits, but cannot compute with them. It does not define minus for booleans.
+/// 128 bits, but cannot compute with them. dtr does not define minus for booleans.
 fn may_differ(template: &str, value: &str) -> bool {
     let is_huge = is_integer(value) && value.len() > 38 || value.contains("e100") || value.contains("e308");
     REFUSED_TEMPLATES.contains(&template) || is_huge || template.contains("**") || template == "{{ -v }}"
@@ -54,8 +54,8 @@ fn may_differ(template: &str, value: &str) -> bool {
 /// Renders each template with each value, and compares the text with that of Jinja. `render` returns `None`
 /// for a value that cannot be passed to a template.
 ///
-/// If Jinja renders a text, dtr must render the same text. Where [`may_differ`] returns true, dtr may refuse
-/// the template instead.
+/// If Jinja renders a text, dtr must render the same text. If [`may_differ`] returns true, dtr may refuse the
+/// template instead.
 fn check(environment: &str, render: impl Fn(&str, usize, &str) -> Option<Result<String>>) {
     let expected = read("values/json.json");
     let (values, templates) = (strings(&expected["values"]), strings(&expected["templates"]));

@@ -1,4 +1,4 @@
-//! A builder that runs commands of the program `dtr`, and the outputs of these commands.
+//! A builder for commands of the program `dtr`, and the outputs of these commands.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -169,7 +169,7 @@ impl DtrOutput {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 
-    /// Returns standard error on one line, without the boxes that are drawn around errors.
+    /// Returns standard error on one line, without the boxes that `miette` draws around errors.
     pub fn message(&self) -> String {
         let text = self.stderr().replace(['│', '×', '\n'], " ").replace("help:", "hint:");
         text.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,4 +1,5 @@
-//! A project for tests that run the program: a manifest, a results folder, and commands that use both.
+//! A project for tests that run the program: a manifest, a results folder, and commands that use the manifest
+//! and the folder.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,8 +16,8 @@ use crate::temp_folder::TempFolder;
 /// Settings for sweeps with one variant and one task.
 pub const ONE_SEARCH: &[&str] = &[r#"sweep.variant=["gla"]"#, r#"sweep.task=["recall"]"#];
 
-/// Settings for sweeps whose training and distillation take seconds, which is long enough to write
-/// checkpoints.
+/// Settings for sweeps whose pretraining and distillation take several seconds. This time is long enough to
+/// write checkpoints.
 pub const WITH_CHECKPOINTS: &[&str] = &[r#"pretrain.token-budget="48k""#, r#"distil.token-budget="32k""#];
 
 /// Settings for sweeps whose searches replace several layers.
@@ -120,8 +121,8 @@ impl Project {
         files
     }
 
-    /// Returns the files called `name` in the cells of a stage. If `stage` is empty, searches the cells of
-    /// all stages.
+    /// Returns the files called `name` in the cell folders of a stage. If `stage` is empty, searches the cell
+    /// folders of all stages.
     pub fn cell_files(&self, stage: &str, name: &str) -> Vec<PathBuf> {
         let files = self.files(&format!("{CELLS}/{stage}"));
         files.into_iter().filter(|path| path.ends_with(name)).collect()
@@ -208,7 +209,7 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Waits until `condition` returns true. Panics if that takes longer than [`EVENT_TIMEOUT`].
+/// Waits until `condition` returns true. Panics if the wait takes longer than [`EVENT_TIMEOUT`].
 pub fn wait_until(event: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + EVENT_TIMEOUT;
     while !condition() {

@@ -1,8 +1,8 @@
 //! Checkpoint files: saved progress of unfinished work, protected by a digest.
 //!
 //! A checkpoint has an owner: the name of the work whose progress the file holds. The digest covers the owner
-//! and the content, and is checked before the checkpoint is used. A digest that does not match means that the
-//! file is damaged or belongs to other work.
+//! and the content. [`CheckpointFile::read`] checks the digest before it returns the content. A digest that
+//! does not match means that the file is damaged or belongs to other work.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::files::{self, Digest};
 
-/// The context string of BLAKE3's key derivation for these digests. It is part of the file format.
+/// The context string of BLAKE3's key derivation for the digests of checkpoints. The string is part of the
+/// file format.
 const DOMAIN: &str = "dtr sealed file v1";
 
-/// The length of the file's header: 64 hex digits of the digest, and a line break.
+/// The length of the file's header in bytes: 64 hex digits of the digest, and a line break.
 const HEADER_BYTES: usize = 65;
 
 /// The path of a checkpoint file, and its owner: the name of the work whose progress the file holds.
@@ -25,7 +26,7 @@ pub struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    /// Describes the checkpoint of `owner` at `path`. The file need not exist.
+    /// Describes the checkpoint of `owner` at `path`. The file does not have to exist.
     pub fn new(path: impl Into<PathBuf>, owner: impl Into<String>) -> Self {
         Self { path: path.into(), owner: owner.into() }
     }
@@ -98,7 +99,8 @@ impl CheckpointFile {
 
     fn hasher(&self) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_derive_key(DOMAIN);
-        // The owner's length comes first, so that different pairs of owner and content hash different bytes.
+        // The owner's length comes first. Without the length, different pairs of owner and content could give
+        // the hasher the same bytes.
         hasher.update(&(self.owner.len() as u64).to_le_bytes());
         hasher.update(self.owner.as_bytes());
         hasher

@@ -13,11 +13,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct Count(pub u64);
 
-/// The largest count that a configuration may hold. It exceeds the training tokens of every known model.
+/// The largest count that a configuration may hold. It exceeds the number of training tokens of every known
+/// model.
 const MAX_COUNT: u64 = 1_000_000_000_000_000;
 
 impl Count {
-    /// Parses `100M`, `1.5k` or `512`. Returns `None` when `text` is not a whole number below 9e15.
+    /// Parses `100M`, `1.5k` or `512`. Returns `None` when `text` is not a whole number below 9e15. An f64
+    /// holds every whole number below 9e15 exactly.
     fn parse(text: &str) -> Option<u64> {
         let (digits, unit) = match text.as_bytes().last()? {
             b'k' => (&text[..text.len() - 1], 1e3),

@@ -7,8 +7,8 @@
 //!
 //! Manifests, model directories, corpora, task files, their templates, and responses of the hub are
 //! untrusted. They may be damaged or forged. A bad file must end the program with an error that names the
-//! file. It must not crash the program, exhaust the memory, or write outside the program's folders. Results
-//! folders, checkpoints and caches are trusted not to be hostile, but they may be damaged.
+//! file. It must not crash the program, exhaust the memory, or write outside the program's folders. dtr
+//! trusts that nobody has forged results folders, checkpoints and caches. They may still be damaged.
 //!
 //! Each threat has one defence:
 //!
@@ -17,12 +17,12 @@
 //!   file's size before it allocates memory.
 //! - A text, line or row is extremely long, perhaps only after decompression: the reader stops at a maximum
 //!   length, as [`files::read_text_up_to`] does.
-//! - A template runs forever or writes a huge text: [`jinja`] gives it a limited amount of fuel.
+//! - A template runs forever or writes a huge text: [`jinja`] gives the template a limited amount of fuel.
 //! - A template engine allocates much memory before it charges fuel: [`memory_guard`] ends the process.
 //! - A checkpoint, an artifact or a download is damaged: its reader compares digests.
 //! - A file name points outside its folder: the hub client and the reader of sharded weights refuse `..` and
 //!   absolute paths.
-//! - Weights are stored as pickles, which can run code: only safetensors files are read.
+//! - Weights are stored as pickles, which can run code: dtr reads only safetensors and GGUF files.
 
 #![warn(missing_docs)]
 

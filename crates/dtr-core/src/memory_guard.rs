@@ -1,6 +1,6 @@
 //! Ends the process when work on untrusted input, such as a template, would exhaust the memory.
 //!
-//! A template engine may allocate much memory before it counts a step, and it cannot be interrupted.
+//! A template engine may allocate much memory before it counts a step, and nothing can interrupt the engine.
 //! Therefore, a thread reads the process's memory use every 10 ms while the work runs. The thread ends the
 //! process if the memory use has grown by more than 1 GiB since the first reading.
 
@@ -39,7 +39,7 @@ static RUNNING: Mutex<RunningWork> = Mutex::new(RunningWork { pieces: Vec::new()
 static WORK_STARTED: Condvar = Condvar::new();
 
 /// Runs `work` and returns its result. If the process's memory use grows by more than 1 GiB meanwhile, the
-/// process ends with an error that says that `name` takes too much memory.
+/// process ends with an error. The error names `name` as the work that takes too much memory.
 pub fn with_memory_limit<T>(name: impl Into<String>, work: impl FnOnce() -> T) -> T {
     static SPAWN_WATCHER: Once = Once::new();
     SPAWN_WATCHER
@@ -58,7 +58,7 @@ pub fn with_memory_limit<T>(name: impl Into<String>, work: impl FnOnce() -> T) -
     result
 }
 
-/// Removes a piece of work from [`RUNNING`], even if the work panics.
+/// Removes a piece of work from [`RUNNING`] when dropped, even if the work panics.
 struct UnregisterOnDrop(u64);
 
 impl Drop for UnregisterOnDrop {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Seed(#[schemars(range(max = 4_294_967_295_u32))] pub u32);
 
 impl Seed {
-    /// Derives the seed of a part of the experiment from its name, for example `distil/gla/layer-3`.
+    /// Derives the seed of a part of the experiment from the part's name, such as `distil/gla/layer-3`.
     ///
     /// The name is hashed, so a new part does not change the seeds of existing parts. Names must never
     /// change, even if they contain an outdated term: another name would change the results.

@@ -1,5 +1,5 @@
-//! The forward pass of causal softmax attention, `softmax(q Kᵀ / sqrt(k)) V`, where `k` is the width of a
-//! head. The kernel takes a few queries at a time and never stores the matrix of all scores.
+//! The forward pass of causal softmax attention, `softmax(q Kᵀ / sqrt(k)) V`. `k` is the width of a head. The
+//! kernel takes a few queries at a time and never stores the matrix of all scores.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub struct AttentionInputs<'a> {
     pub batch: usize,
     /// Number of query heads, `h`.
     pub heads: usize,
-    /// Number of key/value heads, `g`. `heads / kv_heads` neighbouring query heads share each of them.
+    /// Number of key/value heads, `g`. `heads / kv_heads` neighbouring query heads share each key/value head.
     pub kv_heads: usize,
     /// Number of queries of a row, `t`.
     pub num_queries: usize,
@@ -35,8 +35,7 @@ pub struct AttentionInputs<'a> {
     /// Values, `[b, g, s, k]`.
     pub v: &'a [f32],
     /// Number of padding tokens at the beginning of each row of the batch, `[b]`. `None` means no padding.
-    /// Queries do not attend to padding keys, except that the query of a padding token attends to its own
-    /// key.
+    /// The query of a padding token attends only to its own key. Other queries do not attend to padding keys.
     pub left_pads: Option<&'a [usize]>,
 }
 
@@ -156,7 +155,7 @@ impl QueryHead<'_> {
         let (first, end) = (self.visible_keys(queries.start).start, self.visible_keys(queries.end - 1).end);
         let mut q = [&self.q[..0]; QUERIES_PER_BLOCK];
         for (index, q) in q.iter_mut().enumerate() {
-            // If there are fewer queries than a block holds, the last query is repeated.
+            // If the block has too few queries, the last query is repeated.
             let query = (queries.start + index).min(queries.end - 1);
             *q = &self.q[query * width..(query + 1) * width];
         }

@@ -7,7 +7,8 @@ use pulp::{Arch, Simd, WithSimd};
 /// The range reduction by multiples of `ln 2` and the polynomial are those of `expf` in the Cephes library.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    /// Adding this number leaves the nearest integer in the low bits of the sum.
+    /// 1.5 · 2^23. After the addition of this number to `y`, the low bits of the sum hold the integer nearest
+    /// to `y`.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;

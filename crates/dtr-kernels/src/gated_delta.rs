@@ -153,7 +153,7 @@ struct DeltaRowGradients<'a> {
     v: &'a mut [f32],
     beta: &'a mut [f32],
     g: &'a mut [f32],
-    /// At first, the gradient of the final state. The backward pass replaces it with the gradient of the
+    /// Holds the gradient of the final state at first. The backward pass replaces it with the gradient of the
     /// initial state.
     state: &'a mut [f32],
 }

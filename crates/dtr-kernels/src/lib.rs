@@ -1,8 +1,8 @@
 //! SIMD kernels for the operations that a tensor library computes slowly on a CPU: the recurrences of linear
 //! attention with their gradients, and the forward passes of attention, RMSNorm, rotary embeddings and gates.
 //!
-//! Written as tensor operations, a recurrence takes hundreds of small matrix products. A kernel computes the
-//! recurrence in one pass over the tokens.
+//! A recurrence that is written as tensor operations takes hundreds of small matrix products. A kernel
+//! computes the recurrence in one pass over the tokens.
 //!
 //! All arrays are contiguous, row-major f32, unless their strides are given. In shapes, `n` is the batch size
 //! times the number of heads, `t` the number of tokens, `k` the width of a key and `v` the width of a value.
@@ -33,5 +33,5 @@ pub use rms_norm::rms_norm;
 pub use rotary::{RotaryInputs, rotary_embedding};
 pub use swish_gate::swish_gate;
 
-/// Elements that one thread processes at a time in elementwise kernels.
+/// The number of elements that one thread processes at a time in elementwise kernels.
 const ELEMENTS_PER_CHUNK: usize = 16 * 1024;

@@ -35,8 +35,9 @@ pub(crate) trait UpdateRule: Copy {
 
 /// Runs the recurrence of every row. `rule(row)` is the update rule of a row.
 ///
-/// Takes queries `[n, t, k]` and initial states `[n, k, v]`. Returns the outputs `S_tᵀ q_t / sqrt(k)`,
-/// `[n, t, v]`, followed by the final states, `[n, k, v]`. `S_t` is the state after token `t`.
+/// `q` holds the queries, `[n, t, k]`, and `initial` the states before the first token, `[n, k, v]`. Returns
+/// the outputs `S_tᵀ q_t / sqrt(k)`, `[n, t, v]`, followed by the final states, `[n, k, v]`. `S_t` is the
+/// state after token `t`.
 pub(crate) fn forward<R: UpdateRule>(
     shape: RecurrenceShape,
     q: &[f32],

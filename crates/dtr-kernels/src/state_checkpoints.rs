@@ -1,5 +1,5 @@
-//! The states of a recurrence that its backward pass needs. To save memory, only the state before each chunk
-//! of tokens is kept. The other states of the chunk are recomputed from that state.
+//! The states of a recurrence that its backward pass needs. To save memory, [`StateCheckpoints`] keeps only
+//! the state before each chunk of tokens. It recomputes the other states of a chunk from that state.
 
 use pulp::Simd;
 
@@ -35,7 +35,8 @@ impl<S: Simd> StateCheckpoints<S> {
         let mut state = columns.load_rows(simd, initial);
         let state_rows = state.len();
         let mut checkpoints = Vec::with_capacity(num_tokens.div_ceil(CHUNK) * state_rows);
-        // The loop stops before the last chunk, because `recompute_chunk` computes the states of that chunk.
+        // The updates stop before the last chunk, because `recompute_chunk` computes the states of that
+        // chunk.
         let end = num_tokens.saturating_sub(1) / CHUNK * CHUNK;
         for token in 0..=end {
             if token % CHUNK == 0 {
@@ -49,8 +50,8 @@ impl<S: Simd> StateCheckpoints<S> {
         Self { columns, state_rows, checkpoints, chunk_states }
     }
 
-    /// Makes the chunk of the tokens `first..end` the current chunk, and computes its states from its
-    /// checkpoint. `first` is a multiple of [`CHUNK`].
+    /// Makes the chunk of the tokens `first..end` the current chunk, and computes the chunk's states from the
+    /// chunk's checkpoint. `first` is a multiple of [`CHUNK`].
     #[inline(always)]
     pub(crate) fn recompute_chunk(&mut self, simd: S, first: usize, end: usize, rule: &impl UpdateRule) {
         let size = self.state_rows;

@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 /// Two SIMD vectors that together hold neighbouring numbers. If a slice has fewer numbers than the pair has
-/// lanes, loading it sets the other lanes to zero.
+/// lanes, [`load`] sets the other lanes to zero.
 pub(crate) type VectorPair<S> = [<S as Simd>::f32s; 2];
 
 /// Returns how many numbers a [`VectorPair`] holds.

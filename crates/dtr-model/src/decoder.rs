@@ -13,7 +13,7 @@ use dtr_ops::rms_norm;
 #[derive(Clone)]
 pub struct Layer {
     input_norm: Tensor<1>,
-    /// The token mixer: full attention, or the twin if an exported hybrid replaces the layer.
+    /// The token mixer: full attention, or the twin in a replaced layer of an exported hybrid.
     pub(super) attention: Mixer,
     post_norm: Tensor<1>,
     gate_proj: Linear,
@@ -21,7 +21,7 @@ pub struct Layer {
     down_proj: Linear,
 }
 
-/// The input and the output of a layer's attention block. The twin of the layer is trained on them.
+/// The input and the output of a layer's attention block. Distillation trains the layer's twin on them.
 pub struct MixerIo {
     /// Normalised hidden states, `[b, t, d]`.
     pub input: Tensor<3>,
@@ -41,7 +41,7 @@ impl MixerIo {
 }
 
 /// The residual stream between two layers, `[b, t, d]`: the sum of `x` and `pending`. The addition is
-/// deferred, so that it can be fused with the next norm.
+/// deferred, so that a kernel can fuse the addition with the next norm.
 pub(super) struct ResidualStream {
     x: Tensor<3>,
     pending: Option<Tensor<3>>,
@@ -88,7 +88,7 @@ impl ResidualStream {
 /// ```
 #[derive(Clone)]
 pub struct Decoder {
-    /// The decoder's shape.
+    /// The decoder's configuration.
     pub config: DecoderConfig,
     embedding: Tensor<2>,
     pub(super) layers: Vec<Layer>,

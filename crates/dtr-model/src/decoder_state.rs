@@ -16,7 +16,8 @@ impl DecoderState {
         Self { layers: vec![None; num_layers], num_past_tokens: 0, capacity: 0 }
     }
 
-    /// Reserves memory for `num_tokens` tokens in total, so that KV caches are not copied when they grow.
+    /// Makes each KV cache reserve memory for `num_tokens` tokens in total. The cache is then not copied when
+    /// it grows.
     #[must_use]
     pub fn with_capacity(self, num_tokens: usize) -> Self {
         Self { capacity: num_tokens, ..self }
@@ -61,8 +62,8 @@ impl DecoderState {
 /// The number of bytes that the states of all layers take on their device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StateBytes {
-    /// KV caches.
+    /// The number of bytes of KV caches.
     pub cache: u64,
-    /// Recurrent states and the last inputs of convolutions.
+    /// The number of bytes of recurrent states and of the last inputs of convolutions.
     pub recurrent: u64,
 }

@@ -65,7 +65,7 @@ impl<'a> GreedyDecoder<'a> {
 }
 
 /// Runs the model on `next_b`, one token of each row. Returns the most likely next token of each row, `[b]`.
-/// The result is written to the memory of `next_b`.
+/// Writes the result to the memory of `next_b`.
 fn choose_next(
     model: &Hybrid<'_>,
     context: &ForwardContext,

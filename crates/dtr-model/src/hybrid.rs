@@ -135,7 +135,8 @@ impl<'a> Hybrid<'a> {
         PrefixTreeStates { prefixes, suffixes: suffixes.collect() }
     }
 
-    /// Runs the second half of a layer: adds the output of its token mixer and applies the MLP.
+    /// Runs the second half of a layer: adds the token mixer's `outputs` to the hidden states `states`, and
+    /// applies the MLP.
     pub(super) fn feed_forward(
         &self,
         layer: usize,

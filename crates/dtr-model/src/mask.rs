@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// The set of layers whose attention is replaced, counted from 0.
+/// The set of layers whose attention is replaced. The first layer has the index 0.
 ///
 /// ```
 /// use dtr_model::Mask;

@@ -1,7 +1,7 @@
 //! AdamW over the parameters of a module, with f32 moments and clipping by the norm of the gradient.
 //!
 //! On a CPU, all parameters are concatenated into one vector, so that a step takes a dozen operations
-//! regardless of the number of parameters. On a GPU, each parameter is updated by its own kernel launch.
+//! regardless of the number of parameters. On a GPU, a separate kernel launch updates each parameter.
 
 use std::mem::replace;
 
@@ -113,7 +113,7 @@ pub struct Gradient {
 }
 
 /// Converts `rows`, one vector for each parameter, to the vectors that AdamW updates. On a CPU, the rows are
-/// concatenated to one vector. On a GPU, they stay separate.
+/// concatenated to one vector. On a GPU, the rows stay separate.
 pub fn group_for_update(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     match rows.first().is_some_and(|row| is_cpu(&row.device())) {
         true => vec![Tensor::cat(rows, 0)],

@@ -1,4 +1,5 @@
-//! Batches of token rows with common prefixes, such as a question with its choices as suffixes.
+//! Batches of token rows with common prefixes. For example, a question is a prefix, and its choices are
+//! suffixes.
 //!
 //! Each layer runs a prefix once. Each suffix then continues from a copy of the state after its prefix.
 
@@ -106,7 +107,7 @@ impl PrefixTree {
 }
 
 impl SuffixGroup {
-    /// Row `i` of `rows` continues the prefix with the index `prefixes[i]`.
+    /// Creates a group in which row `i` of `rows` continues the prefix with the index `prefixes[i]`.
     fn new(rows: TokenRows, prefixes: Vec<usize>) -> Self {
         let indices: Vec<i32> = prefixes.iter().map(|&prefix| prefix as i32).collect();
         let prefixes_b = Tensor::from_data(TensorData::new(indices, [prefixes.len()]), rows.context.device());

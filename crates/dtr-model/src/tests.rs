@@ -1,4 +1,4 @@
-//! Tests of every mixer inside a decoder, and of the files of its weights.
+//! Tests of every mixer inside a decoder, and of files that hold the weights of bases and twins.
 
 use burn::tensor::{DType, Device, Tensor};
 

@@ -1,11 +1,11 @@
 //! Operations with their own gradients, as nodes of burn's autodiff graph.
 //!
 //! [`DifferentiableOp`] corresponds to PyTorch's `torch.autograd.Function`. An operation implements the
-//! trait once, for the backend that its kernels run on, and [`apply`] runs the operation.
+//! trait once, for the backend that its kernels run on. [`apply`] runs the operation.
 //!
 //! burn's own mechanism, `#[backend_extension]`, needs a trait with every signature, an implementation for
-//! the backend, and an implementation for `Autodiff`. None of them is needed here, because each kernel
-//! belongs to one backend: [`Tensor::from_primitive`] and its inverse suffice.
+//! the backend, and an implementation for `Autodiff`. [`DifferentiableOp`] replaces all three. Each kernel
+//! here belongs to one backend, so [`Tensor::from_primitive`] and its inverse suffice.
 
 use std::fmt::{Debug, Formatter};
 use std::marker::PhantomData;

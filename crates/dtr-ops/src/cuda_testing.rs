@@ -56,8 +56,8 @@ pub fn assert_close<const D: usize>(label: &str, found: &Tensor<D>, truth: &Tens
     assert!(error < bound, "{label}: relative error {error:.2e}, bound {bound:.0e}");
 }
 
-/// Multiplies each number by a random factor close to 1. The relative changes are as large as the errors of
-/// rounding to `dtype`.
+/// Multiplies each number by a random factor close to 1. The relative changes are about as large as the
+/// errors of rounding to `dtype`.
 pub fn perturb<const D: usize>(x: &Tensor<D>, dtype: DType) -> Tensor<D> {
     let half = if dtype == DType::BF16 { 2.0_f64.powi(-9) } else { 2.0_f64.powi(-25) };
     let factors = Distribution::Uniform(1.0 - half, 1.0 + half);
@@ -99,8 +99,8 @@ pub fn keys(kind: InputKind, shape: [usize; 4]) -> Tensor<4> {
     }
 }
 
-/// The largest allowed relative error of f32 operations in training. True f32 stays far below this bound, and
-/// TF32 exceeds it thirtyfold.
+/// The largest allowed relative error of f32 operations in training. The errors of true f32 are far below
+/// this bound. The errors of TF32 are about thirty times the bound.
 pub const F32_TRAINING_BOUND: f64 = 1e-5;
 
 /// Returns random numbers that ten bits of mantissa (TF32) cannot represent.
@@ -109,6 +109,7 @@ pub fn random_beyond_tf32(shape: [usize; 4]) -> Tensor<4> {
 }
 
 /// Asserts that `run`, in f32 on `device`, has the same output and gradients as `exact`, in f64 on the CPU.
+/// Relative errors must be below `bound`.
 pub fn assert_gradients_close<const N: usize>(
     bound: f64,
     label: &str,

@@ -12,14 +12,14 @@ pub fn preferred_dtype(device: &Device) -> DType {
     }
 }
 
-/// Returns whether the device is a CPU. On a CPU, unlike on a GPU, operations of several threads run in
-/// parallel.
+/// Returns whether the device is a CPU. On a CPU, operations of several threads run in parallel. On a GPU,
+/// they do not.
 pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// Runs `work` on the thread that submits operations to the device, so that no operation of `work` switches
-/// threads. On a GPU, this is burn's server thread. On a CPU, it is the calling thread.
+/// Runs `work` on the thread that submits operations to the device. The operations of `work` then need no
+/// switch of threads. On a GPU, this thread is burn's server thread. On a CPU, it is the calling thread.
 ///
 /// # Panics
 /// Panics if `work` panics.

@@ -31,7 +31,7 @@ pub(crate) fn recurrence_shape(q: &FlexTensor, v: &FlexTensor) -> RecurrenceShap
     RecurrenceShape { num_rows: q[0] * q[1], num_tokens: q[2], key_dim: q[3], value_dim: v[3] }
 }
 
-/// Returns `state_bhkv`. If it is `None`, returns a state of zeros for these queries and values.
+/// Returns `state_bhkv`. If there is no state, returns a state of zeros for these queries and values.
 pub(crate) fn state_or_zeros(
     state_bhkv: Option<Tensor<4>>,
     q_bhtk: &Tensor<4>,
@@ -41,7 +41,7 @@ pub(crate) fn state_or_zeros(
     state_bhkv.unwrap_or_else(|| Tensor::zeros([batch, heads, key, value], &q_bhtk.device()))
 }
 
-/// Splits the packed result of a recurrence, which holds all outputs and then all last states. Returns the
+/// Splits the packed result of a recurrence: a vector of all outputs and then all last states. Returns the
 /// outputs, `[b, h, t, v]`, and the states, `[b, h, k, v]`.
 pub(crate) fn unpack_outputs_and_states(
     packed: Tensor<1>,

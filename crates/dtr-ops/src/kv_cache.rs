@@ -21,8 +21,8 @@ impl KvCache {
     }
 
     /// Appends the keys and values of tokens, `[b, g, t, k]` each. If the buffers are too small, copies them
-    /// to larger buffers. The larger buffers have space for `capacity` tokens, or for all tokens if there are
-    /// more than `capacity`.
+    /// to larger buffers. The larger buffers have space for `capacity` tokens, or for all tokens if
+    /// `capacity` is too small.
     #[must_use]
     pub fn append(self, keys_bgtk: Tensor<4>, values_bgtk: Tensor<4>, capacity: usize) -> Self {
         let num_tokens = self.num_tokens + keys_bgtk.dims()[2];

@@ -2,10 +2,10 @@
 //! projections, losses and AdamW.
 //!
 //! Each operation has a folder. `mod.rs` holds the public function and its portable form in burn's tensor
-//! operations. `cpu.rs` and `cuda.rs` hold faster forms, with their gradients, for f32 on a CPU
-//! (`dtr-kernels`) and for f32 and bf16 on CUDA devices (the folder's `.cu` files). `naive.rs` holds the slow
-//! reference that tests compare every form with. The public function picks the form by the device and the
-//! dtype of its input.
+//! operations. `cpu.rs` holds a faster form for f32 on a CPU, with a kernel of `dtr-kernels`. `cuda.rs` holds
+//! faster forms for f32 and bf16 on CUDA devices, with kernels in the folder's `.cu` files. Some faster forms
+//! have no gradient. `naive.rs` holds the slow reference that tests compare every form with. The public
+//! function picks the form by the device and the dtype of its input, and by whether a gradient is needed.
 //!
 //! Operations with parameters can compute several layers of one shape at once. Such layers are called a
 //! stack. The batch then holds the rows of all layers, one layer after another, and each parameter holds the

@@ -12,11 +12,11 @@ pub const SEQUENCE_LENGTHS: [usize; 8] = [1, 15, 63, 64, 65, 127, 130, 257];
 /// The kind of random inputs of a recurrence. Some kinds are numerically difficult.
 #[derive(Clone, Copy, Debug)]
 pub enum InputKind {
-    /// Random keys, mild decay.
+    /// Random keys and mild decay.
     Mild,
-    /// Decay so strong that it shrinks a state by a factor of more than `e^100` within a chunk.
+    /// Decay that shrinks a state by a factor of more than `e^100` within a chunk.
     StrongDecay,
-    /// Keys that point in nearly one direction, full write strength, almost no decay.
+    /// Keys that point in nearly one direction, write strengths of almost 1, and almost no decay.
     Correlated,
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>
 /// of neighbouring diagonal blocks are merged to `[[A, 0], [-D·L·A, D]]`, where `L` is the block of `N` below
 /// the first diagonal block.
 ///
-/// The result is as accurate as a triangular solve even for correlated keys, for which the doubling product
+/// The result is as accurate as a triangular solve. For correlated keys, the doubling product
 /// `(I - N)(I + N²)…` would lose all digits.
 pub(crate) fn unit_triangular_inverse(n_mncc: &Tensor<4>) -> Tensor<4> {
     let [outer, chunks, size, _] = n_mncc.dims();

@@ -1,14 +1,15 @@
 //! A stand-in for `cubecl-llvm` that compiles no kernels and contains no LLVM.
 //!
-//! `cubecl-cuda` 0.11.3 can compile a kernel in two ways: as CUDA C++ by NVRTC, or as LLVM IR by `cubecl-llvm`. It
-//! depends on `cubecl-llvm` in both cases, and the build script of the real crate downloads a prebuilt LLVM of
-//! hundreds of megabytes. Kernels here are compiled by NVRTC (feature `cuda-cpp` of `cubecl`), so that download would
-//! be useless, and a build machine may have no network.
+//! `cubecl-cuda` 0.11.3 can compile a kernel in two ways: as CUDA C++ by NVRTC, or as LLVM IR by
+//! `cubecl-llvm`. In both cases, `cubecl-cuda` depends on `cubecl-llvm`. The build script of the real
+//! `cubecl-llvm` downloads a prebuilt LLVM of hundreds of megabytes. dtr compiles kernels by NVRTC (feature
+//! `cuda-cpp` of `cubecl`), so it needs no LLVM. On a build machine without a network, the download would
+//! fail.
 //!
 //! This crate has only the names that `cubecl-cuda` mentions. The results of a compilation ([`NvptxModule`],
-//! [`PtxVersion`](nvptx::ptx_version::PtxVersion)) are types without values, so no code path gets past the refusal. A
-//! build without `cuda-cpp` panics when the device starts, in
-//! [`restrict_features`](shared::lowered_features::restrict_features), and [`PlironCompiler::compile`] returns an error.
+//! [`PtxVersion`](nvptx::ptx_version::PtxVersion)) are types without values, so no code can obtain a result.
+//! In a build without `cuda-cpp`, [`restrict_features`](shared::lowered_features::restrict_features) panics
+//! when the device starts, and [`PlironCompiler::compile`] returns an error.
 
 use core::convert::Infallible;
 use core::ffi::c_char;
@@ -38,7 +39,7 @@ pub struct PlironCompiler {
     pub target: LlvmTarget,
 }
 
-/// The options of a compilation. None is read.
+/// The options of a compilation. This crate reads none of them.
 #[derive(Clone, Debug, Default)]
 pub struct PlironOptions {
     /// The architecture of an AMD GPU, which `cubecl-cuda` never sets.
@@ -51,7 +52,7 @@ pub struct PlironOptions {
     pub grid_constants: bool,
 }
 
-/// A kernel compiled to PTX. There are no values.
+/// A kernel compiled to PTX. This type has no values.
 #[derive(Clone, Debug)]
 pub struct NvptxModule {
     /// The PTX, NUL-terminated.
@@ -65,7 +66,7 @@ pub struct NvptxModule {
     _never: Infallible,
 }
 
-/// The result of a compilation. There are no values.
+/// The result of a compilation. This type has no values.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PlironArtifact {
@@ -109,12 +110,12 @@ pub mod nvptx {
     pub mod ptx_version {
         use core::fmt;
 
-        /// A PTX version that LLVM could emit. There are no values.
+        /// A PTX version that LLVM could emit. This type has no values.
         #[derive(Clone, Copy, Debug)]
         pub enum PtxVersion {}
 
         impl PtxVersion {
-            /// Returns none, since nothing is emitted for any driver.
+            /// Returns `None`, since this crate emits no PTX.
             pub fn for_driver(_driver: i32) -> Option<Self> {
                 None
             }
@@ -130,7 +131,7 @@ pub mod nvptx {
 
 /// Code shared by the targets.
 pub mod shared {
-    /// The features of a device whose kernels LLVM compiles.
+    /// The device features that LLVM supports.
     pub mod lowered_features {
         use cubecl_ir::DeviceProperties;
 
@@ -141,11 +142,12 @@ pub mod shared {
             Nvptx,
         }
 
-        /// Would restrict the properties of a device to the features that LLVM supports.
+        /// Panics. The real crate's function restricts the properties of a device to the features that LLVM
+        /// supports.
         ///
         /// # Panics
-        /// Always panics. `cubecl-cuda` calls this when a device starts whose kernels LLVM shall compile, so the user gets
-        /// one message instead of one for each kernel.
+        /// Always panics. In a build without `cuda-cpp`, `cubecl-cuda` calls this function when the device
+        /// starts. The user therefore gets one message instead of one message for each kernel.
         pub fn restrict_features(_props: &mut DeviceProperties, _target: GpuTarget) {
             panic!("{}", crate::REFUSAL);
         }

@@ -15,7 +15,8 @@ pub struct DistilledTwins {
 }
 
 impl DistilledTwins {
-    /// Appends `next`, the twins of the layers that follow. Both must have been trained on the same tokens.
+    /// Appends `next`, the twins of the layers that follow. The twins of `self` and `next` must have been
+    /// trained on the same tokens.
     #[must_use]
     pub fn append_layers(mut self, next: Self) -> Self {
         let (result, other) = (&mut self.result, next.result);

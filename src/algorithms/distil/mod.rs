@@ -1,8 +1,8 @@
 //! Stage one of Distill-then-Replace: block-wise distillation. For each layer, a linear-attention twin learns
 //! to reproduce the output of the layer's full-attention block.
 //!
-//! A twin gets the same normalised hidden states as the full-attention block, and learns the block's output
-//! by mean squared error. Only twins are trained. The hidden states always come from the base (teacher
+//! A twin gets the same normalised hidden states as the full-attention block. Its loss is the mean squared
+//! error to the block's output. Only twins are trained. The hidden states always come from the base (teacher
 //! forcing). One forward pass of the base therefore serves all layers and all variants, and the twins do not
 //! depend on one another.
 

@@ -34,7 +34,7 @@ pub struct LayerLoss {
     pub layer: u32,
     /// The loss before the first step.
     pub initial: f64,
-    /// The mean loss of the last steps.
+    /// The mean loss of the last steps (at most 8).
     pub r#final: f64,
     /// The variance of the block's output. It is the loss of a twin that always returns the mean output.
     pub output_variance: f64,
@@ -53,7 +53,7 @@ impl LayerLoss {
     }
 
     fn normalised(&self, loss: f64) -> f64 {
-        // The variance of a constant output is 0. The quotient must not be NaN then.
+        // The variance of a constant output is 0. Without the lower bound, a loss of 0 would give 0 / 0.
         loss / self.output_variance.max(f64::MIN_POSITIVE)
     }
 }

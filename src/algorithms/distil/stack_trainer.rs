@@ -169,7 +169,7 @@ pub(super) fn layer_divergence_error(variant: &str, layer: usize, loss: f64, bou
 }
 
 /// Reads the losses of several trainers in one transfer from the device. Returns the losses of all layers of
-/// the first trainer, then those of the second, and so on.
+/// the first trainer, then the losses of all layers of the second trainer, and so on.
 pub(super) fn read_losses(pending: Vec<(&StackTrainer, PendingLosses)>, step: u64) -> Vec<Result<StepLoss>> {
     let vectors = pending.iter().flat_map(|(_, one)| [one.losses.clone(), one.gradient_norms.clone()]);
     let values: Vec<f32> =

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// The largest number of elements in the input of a stack of layers. It limits the memory of a step.
+/// The largest number of elements in the input of a stack of layers. This bound limits the memory of a step.
 const MAX_STACK_ELEMENTS: usize = 1 << 28;
 
 /// A layer whose input has at least this many elements fills a GPU alone.

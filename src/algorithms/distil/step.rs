@@ -99,7 +99,7 @@ impl<'a> StepContext<'a> {
 
     /// Trains the twins of each stack of layers as soon as the base has run the layers of this stack. The
     /// device therefore holds the inputs and outputs of only one stack at a time. All work is enqueued before
-    /// the losses are read, so that the device never idles.
+    /// the losses are read. The device therefore does not wait for the host within a step.
     fn train_stack_by_stack(
         &self,
         batch: &[Vec<u32>],

@@ -1,4 +1,4 @@
-//! The twins of one variant in training, with their losses and their checkpoint.
+//! The training state of one variant's twins: the twins, their losses, and their checkpoint.
 
 use std::ops::Range;
 
@@ -17,13 +17,14 @@ use super::stacks::{layers_per_stack, split_into_stacks};
 use super::{DistilConfig, DistilResult, DistilledTwins, LayerCurvePoint, LayerLoss};
 use crate::algorithms::training::{read_checkpoint, write_checkpoint};
 
-/// The number of points of a loss curve, in addition to the first and the last point.
+/// The approximate number of points of a loss curve, without the point after the first step.
 const CURVE_POINTS: u64 = 64;
 
 /// The number of steps at the end of training over which the final loss is averaged.
 const FINAL_STEPS: usize = 8;
 
-/// A loss has diverged when it exceeds both the initial loss and the output's variance by this factor.
+/// A layer's loss has diverged when it exceeds this factor times the layer's initial loss, and also this
+/// factor times the variance of the layer's attention output.
 const DIVERGENCE_FACTOR: f64 = 1e3;
 
 /// The twins of one variant for successive layers of a base, in training.
@@ -41,8 +42,8 @@ struct StudentProgress {
     num_steps: u64,
     /// Each layer's loss before the first step.
     initial: Vec<f64>,
-    /// Each layer's losses in the last steps, `[step][layer]`. A layer's final loss is their mean, which is
-    /// less noisy than a single loss.
+    /// The losses of the last [`FINAL_STEPS`] steps, `[step][layer]`. A layer's final loss is the mean of its
+    /// losses in these steps, because the loss of a single step is noisy.
     recent: Vec<Vec<f64>>,
     /// The variance of each layer's attention output in the first batch.
     output_variance: Vec<f64>,
@@ -102,7 +103,7 @@ impl Student {
         }
     }
 
-    /// Returns the layers whose twins are trained.
+    /// Returns the layers whose twins this student trains.
     pub(super) fn layers(&self) -> Range<usize> {
         let first = self.trainers.first().map_or(0, |trainer| trainer.layers.start);
         let last = self.trainers.last().map_or(0, |trainer| trainer.layers.end);

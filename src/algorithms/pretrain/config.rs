@@ -26,8 +26,8 @@ pub struct PretrainConfig {
     /// several such micro-batches in parallel. For a GPU, choose a number that fills the device.
     #[schemars(range(min = 1, max = 65_536))]
     pub micro_batch_size: usize,
-    /// Whether matrix products and activations are in bf16, on a GPU only. The weights, the moments of the
-    /// optimizer and the loss stay in f32, as in PyTorch's automatic mixed precision.
+    /// If true, matrix products and activations are in bf16, which only a GPU supports. The weights, the
+    /// moments of the optimizer and the loss stay in f32, as in PyTorch's automatic mixed precision.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub mixed_precision: bool,
     /// The optimizer and its schedule.

@@ -5,8 +5,8 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 use dtr_model::optimizer::group_for_update;
 use dtr_model::{AutodiffCopy, Decoder, Hybrid};
 
-/// Returns the mean loss over the tokens of `rows`, and its gradient, grouped by [`group_for_update`].
-/// Both are computed with copies of the parameters in `dtype`.
+/// Returns the mean loss over the tokens of `rows`, and the gradient of the loss, grouped by
+/// [`group_for_update`]. The forward and the backward pass use copies of the parameters in `dtype`.
 pub(super) fn loss_and_gradient(
     decoder: &Decoder,
     rows: &[Vec<u32>],

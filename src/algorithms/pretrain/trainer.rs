@@ -19,7 +19,7 @@ use crate::data::read_base_tokenizer;
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
-/// The number of points of the loss curve.
+/// The approximate number of points of the loss curve.
 const CURVE_POINTS: u64 = 200;
 
 /// The number of points of the loss curve between two progress messages.
@@ -35,7 +35,8 @@ pub struct Trainer {
     progress: PretrainProgress,
     config: PretrainConfig,
     checkpoint: CheckpointFile,
-    /// The last step, whose losses are read after the next step is enqueued, so that a GPU never idles.
+    /// The last step. The trainer enqueues the next step before it reads the losses of this step, to keep a
+    /// GPU busy.
     unread: Option<UnreadStep>,
 }
 
@@ -53,7 +54,7 @@ struct UnreadStep {
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct PretrainProgress {
     num_steps: u64,
-    /// The sum and the number of the losses since the last point of the curve.
+    /// The sum of the losses since the last point of the curve, and the number of these losses.
     pending: (f64, u64),
     curve: Vec<LossPoint>,
 }
@@ -100,7 +101,7 @@ impl Trainer {
         self.progress.num_steps
     }
 
-    /// Trains to the end of the token budget.
+    /// Trains until the token budget is spent.
     ///
     /// # Errors
     /// Fails if the loss or the gradient is not finite, sequences cannot be read, a checkpoint cannot be

@@ -26,7 +26,7 @@ pub(super) struct ScoreAccumulator<'a> {
 }
 
 impl<'a> ScoreAccumulator<'a> {
-    /// Creates an accumulator without any log-likelihood.
+    /// Creates an empty accumulator.
     pub fn new(requests: &'a ScoringRequests) -> Self {
         Self {
             requests,

@@ -9,15 +9,15 @@ use super::accumulator::TokenLogLikelihood;
 use super::batch_layout::BatchLayout;
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
-/// Token rows of some items, and the tokens among them whose log-likelihoods are scored.
+/// Token rows of some items, and the tokens of these rows whose log-likelihoods are scored.
 pub(super) struct Batch {
     /// `trees[i]` holds `i + 1` copies of the token rows. The copies let several hybrids run in one pass.
     trees: Vec<PrefixTree>,
     /// Each target (a token whose log-likelihood is scored), with the index of the hidden state that predicts
     /// it. The index is a position among all tokens of the batch.
     targets: Vec<(usize, TargetToken)>,
-    /// The indices of `targets`, sorted and without duplicates. Duplicates occur because the choices of an
-    /// item share the last token of the prompt.
+    /// The indices of the hidden states in `targets`, sorted and without duplicates. Duplicates occur because
+    /// the same hidden state can predict tokens of several choices.
     indices: Vec<usize>,
     num_unpadded_tokens: u64,
     /// The cached hidden states after layer 0, after layer 1, and so on.
@@ -25,8 +25,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Creates a batch of the rows of `groups`. `block_overhead` is the cost of one more block of suffixes,
-    /// as a number of padding tokens.
+    /// Creates a batch of the rows of `groups`. One more block of suffixes costs as much time as
+    /// `block_overhead` padding tokens.
     pub(super) fn new(
         base: &Decoder,
         requests: &ScoringRequests,
@@ -95,7 +95,7 @@ impl Batch {
         }
     }
 
-    /// Makes the copies of the token rows that passes of up to `num_hybrids` hybrids need.
+    /// Copies the token rows, so that up to `num_hybrids` hybrids can run in one pass.
     pub(super) fn prepare_copies(&mut self, num_hybrids: usize) {
         for times in self.trees.len() + 1..=num_hybrids {
             self.trees.push(self.tree().repeat(times));

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
-/// The layout of the groups of rows in a batch. The rows of a group share a prefix. The other tokens of a row
-/// are its suffix.
+/// The layout of a batch. A batch holds groups of rows. The rows of a group share a prefix. The tokens of a
+/// row after the prefix are the suffix of the row.
 ///
 /// If the batch has suffixes, prefixes are padded on the left, so that each suffix follows its prefix
 /// directly. Otherwise, rows are padded on the right, where a causal model never attends to the padding.
@@ -18,7 +18,7 @@ pub(super) struct BatchLayout<'a> {
     prefix_length: usize,
     /// The suffixes, the longest first.
     suffixes: Vec<Suffix>,
-    /// The cost of one more block of suffixes, as a number of padding tokens.
+    /// One more block of suffixes costs as much time as this number of padding tokens.
     block_overhead: usize,
 }
 
@@ -98,8 +98,8 @@ impl<'a> BatchLayout<'a> {
         }
     }
 
-    /// Returns each target of the batch with the index of the hidden state that predicts it. Indices count
-    /// the tokens of the prefixes, then the tokens of the suffix blocks, row by row.
+    /// Returns each target of the batch with the index of the hidden state that predicts it. The indices
+    /// number the tokens of all prefixes first, and then the tokens of all suffix blocks, row by row.
     pub fn targets(&self) -> Vec<(usize, TargetToken)> {
         let suffix_starts = self.suffix_starts();
         let mut targets = Vec::new();
@@ -117,7 +117,7 @@ impl<'a> BatchLayout<'a> {
         targets
     }
 
-    /// Returns the index of the first token of each row's suffix.
+    /// Returns a map from each row to the index of the first token of the row's suffix.
     fn suffix_starts(&self) -> BTreeMap<usize, usize> {
         let mut index = self.groups.len() * self.prefix_length;
         let mut starts = BTreeMap::new();
@@ -131,8 +131,9 @@ impl<'a> BatchLayout<'a> {
     }
 }
 
-/// Splits suffixes into blocks such that the total cost of padding and overhead is minimal. `lengths` are the
-/// lengths of the suffixes in descending order. Returns the number of suffixes in each block.
+/// Splits suffixes into blocks. Minimizes the number of tokens with padding, plus `overhead` for each block.
+/// `lengths` are the lengths of the suffixes in descending order. Returns the number of suffixes in each
+/// block.
 fn block_sizes(lengths: &[usize], overhead: usize) -> Vec<usize> {
     // `best[n]` holds the minimal cost of the first `n` suffixes, and the size of their last block.
     let mut best = vec![(0, 0)];

@@ -11,7 +11,7 @@ pub enum CandidateScore {
     Pruned {
         /// The bounds of the score when the candidate was pruned.
         bounds: ScoreBounds,
-        /// The number of tokens that were scored before the candidate was pruned.
+        /// The number of tokens that the model processed before the candidate was pruned, without padding.
         tokens: u64,
     },
 }
@@ -25,7 +25,7 @@ impl CandidateScore {
         }
     }
 
-    /// Returns the number of tokens that were scored.
+    /// Returns the number of tokens that the model processed, without padding.
     pub fn tokens(&self) -> u64 {
         match self {
             Self::Complete(result) => result.tokens,
@@ -39,6 +39,6 @@ impl CandidateScore {
 pub struct ScoredCandidate {
     /// The score.
     pub score: CandidateScore,
-    /// The work, in tokens times layers. Padding tokens count.
+    /// The work of scoring the candidate, in tokens times layers. The tokens include padding.
     pub layer_tokens: u64,
 }

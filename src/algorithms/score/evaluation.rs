@@ -22,7 +22,8 @@ pub(super) struct Evaluation<'a> {
 }
 
 impl<'a> Evaluation<'a> {
-    /// Creates an evaluation of `candidate`. `hybrid` is its model, which is run from `first_layer` on.
+    /// Creates an evaluation of `candidate`. `hybrid` is the candidate's model. The model is run from
+    /// `first_layer` on.
     pub fn new(
         candidate: Candidate<'a>,
         hybrid: Hybrid<'a>,
@@ -42,7 +43,8 @@ impl<'a> Evaluation<'a> {
         PartialRun { hybrid: &self.hybrid, first_layer: self.first_layer }
     }
 
-    /// Returns the work of `tokens` tokens, padding included, in tokens times layers.
+    /// Returns the work of a forward pass over `tokens` tokens, in tokens times layers. `tokens` includes
+    /// padding.
     pub fn layer_tokens(&self, tokens: u64) -> u64 {
         tokens * (self.hybrid.num_layers() - self.first_layer) as u64
     }

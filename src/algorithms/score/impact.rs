@@ -71,8 +71,8 @@ fn answer_classes(requests: &ScoringRequests, items: &[usize]) -> Result<Vec<usi
     Ok(items.iter().map(|item| classes[answer(item)]).collect())
 }
 
-/// Returns the impact of a layer. `full_nd` holds the base's states after the layer, and `linear_nd` the
-/// states with the layer replaced, `[items, width]` each.
+/// Returns the impact of a layer. `full_nd` holds the base's states after the layer. `linear_nd` holds the
+/// states with the layer replaced. The shape of both tensors is `[items, width]`.
 fn compute_impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -> f64 {
     let (full_nd, linear_nd) = (normalize(full_nd), normalize(linear_nd));
     // The mean is the same for all items and carries no information about the class.
@@ -82,7 +82,7 @@ fn compute_impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -
     let linear_linear = gram_matrix(&linear_nd, &linear_nd);
     let linear_full = gram_matrix(&linear_nd, &full_nd);
     let full_accuracy = cross_validated_accuracy(classes, &full_full, &full_full);
-    // If the base's states hold no information about the class, the replacement loses none.
+    // If the base's states hold no information about the class, a replacement cannot lose information.
     if full_accuracy == 0.0 {
         return 0.0;
     }
@@ -91,7 +91,8 @@ fn compute_impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -
     1.0 - (linear_accuracy + cross_accuracy) / (2.0 * full_accuracy)
 }
 
-/// Scales each state to length 1. The norm before each block of the model removes the length of states too.
+/// Scales each state to length 1. The norm layer before each block of the model also discards the length of a
+/// state.
 fn normalize(x_nd: Tensor<2>) -> Tensor<2> {
     let length_n1 = x_nd.clone().square().sum_dim(1).sqrt().clamp_min(f32::MIN_POSITIVE);
     x_nd / length_n1
@@ -139,9 +140,9 @@ impl PromptStates {
         Self { batches, indices: items.iter().map(|item| index_of_item[item]).collect() }
     }
 
-    /// Runs `layer`, which must be the next layer, with full attention and with its twin. Returns the hidden
-    /// states of both runs at the last tokens of the prompts, `[items, width]` each, in the order of the
-    /// items.
+    /// Runs `layer` twice: with full attention, and with its twin. `layer` must be the next layer. Returns
+    /// the hidden states of the two runs at the last tokens of the prompts, `[items, width]` each. The rows
+    /// are in the order of the items.
     fn advance(&mut self, base: &Decoder, twins: &Twins, layer: usize) -> (Tensor<2>, Tensor<2>) {
         let full = Hybrid::from_base(base);
         let linear = Hybrid::new(base, twins, &Mask::empty().with_layer(layer as u32));
@@ -165,8 +166,8 @@ impl PromptBatch {
     }
 }
 
-/// For each item whose first choice is in the batch, returns the item, and the index of its prompt's last
-/// token.
+/// For each item whose first choice is in the batch, returns the index of the item and the index of the last
+/// token of its prompt.
 fn last_prompt_tokens(batch: &Batch) -> impl Iterator<Item = (usize, usize)> {
     let targets = batch.indexed_targets().iter();
     let first = targets.filter(|(_, target)| target.is_first && target.choice == 0);

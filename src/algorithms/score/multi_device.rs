@@ -34,8 +34,8 @@ impl<'a> MultiDeviceScorer<'a> {
         self.scorers[0].score(&Mask::empty(), mask)
     }
 
-    /// Returns what [`Self::score_with_pruning`] would return for a candidate whose complete score is known.
-    /// Does not run the model.
+    /// Returns the same result as [`Self::score_with_pruning`] for `candidate`, without running the model.
+    /// `known` is the candidate's complete score.
     pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         self.scorers[0].prune_with_known_score(candidate, known)
     }

@@ -5,16 +5,16 @@ use dtr_ops::is_cpu;
 
 /// The limits on the sizes of a scorer's forward passes.
 ///
-/// On a CPU, small passes suffice to keep all threads busy, and they waste the least work when a candidate is
-/// pruned. On a GPU, only large passes keep the device busy, because the launch of each operation has a fixed
-/// cost.
+/// On a CPU, small passes suffice to keep all threads busy. Small passes also waste the least work when a
+/// candidate is pruned. On a GPU, only large passes keep the device busy, because the launch of each
+/// operation has a fixed cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PassLimits {
     /// The maximum number of parts of a split. A candidate may be pruned between two parts.
     pub max_parts: usize,
     /// The minimum number of tokens of a part.
     pub min_part_tokens: usize,
-    /// The maximum number of tokens of a pass with one hybrid. It limits the memory of the pass.
+    /// The maximum number of tokens of a pass with one hybrid. This number limits the memory of the pass.
     pub pass_tokens: usize,
     /// The minimum number of tokens of a pass.
     pub min_pass_tokens: usize,
@@ -87,14 +87,13 @@ impl PassLimits {
         }
     }
 
-    /// Returns the number of items of each part of a split with `num_items` items and `num_tokens` tokens. It
-    /// is at least 1.
+    /// Returns the number of items of each part of a split with `num_items` items and `num_tokens` tokens.
+    /// The result is at least 1.
     pub fn items_per_part(&self, num_items: usize, num_tokens: usize) -> usize {
         num_items.div_ceil((num_tokens / self.min_part_tokens).clamp(1, self.max_parts)).max(1)
     }
 
-    /// Returns the number of tokens of each pass when `num_tokens` tokens are divided into passes. Threads
-    /// can share these passes evenly.
+    /// Returns the number of tokens of each pass when `num_tokens` tokens are divided into passes.
     pub fn tokens_per_pass(&self, num_tokens: usize) -> usize {
         let num_passes = num_tokens.div_ceil(self.pass_tokens).max(1).next_multiple_of(self.parallel_passes);
         num_tokens.div_ceil(num_passes).max(self.min_pass_tokens)
@@ -116,7 +115,7 @@ fn layer_weights(config: &DecoderConfig) -> usize {
     config.hidden_size * (heads * config.head_dim + 3 * config.intermediate_size)
 }
 
-/// Returns the size of a token in the hidden layer of the MLPs, in bytes.
+/// Returns the number of bytes that one token takes in the hidden layer of an MLP.
 fn mlp_bytes(base: &Decoder) -> usize {
     base.config.intermediate_size * base.dtype().size()
 }

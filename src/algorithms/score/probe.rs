@@ -22,7 +22,8 @@ pub(super) fn cross_validated_accuracy(classes: &[usize], train: &GramMatrix, te
     correct as f64 / classes.len() as f64
 }
 
-/// Trains a probe on the other folds and returns the number of items of `fold` that it predicts correctly.
+/// Trains a probe on all folds except `fold`. Returns the number of items of `fold` whose class the probe
+/// predicts correctly.
 fn num_correct(fold: usize, classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> usize {
     let (test_items, train_items): (Vec<usize>, Vec<usize>) =
         (0..classes.len()).partition(|item| item % NUM_FOLDS == fold);

@@ -13,7 +13,8 @@ pub struct ScoreResult {
     pub num_correct: u64,
     /// The number of items whose prompt was truncated at its beginning to fit the model's context.
     pub num_truncated: u64,
-    /// The number of tokens that were scored. A prompt that several choices of an item share counts once.
+    /// The number of tokens that the model processed, without padding. A prompt that several choices of an
+    /// item share counts once.
     pub tokens: u64,
     /// The answer to each item, in the split's order. Paired tests compare these answers.
     pub items: Vec<ItemScore>,
@@ -39,8 +40,8 @@ impl ItemScore {
     }
 }
 
-/// The lower and the upper bound of a score. They are equal if the score is exact, and differ for a pruned
-/// candidate.
+/// The lower and the upper bound of a score. The bounds of an exact score are equal. The bounds of a pruned
+/// candidate differ.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoreBounds {
     /// The score if every item that was not scored is answered wrongly.

@@ -42,7 +42,7 @@ impl<'a> Scorer<'a> {
         Self::from_passes(vec![passes], base, twins, requests)
     }
 
-    /// Creates a scorer that divides the items into parts. It may prune a candidate after each part.
+    /// Creates a scorer that divides the items into parts. The scorer may prune a candidate after each part.
     ///
     /// `base_score` is the base's score on the same items. Items are scored in ascending order of margin. An
     /// item's margin is the base's score of the right choice minus the base's highest score of any other
@@ -87,12 +87,12 @@ impl<'a> Scorer<'a> {
         Self { limits: PassLimits { max_cache_bytes: 0, ..self.limits }, ..self }
     }
 
-    /// Returns the work so far, in tokens times layers. Padding tokens count.
+    /// Returns the work so far, in tokens times layers. The tokens include padding.
     pub fn layer_tokens(&self) -> u64 {
         self.layer_tokens
     }
 
-    /// Scores the hybrid with the layers of `mask` replaced, starting from the hidden states of `incumbent`.
+    /// Scores the hybrid with the layers of `mask` replaced. Reuses the cached hidden states of `incumbent`.
     ///
     /// # Errors
     /// Fails if a log-likelihood is not finite.
@@ -163,7 +163,8 @@ impl<'a> Scorer<'a> {
             })
         };
         let scores = if is_cpu { run()? } else { run_on_device_thread(&base.device(), run)? };
-        // There is one entry for each pair of batch and evaluation, ordered by batch and then by evaluation.
+        // `scores` has one entry for each pair of batch and evaluation, ordered by batch and then by
+        // evaluation.
         let scores: Vec<Vec<TokenLogLikelihood>> = scores.into_iter().flatten().collect();
         let num_evaluations = evaluations.len();
         for (index, evaluation) in evaluations.iter_mut().enumerate() {
@@ -174,8 +175,8 @@ impl<'a> Scorer<'a> {
     }
 
     /// Returns the same result as [`Scorer::score_with_pruning`] for `candidate`, without running the model.
-    /// `known` is the candidate's complete score. A losing candidate is still pruned, with the bounds that
-    /// scoring it part by part would give.
+    /// `known` is the candidate's complete score. If `score_with_pruning` would prune the candidate, the
+    /// result holds the same bounds.
     pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
         let mut scores = ScoreAccumulator::new(self.requests);

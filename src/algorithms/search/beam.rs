@@ -11,16 +11,17 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
-/// Keeps the `width` best masks of each round, and extends each by every remaining layer. Among masks with
-/// equal scores, the lexicographically lowest is the best. A beam of width 1 finds the same hybrids as the
-/// greedy search.
+/// Keeps the `width` best masks of each round, and extends each of these masks by every remaining layer.
+/// Among masks with equal scores, the lexicographically lowest mask is the best. A beam of width 1 finds the
+/// same hybrids as the greedy search.
 ///
 /// The best mask of a round is its winner. Only the winner is compared with the threshold of `stop`, because
 /// another mask of the beam may score below the threshold and still lead to the next winner. A mask that
 /// extends two masks of the beam is tried only once.
 ///
-/// If `policy` prunes, a candidate is pruned as soon as it cannot enter the beam. The beam holds the best
-/// masks of the round's earlier batches. Pruning does not change the outcome.
+/// If `policy` prunes, a candidate is pruned as soon as it cannot enter the beam. At that time, the beam
+/// holds the best masks of the round's earlier batches. Pruning does not change the hybrids that the search
+/// finds.
 pub fn beam_search(
     width: usize,
     layer_order: &[u32],

@@ -17,8 +17,8 @@ type ScoredLayer = (u32, ScoreBounds);
 /// keeps the replacement with the highest score. If scores are equal, the lowest layer wins.
 ///
 /// The first round tries layers in `layer_order`. Each later round tries them in descending order of their
-/// scores in the previous round. The order, the batch size and pruning change only the list of trials of the
-/// outcome: the trial of a pruned candidate holds the bounds of the score, not the score.
+/// scores in the previous round. The order, the batch size and pruning change only the outcome's list of
+/// trials. The trial of a pruned candidate holds only the bounds of its score.
 pub fn greedy_search(
     layer_order: &[u32],
     stop: &StopCriterion,

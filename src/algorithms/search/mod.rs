@@ -70,13 +70,13 @@ pub struct BatchPolicy {
     /// Whether candidates are pruned once they can neither win nor enter the beam.
     pub prune: bool,
     /// The number of candidates in a batch, at least one. Larger batches score more candidates in parallel.
-    /// But they prune candidates later, because the threshold does not change within a batch.
+    /// Larger batches also prune candidates later, because the threshold does not change within a batch.
     pub candidates_per_batch: usize,
 }
 
 impl BatchPolicy {
-    /// Splits `candidates` into batches. With pruning, the first `num_first` candidates are a separate batch,
-    /// whose scores set the threshold for the rest.
+    /// Splits `candidates` into batches. With pruning, the first `num_first` candidates form the first batch.
+    /// The scores of this batch set the threshold for the second batch.
     fn batches<'a, T>(&self, candidates: &'a [T], num_first: usize) -> impl Iterator<Item = &'a [T]> {
         let num_first = if self.prune { num_first.min(candidates.len()) } else { 0 };
         let (first, rest) = candidates.split_at(num_first);

@@ -53,8 +53,8 @@ impl<'a> SearchState<'a> {
         Ok(scores)
     }
 
-    /// Ends the current round with its winner, `mask`. Returns whether the winner was accepted. If it was
-    /// not, the search ends.
+    /// Ends the current round with its winner, `mask`. Returns whether the winner was accepted. If the winner
+    /// was not accepted, the search ends.
     pub fn finish_round(&mut self, mask: Mask, score: f64) -> bool {
         let outcome = &mut self.outcome;
         if score >= outcome.best.1 {

@@ -1,4 +1,4 @@
-//! Detects that a training run diverges, and creates the error for it.
+//! Detects the divergence of a training run, and creates the error that reports it.
 
 use std::fmt::Arguments;
 

@@ -24,11 +24,11 @@ pub trait Training {
     fn save(&mut self, observer: &dyn Observer) -> Result<()>;
 }
 
-/// Does the remaining steps of `schedule`, and writes checkpoints from time to time.
+/// Does the remaining steps of `schedule`. Writes checkpoints at the intervals of [`CheckpointTimer`].
 ///
 /// # Errors
-/// Fails if `training` fails, or if the user asked to stop. Writes a last checkpoint before it stops for the
-/// user.
+/// Fails if `training` fails, or if the user asked to stop. If the user asked to stop, writes a last
+/// checkpoint first.
 pub fn run_training(
     training: &mut impl Training,
     schedule: TrainingSchedule,

@@ -9,7 +9,7 @@ use crate::observer::Observer;
 /// The number of tokens in one forward pass of the prefill of a single prompt.
 const PREFILL_CHUNK: usize = 2048;
 
-/// The number of tokens decoded in one run.
+/// The number of tokens that one run decodes after each prompt.
 const TOKENS_PER_RUN: usize = 16;
 
 /// The number of tokens after the prompt for which a decoder state reserves memory.
@@ -34,8 +34,8 @@ impl DeviceBench<'_> {
                 let state = self.prefill(model, batch, context);
                 let state_bytes = state.bytes();
                 let mut decoding = GreedyDecoder::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);
-                // The first two steps are not timed. On a GPU, the first step compiles kernels, and the
-                // second step is recorded so that later steps can replay it.
+                // The first two steps are not timed. On a GPU, the first step compiles kernels. The decoder
+                // records the second step as a CUDA graph, which it replays in later steps.
                 decoding.step();
                 decoding.step();
                 let seconds = self.median_seconds(1, || {

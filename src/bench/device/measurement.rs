@@ -19,8 +19,8 @@ pub struct OperationTime {
     pub operation: String,
     /// Median time of the runs, in seconds.
     pub seconds: f64,
-    /// The amount of work. `unit` says whether it counts floating-point operations, bytes or tokens. The rate
-    /// is `amount / seconds`.
+    /// The amount of work in floating-point operations, bytes or tokens, as `unit` says. The rate is `amount
+    /// / seconds`.
     pub amount: f64,
     /// The unit of `amount`.
     pub unit: &'static str,

@@ -29,7 +29,7 @@ use crate::observer::Observer;
 /// Number of tokens in each row of a training or scoring batch.
 const SEQUENCE_LENGTH: usize = 512;
 
-/// Receives each measurement as soon as it is made.
+/// A callback that receives each measurement as soon as it is made.
 type MeasurementCallback<'a> = dyn Fn(&Measurement) + 'a;
 
 /// A linear-attention variant with its name.

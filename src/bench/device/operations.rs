@@ -11,7 +11,7 @@ use super::{DeviceBench, SEQUENCE_LENGTH};
 /// The number of matrix products in one run.
 const MATMULS_PER_RUN: usize = 10;
 
-/// The number of attention calls with a single query in one run.
+/// The number of attention calls in one run that times decoding. Each call has a single query position.
 const DECODES_PER_RUN: usize = 50;
 
 impl DeviceBench<'_> {

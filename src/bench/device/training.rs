@@ -14,7 +14,7 @@ use crate::resources::DistilMemory;
 /// The number of forward passes of a twin in one timed run.
 const FORWARDS_PER_RUN: usize = 10;
 
-/// The number of steps in the learning-rate schedule. A measurement runs only the first few of them.
+/// The number of steps in the learning-rate schedule. A measurement runs only the first few steps.
 const NUM_STEPS: u64 = 1000;
 
 impl DeviceBench<'_> {
@@ -85,7 +85,7 @@ impl DeviceBench<'_> {
         })?;
         drop(students);
         self.report_batch_time(operation.clone(), seconds);
-        // If other processes freed memory meanwhile, the difference is negative. It is then reported as 0.
+        // If other processes freed memory meanwhile, the difference can be negative. The report then says 0.
         let allocated_bytes =
             free_bytes.zip(free_bytes_now()).map(|(before, now)| before.saturating_sub(now));
         (self.on_measurement)(&Measurement::Memory(OperationMemory {

@@ -13,7 +13,7 @@ pub(super) fn missing_column_error(position: &dyn fmt::Display, column: &str, ex
 }
 
 /// Returns the error for a value that is not text. `position` names the row or the file of the value. `kind`
-/// names its type.
+/// names the type of the value.
 pub(super) fn not_text_error(position: &dyn fmt::Display, column: &str, kind: &str) -> Error {
     Error::manifest(format!("{position} holds {kind} in `{column}`, not text"))
         .hint("set `column` to the text column")

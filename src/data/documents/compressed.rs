@@ -21,7 +21,8 @@ pub(super) fn extensions<'a>(path: &'a Path) -> (Option<&'a str>, Option<&'a str
     }
 }
 
-/// A file of a corpus or of a task. The extension of its name determines whether the content is compressed.
+/// A file of a corpus or of a task. The extension of the file's name determines how the content is
+/// compressed.
 pub(in crate::data) struct MaybeCompressedFile<'a> {
     /// The path in the manifest.
     pub path: &'a Path,
@@ -69,8 +70,8 @@ impl<'a> MaybeCompressedFile<'a> {
         File::open(&self.local_path).map_err(|cause| Error::io("read", self.path, cause))
     }
 
-    /// Returns the error for a failed read. If the decoder raised the error, rather than the operating
-    /// system, the file is damaged.
+    /// Returns the error for a failed read. If the decoder raised the error, and not the operating system,
+    /// the file is damaged.
     pub fn read_error(&self, cause: io::Error) -> Error {
         let is_damaged = self.compression.is_some() && cause.raw_os_error().is_none();
         let error = Error::io("read", self.path, cause);

@@ -1,6 +1,6 @@
-//! A reader of the rows of JSON files. A file is JSON Lines, with an object on each line, or one list of
-//! objects, or one object whose values are the rows. The content of the file decides which of the three it
-//! is. Only one row at a time is in memory, and a row has at most [`MAX_DOCUMENT_BYTES`].
+//! A reader of the rows of JSON files. A file has one of three layouts: JSON Lines (an object on each line),
+//! one list of objects, or one object whose values are the rows. The reader detects the layout from the
+//! file's content. Only one row at a time is in memory, and a row has at most [`MAX_DOCUMENT_BYTES`].
 
 use std::cell::Cell;
 use std::fmt;
@@ -19,13 +19,13 @@ use super::text::{MAX_DOCUMENT_BYTES, for_each_line, too_long_error};
 use dtr_core::error::{Error, Result};
 use dtr_core::jinja::{JsonObject, RawObject, parse_object};
 
-/// The most bytes at the beginning of a file that decide how it holds its rows.
+/// The maximum number of bytes that are read to detect the layout of a file.
 const MAX_LAYOUT_BYTES: u64 = 1 << 20;
 
 /// The position of a row, for error messages.
 pub(in crate::data) struct RowPosition<'a> {
     file: &'a Path,
-    /// What `number` counts: `line` or `row`.
+    /// The unit that `number` counts: `line` or `row`.
     unit: &'static str,
     /// The number of the line or row, from 1.
     number: usize,
@@ -37,7 +37,7 @@ impl fmt::Display for RowPosition<'_> {
     }
 }
 
-/// A callback that receives each row and its position. It may stop the reading.
+/// A callback that receives each row and its position. It returns `Break` to stop the reading.
 type RowCallback<'a> = dyn FnMut(JsonObject, &RowPosition<'_>) -> Result<ControlFlow<()>> + 'a;
 
 /// Calls `callback` with every row of a JSON file.
@@ -51,7 +51,7 @@ pub(in crate::data) fn for_each_row(
     }
 }
 
-/// How a JSON file holds its rows.
+/// The layout of the rows in a JSON file.
 #[derive(Clone, Copy)]
 enum Layout {
     /// An object on each line.
@@ -64,8 +64,8 @@ enum Layout {
 
 /// Returns the layout of a file. If the file is empty, its extension decides.
 ///
-/// A file that begins with an object is JSON Lines, unless its first line is only the bracket that opens the
-/// object.
+/// A file that begins with `[` is one list. A file whose first line is only `{` is one object. Any other file
+/// is JSON Lines.
 fn detect_layout(file: &MaybeCompressedFile) -> Result<Layout> {
     let mut reader = open_after_mark(file)?.take(MAX_LAYOUT_BYTES);
     let mut first_line = Vec::new();
@@ -197,7 +197,7 @@ impl<R: Read> Read for RowLimitedReader<R> {
     }
 }
 
-/// Deserializes the rows of a list or of an object one by one, so that all rows are never in memory at once.
+/// Deserializes the rows of a list or of an object one by one, so that memory holds only one row at a time.
 struct RowVisitor<F>(F);
 
 impl<'de, F: FnMut(RawObject) -> std::result::Result<(), ()>> Visitor<'de> for RowVisitor<F> {

@@ -43,10 +43,10 @@ pub fn for_each_document(corpus: &FileCorpus, callback: &mut dyn FnMut(String) -
     Ok(())
 }
 
-/// Reads the first documents of every local file of `corpus`, to find a wrong format, compression or column
-/// before any work begins.
+/// Reads the first documents of every file of `corpus`, to find a wrong format, compression or column before
+/// any work begins.
 ///
-/// Files on the hub that are not downloaded yet are skipped.
+/// Skips files on the hub that are not downloaded yet.
 ///
 /// # Errors
 /// Fails if [`for_each_document`] would fail at one of the first documents.
@@ -61,7 +61,7 @@ pub fn check_first_documents(corpus: &FileCorpus) -> Result<()> {
 
 /// The check of a file ends after this number of documents.
 const NUM_CHECKED_DOCUMENTS: usize = 64;
-/// The check of a file also ends after documents of this total size, in bytes.
+/// The check of a file also ends when the documents that were read have this total size, in bytes.
 const NUM_CHECKED_BYTES: usize = 1 << 16;
 
 fn check_file(file: &MaybeCompressedFile, corpus: &FileCorpus) -> Result<()> {
@@ -100,7 +100,7 @@ fn read(
 /// The format of a file's uncompressed content.
 pub(super) enum FileFormat {
     PlainText,
-    /// JSON Lines, or a list of objects.
+    /// JSON Lines, a list of objects, or an object whose values are the rows.
     Json,
     Parquet,
 }

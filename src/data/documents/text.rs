@@ -54,7 +54,7 @@ pub(super) fn too_long_error(position: &dyn fmt::Display) -> Error {
         .hint("split the text into shorter documents")
 }
 
-/// Calls `callback` with each line of `file` and the line's number, counted from 1. The reading ends early if
+/// Calls `callback` with each line of `file` and the line's number, counted from 1. Stops reading if
 /// `callback` returns `Break`. A line keeps its line feed, but a carriage return before the line feed is
 /// removed.
 pub(super) fn for_each_line(

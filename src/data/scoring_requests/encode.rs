@@ -51,7 +51,8 @@ pub(super) fn encode_item(
 /// holds the tokens of a prompt and a choice, without the last token.
 ///
 /// # Errors
-/// Fails if the prompt has no tokens, if the choice adds none, or if all tokens of the prompt would be cut.
+/// Fails if the prompt has no tokens, if the choice adds no tokens to the prompt, or if all tokens of the
+/// prompt would be cut.
 fn num_cut_tokens(
     item: &Item,
     choice: usize,

@@ -1,6 +1,6 @@
-//! Log-likelihood requests of a task's items, like the `loglikelihood` requests of lm-evaluation-harness.
-//! They hold the token rows that a model must process. For each row, they hold the target tokens whose
-//! log-likelihoods score the choices.
+//! Log-likelihood requests of a task's items, like the `loglikelihood` requests of lm-evaluation-harness. The
+//! requests hold the token rows that a model must process. For each row, the requests also hold the target
+//! tokens, whose log-likelihoods score the choices.
 
 mod encode;
 mod prefix_groups;
@@ -35,7 +35,7 @@ pub struct TargetToken {
 
 /// The log-likelihood requests of a task's items, as distinct token rows.
 ///
-/// Choices of an item that differ only in their last token share one row. It ends before this token.
+/// Choices of an item that differ only in their last token share one row. The row ends before that token.
 pub struct ScoringRequests {
     items: Vec<Item>,
     rows: Vec<Vec<u32>>,
@@ -79,8 +79,8 @@ impl ScoringRequests {
         Ok(Self { items, rows, targets, groups, metric, truncated_items })
     }
 
-    /// Converts the requests to one row for each choice. Choices then share neither rows nor prefixes. This
-    /// form is the most expensive one, and the baseline of benchmarks.
+    /// Converts the requests to one row for each choice. Choices then share neither rows nor prefixes.
+    /// Scoring takes the most time with this form. Benchmarks use this form as the baseline.
     pub fn without_sharing(self) -> Self {
         let mut choices: BTreeMap<(usize, usize), (Vec<u32>, Vec<TargetToken>)> = BTreeMap::new();
         for (row, targets) in self.rows.into_iter().zip(self.targets) {
@@ -175,7 +175,7 @@ impl ScoringRequests {
     /// Returns an item's margin: the score of its correct choice minus the highest score of its other
     /// choices.
     ///
-    /// The margin is negative if the model's answer is wrong.
+    /// A negative margin means that the model's answer is wrong.
     pub fn margin(&self, item: usize, log_likelihoods: &[f64]) -> f64 {
         let Item { choices, label, .. } = &self.items[item];
         let score = |choice: usize| self.choice_score(&choices[choice], log_likelihoods[choice]);

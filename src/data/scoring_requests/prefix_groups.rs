@@ -8,8 +8,8 @@ use super::TargetToken;
 /// The minimum length of a shared prefix, in tokens. Sharing a shorter prefix costs more time than it saves.
 const MIN_PREFIX_TOKENS: usize = 8;
 
-/// Rows of one item and their longest common prefix. The rest of a row is its suffix. The prefix of a single
-/// row is the whole row.
+/// Rows of one item and their longest common prefix. The tokens of a row after the prefix are the suffix of
+/// the row. If the group has a single row, the prefix is the whole row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrefixGroup {
     /// The indices of the rows.
@@ -44,8 +44,8 @@ pub(super) fn item_of_row(targets: &[TargetToken]) -> usize {
 
 /// Groups `rows`, which must be in lexicographic order.
 ///
-/// Single rows come first. Both the single rows and the other groups are ordered by the length of their
-/// prefix, so that passes need little padding.
+/// Groups with a single row come first, and groups with several rows come after them. Each of the two kinds
+/// is ordered by the length of the prefix, so that passes need little padding.
 pub(super) fn group_rows(rows: &[Vec<u32>], targets: &[Vec<TargetToken>]) -> Vec<PrefixGroup> {
     let mut items: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (row, targets) in targets.iter().enumerate() {
@@ -93,8 +93,8 @@ pub(super) fn split_into_passes<'a>(
     [single, sharing].iter().flat_map(|groups| split_evenly(groups, tokens_per_pass)).collect()
 }
 
-/// Tries increasing limits, from half to one and a half times `tokens_per_pass`, until the passes are few
-/// enough.
+/// Tries increasing limits, from half to one and a half times `tokens_per_pass`. Stops when there are no more
+/// passes than the tokens without padding require.
 fn split_evenly<'a>(groups: &[&'a PrefixGroup], tokens_per_pass: usize) -> Vec<Vec<&'a PrefixGroup>> {
     let total: usize = groups.iter().map(|group| group.num_tokens()).sum();
     let split = |sixteenths| split_greedily(groups, tokens_per_pass * sixteenths / 16);

@@ -32,7 +32,7 @@ impl<'a> PromptLength<'a> {
     }
 
     /// Returns the tokens of the prompt and a choice. If the prompt is empty, the tokens start with the
-    /// tokenizer's prefix token. It is not repeated if the choice itself begins with that token.
+    /// tokenizer's prefix token. If the choice itself begins with the prefix token, no second one is added.
     ///
     /// # Errors
     /// Fails if the tokenizer cannot encode the text, or if the prompt is empty and the tokenizer has no

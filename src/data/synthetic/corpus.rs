@@ -12,8 +12,9 @@ const MAX_DOCUMENT_TOKENS: usize = 120;
 
 /// The percentages of the kinds of documents. The remaining 3 % of the documents are filler sentences.
 ///
-/// Half of the documents are lists. With only a tenth, models of the bundled base's size did not learn to
-/// copy within 100M tokens. Models that could not copy did not learn the recall task either.
+/// Half of the documents are lists. When only a tenth of the documents were lists, models of the bundled
+/// base's size did not learn to copy within 100M tokens. Models that could not copy did not learn the recall
+/// task either.
 const RECALL_PERCENT: u32 = 18;
 const MOVES_PERCENT: u32 = 14;
 const FACTS_PERCENT: u32 = 10;

@@ -82,7 +82,7 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
 }
 
 impl Facts {
-    /// Generates the facts of a seed. They are sorted by a hash, so that the splits are random.
+    /// Generates the facts of a seed. The facts are sorted by a hash, so that the splits are random.
     pub(super) fn new(seed: Seed) -> Self {
         let mut facts = Vec::new();
         for (relation, definition) in RELATIONS.iter().enumerate() {

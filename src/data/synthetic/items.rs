@@ -1,8 +1,8 @@
 //! Generates the items of the tasks. Every item has its own random number generator, and no item occurs
 //! twice.
 //!
-//! The hash of a passage assigns it to one of the splits or to the corpus. The splits and the corpus
-//! therefore share no passage, whatever their sizes and seeds are.
+//! The hash of a passage's statements assigns the passage to a split or to the corpus. The splits and the
+//! corpus therefore share no passage. This holds for all sizes and all seeds.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use dtr_core::error::{Error, Result};
 /// The number of items in the train split of every task except `facts`.
 const NUM_TRAIN: usize = 1_000;
 
-/// The number of buckets of passage hashes: one for each split, and the rest for the corpus.
+/// The number of buckets of passage hashes. Each split has one bucket. The corpus has all other buckets.
 const NUM_HASH_BUCKETS: u8 = 16;
 
 impl SyntheticLanguage {

@@ -1,11 +1,11 @@
 //! The bundled synthetic language: a generator of a text corpus and of four multiple-choice tasks, with a
 //! vocabulary of about 600 lower-case words. Experiments with this language need no downloads.
 //!
-//! The tasks test different abilities of a model. `recall` binds words of a passage to one another, `moves`
-//! tracks objects from place to place, `topic` classifies a whole passage, and `facts` asks for facts that
-//! the model has memorized in training. The corpus asks its questions in the same words as the items, so a
-//! model learns the tasks by next-token prediction. No passage of an item occurs in the corpus. All text is a
-//! pure function of the seeds.
+//! The tasks test different abilities of a model. In `recall`, the model must bind words of a passage to one
+//! another. In `moves`, the model must track objects from place to place. In `topic`, the model must classify
+//! a whole passage. In `facts`, the model must know facts from its training. The corpus asks its questions in
+//! the same words as the items, so a model learns the tasks by next-token prediction. No passage of an item
+//! occurs in the corpus. All text is a pure function of the seeds.
 
 mod corpus;
 mod facts;

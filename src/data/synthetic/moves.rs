@@ -22,7 +22,8 @@ const WHERE_PERSON: &str = "where is {person}? in the";
 
 /// The maximum length of an item's statements, in tokens.
 const MAX_ITEM_TOKENS: usize = 83;
-/// The maximum length of a corpus passage's statements, in tokens. The rest of the document is for questions.
+/// The maximum length of a corpus passage's statements, in tokens. The other tokens of the document are for
+/// questions.
 const MAX_CORPUS_TOKENS: usize = 94;
 
 /// The probability that a corpus passage asks questions between its steps.
@@ -192,8 +193,8 @@ fn draw_order(rng: &mut ChaCha8Rng, histories: &[ObjectHistory]) -> Vec<usize> {
 
 /// Returns the sentences that name the first places, then the sentences of the steps in the given order.
 ///
-/// After each step, `choose_question` receives the current places of all objects. If it returns the index of
-/// an object, a question about this object's place follows, with its answer.
+/// After each step, `choose_question` receives the current places of all objects. If `choose_question`
+/// returns the index of an object, a question about this object's place and the answer follow.
 fn narrate(
     histories: &[ObjectHistory],
     order: &[usize],

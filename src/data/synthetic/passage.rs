@@ -6,7 +6,8 @@ pub(super) struct Question {
     pub(super) text: String,
     /// The answer, a single word.
     pub(super) answer: &'static str,
-    /// Wrong answers of the same word class: three, or fewer if the passage is too short.
+    /// Wrong answers of the same word class. The question of an item has three wrong answers. A question in
+    /// the corpus may have fewer.
     pub(super) distractors: Vec<&'static str>,
 }
 
@@ -35,7 +36,7 @@ pub(super) struct Passage {
 pub(super) enum Purpose {
     /// The passage of an item.
     Item,
-    /// A passage of a document of the corpus.
+    /// A passage in a document of the corpus.
     Corpus,
 }
 

@@ -53,7 +53,8 @@ pub(super) fn draw_passage(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     }
 }
 
-/// Draws nouns: more than half from the first topic, and the rest from the second and the third.
+/// Draws `count` nouns. More than half of the nouns belong to the first topic. The other nouns belong to the
+/// second or the third topic.
 fn draw_nouns(rng: &mut ChaCha8Rng, topics: [usize; 4], count: usize) -> Vec<&'static str> {
     let num_right = count / 2 + 1;
     let mut found: Vec<&str> = topic_nouns(topics[0]).sample(rng, num_right).copied().collect();

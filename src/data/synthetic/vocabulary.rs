@@ -155,7 +155,7 @@ pub(super) const PLACES: [&str; 24] = [
     "workshop",
 ];
 
-/// Topics of passages. They form a ring, in which neighbours share [`SHARED_NOUNS`].
+/// Topics of passages. The topics form a ring. Neighbouring topics share nouns, listed in [`SHARED_NOUNS`].
 pub(super) const TOPICS: [&str; 12] = [
     "sailing",
     "fishing",

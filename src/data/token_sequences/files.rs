@@ -1,5 +1,5 @@
 //! Packed sequences of a corpus of files. Documents are concatenated. If a document does not fit into a
-//! sequence, its rest begins the next sequence.
+//! sequence, the remaining tokens of the document begin the next sequence.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,8 +17,8 @@ pub(super) struct FileSequences {
     length: usize,
     seed: Seed,
     sample: CorpusSample,
-    /// The orders of the two epochs that were used last. Two are kept because a batch may reach from one
-    /// epoch into the next.
+    /// The document orders of the two epochs that were used last. A batch may hold sequences of two
+    /// successive epochs.
     orders: Mutex<Vec<Arc<EpochOrder>>>,
 }
 

@@ -73,8 +73,8 @@ impl TokenSequences {
 enum SequenceSource {
     Synthetic(Box<SyntheticSequences>),
     Files(FileSequences),
-    /// All sequences have one length, and each comes from a single source. A source's share of the sequences
-    /// is therefore also its share of the tokens.
+    /// A mixture of sources. All sequences have the same length, and each sequence comes from a single
+    /// source. A source's share of the sequences is therefore also its share of the tokens.
     Mixture(MixtureSchedule, Vec<SequenceSource>),
 }
 

@@ -26,9 +26,9 @@ pub(super) struct SampledDocument {
     sort_key: u64,
     /// The document's index in the corpus.
     pub index: u64,
-    /// The position of its first token in the token file.
+    /// The position of the document's first token in the token file.
     pub start: u64,
-    /// The number of its tokens.
+    /// The number of tokens of the document.
     pub len: u64,
 }
 

@@ -7,7 +7,8 @@ use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 
-/// The minimum number of tokens of a generated document. It limits how many documents a sequence needs.
+/// The minimum number of tokens of a generated document. This number limits how many documents a sequence
+/// needs.
 const MIN_DOCUMENT_TOKENS: usize = 8;
 
 /// An endless supply of sequences of one length.

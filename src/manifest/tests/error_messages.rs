@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Each entry: a text to add to `HEAD` and `SWEEP`, the error, and the underlined token.
+/// Each entry has a text that the test adds to `HEAD` and `SWEEP`, the error, and the underlined token.
 const TABLES: &[(&str, &str, &str)] = &[
     // Keys.
     ("[distil]\ntokn-budget = 1", "unknown key `tokn-budget`", "tokn-budget"),
@@ -231,7 +231,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("[sweep.axes]\n\"distil.seed=1#\" = [1]", "`distil.seed=1#` is not a dotted key", "\"distil.seed=1#\""),
 ];
 
-/// Each entry: a whole manifest, the error, and the underlined token.
+/// Each entry has a whole manifest, the error, and the underlined token.
 const FILES: &[(&str, &str, &str)] = &[
     ("extends = \"base.toml\"", "`extends` takes a list of file names", "\"base.toml\""),
     ("extends = [\"base.toml\", 3]", "`extends` takes a list of file names", "3"),

@@ -1,4 +1,4 @@
-//! Tests of merging manifest layers. An error underlines the value in the manifest layer that set it.
+//! Tests of merging manifest layers. An error underlines the value in the manifest layer that set the value.
 
 use super::*;
 use crate::algorithms::search::StopCriterion;

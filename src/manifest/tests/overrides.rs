@@ -87,10 +87,11 @@ fn an_axis_value_overrides_every_manifest_layer() {
         ])
     };
     assert_eq!(at("10M", 8).expect("a valid manifest").distil.token_budget, Count(10_000_000));
-    // Each value is valid alone, but both together are not. The error underlines the value of the later axis.
+    // Each of the two values is valid alone, but the pair is invalid. The error underlines the value of the
+    // later axis.
     let error = at("1M", 4096).expect_err("one step of 2M tokens with a budget of 1M");
     assert_eq!(underlined(&error), ("main.toml".to_owned(), "4096".to_owned()));
-    // If no axis lists the value, the error shows the override itself.
+    // If no axis lists the value, the error underlines the value in the text of the override.
     let error = at("many", 8).expect_err("`many` as a token budget");
     assert_eq!(underlined(&error), ("override".to_owned(), "\"many\"".to_owned()));
     assert_eq!(loaded.manifest, before, "overrides must not change the loaded manifest");

@@ -1,4 +1,4 @@
-//! Tests that the schema states the range of every number, and that loading refuses values outside of it.
+//! Tests that the schema states the range of every number, and that loading refuses values outside the range.
 
 use serde_json::Value as Json;
 
@@ -27,7 +27,7 @@ impl Number {
         types.iter().chain([&self.schema["type"]]).any(|one| one == "integer")
     }
 
-    /// Returns the dotted key, as error messages show it.
+    /// Returns the dotted key in the form of error messages.
     fn key(&self) -> String {
         let steps = self.path.iter().map(|step| match step {
             Step::Key(key) | Step::Alternative(key) => format!(".{key}"),

@@ -6,22 +6,23 @@ use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 tables! {
     /// One row per pair of searches that have the same base and differ in one setting. The row compares the
-    /// orders in which the two searches replaced layers. The rank of a layer is the round in which the search
-    /// replaced it for good. All layers that the last accepted hybrid does not replace share one rank, after
-    /// the last round. The strategies `uniform` and `random` do not use scores. Two searches by these
-    /// strategies are compared only if their strategies differ.
+    /// orders in which the two searches replaced layers. The rank of a layer is the round from which on every
+    /// accepted hybrid replaces the layer. All layers that the last accepted hybrid does not replace share
+    /// one rank, after the last round. If several candidates have the highest score, the candidate with the
+    /// lowest layer wins, so ties make the two orders more similar. The strategies `uniform` and `random` do
+    /// not use scores. Two searches by these strategies are compared only if their strategies differ.
     agreement: AgreementRow {
         /// Name of the base model in the manifest.
         model: String => "",
         /// Setting in which the two searches differ: `variant`, `task`, or the dotted key of a sweep axis
         /// such as `search.strategy`.
         differing_setting: String => "",
-        /// Name of the linear variant in the manifest; null if the searches differ in it.
+        /// Name of the linear variant in the manifest; null if the searches differ in the variant.
         variant: Option<String> => "",
-        /// Name of the task in the manifest; null if the searches differ in it.
+        /// Name of the task in the manifest; null if the searches differ in the task.
         task: Option<String> => "",
-        /// Values of the other sweep axes, which both searches share, as `key=value`, joined by commas; empty
-        /// if there is no other axis.
+        /// Values of the sweep axes other than `differing_setting`, which the two searches share, as
+        /// `key=value`, joined by commas; empty if there is no such axis.
         shared_axes: String => "",
         /// Value of `differing_setting` in the first search.
         first: String => "",
@@ -34,8 +35,7 @@ tables! {
         /// Number of layers that the second search replaces.
         num_replaced_second: u32 => "layers",
         /// Number of accepted rounds of the first search in which another candidate has the winner's score,
-        /// or may have this score because the candidate was pruned; the lowest layer wins a tie, so ties make
-        /// the two orders more similar.
+        /// or may have this score because the candidate was pruned.
         num_tied_first: u32 => "rounds",
         /// Number of accepted rounds of the second search in which another candidate has the winner's score,
         /// or may have this score because the candidate was pruned.
@@ -57,9 +57,9 @@ tables! {
         /// same `differing_setting`; null if `spearman_rho` is null.
         spearman_q: Option<f64> => "probability",
         /// Number k of replaced layers at which the hybrids of the two searches are compared: half of
-        /// `num_layers`, or the number of accepted rounds of the shorter search if that is less.
+        /// `num_layers`, or the number of accepted rounds of the shorter search if this number is lower.
         overlap_k: u32 => "layers",
-        /// Number of layers that both compared hybrids replace, out of `overlap_k`.
+        /// Number of layers, out of `overlap_k`, that the compared hybrids of the two searches share.
         overlap: u32 => "layers",
         /// Expected overlap of two random sets of `overlap_k` layers: `overlap_k` squared over `num_layers`.
         overlap_by_chance: f64 => "layers",
@@ -69,9 +69,9 @@ tables! {
         /// `overlap_p` corrected by the Benjamini-Hochberg procedure over all rows of this table with the
         /// same `differing_setting`; null if `overlap_k` is 0.
         overlap_q: Option<f64> => "probability",
-        /// For each k from 1 to the number of accepted rounds of the shorter search: the fraction of the k
-        /// replaced layers that the hybrids of both searches share; the fraction expected by chance is k over
-        /// `num_layers`.
+        /// Fraction of the k replaced layers that the hybrids of the two searches share, for each k from 1 to
+        /// the number of accepted rounds of the shorter search; the expected fraction for two random sets is
+        /// k over `num_layers`.
         overlap_shares: Vec<f64> => "fraction",
         /// Key of the first search's cell.
         cell_key_first: String => "",

@@ -45,8 +45,8 @@ tables! {
         model: String => "",
         /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Test score of the base: the fraction of test items that it answers correctly, from 0 to 1.
         p_base: f64 => "fraction",
@@ -63,7 +63,7 @@ tables! {
     /// One row per cell (one computation of a stage): the resources that the cell used. Time and energy are
     /// summed over all processes that worked on the cell. If a process was killed, its time and energy count
     /// up to its last checkpoint or score. Variants that were distilled together get equal shares of time and
-    /// energy. The row of a search counts the scores that the search computed, and no scores from the cache.
+    /// energy. The row of a search counts only scores that the search computed, and no scores from the cache.
     /// Times, energy and memory differ from run to run.
     stages: StageRow {
         /// Name of the stage: `pretrain`, `distil`, `score`, `search` or `throughput`.
@@ -74,14 +74,14 @@ tables! {
         variant: Option<String> => "",
         /// Name of the task in the manifest; null for stages without a task.
         task: Option<String> => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Device time of the stage: wall-clock time multiplied by the number of devices, summed over every
         /// process that worked on the cell.
         seconds: f64 => "seconds",
-        /// Energy that the devices consumed during `seconds`, including other processes on them; null if a
-        /// device does not report energy.
+        /// Energy that the devices consumed during `seconds`, including the energy of other processes on
+        /// these devices; null if a device does not report energy.
         energy: Option<f64> => "joules",
         /// Number of tokens that the stage passed through a model.
         tokens: u64 => "tokens",
@@ -105,14 +105,14 @@ tables! {
         variant: String => "",
         /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
-        /// Name of the device that distilled and searched; if the distillation and the search used different
-        /// devices, both names joined by ` + `.
+        /// Name of the device of the distillation and the search; if they used different devices, the names
+        /// of the two devices joined by ` + `.
         device: String => "",
         /// Device time of training the base (`seconds` in `stages`); null if the experiment does not train
-        /// it.
+        /// the base.
         pretrain_hours: Option<f64> => "hours",
         /// Device time of distilling the twins (`seconds` in `stages`).
         distil_hours: f64 => "hours",
@@ -129,11 +129,11 @@ tables! {
         search_tokens: u64 => "tokens",
         /// Number of hybrids that the search scored, including scores that were read from the cache.
         evaluations: u64 => "scorings",
-        /// Energy that the devices consumed during the distillation, including other processes on them; null
-        /// if a device does not report energy.
+        /// Energy that the devices consumed during the distillation, including the energy of other processes
+        /// on these devices; null if a device does not report energy.
         distil_energy: Option<f64> => "joules",
-        /// Energy that the devices consumed during the search, including other processes on them; null if a
-        /// device does not report energy.
+        /// Energy that the devices consumed during the search, including the energy of other processes on
+        /// these devices; null if a device does not report energy.
         search_energy: Option<f64> => "joules",
         /// Time of distillation in the paper (arXiv 2601.11667 v2, Table 3) for this base, on 100M tokens and
         /// one A800; null if the paper does not time this base or if the search is not greedy.
@@ -154,8 +154,8 @@ tables! {
         variant: String => "",
         /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Round of the search, counted from 1.
         round: u32 => "",
@@ -171,11 +171,11 @@ tables! {
         /// Whether the search accepted the winner; a search ends with the first winner that it does not
         /// accept.
         accepted: bool => "",
-        /// The 10 layers that the paper replaces by the same strategy (Table 4), counted from 0, in ascending
-        /// order, joined by commas; null if the winner replaces another number of layers or if the paper has
-        /// no such set.
+        /// The 10 layers that the paper's search by the same strategy replaces (Table 4), counted from 0, in
+        /// ascending order, joined by commas; null if the winner replaces another number of layers or if the
+        /// paper has no such set.
         layers_paper: Option<String> => "",
-        /// Number of layers in both `layers` and `layers_paper`; null if `layers_paper` is null.
+        /// Number of layers that `layers` and `layers_paper` share; null if `layers_paper` is null.
         overlap_paper: Option<u32> => "layers",
         /// Expected number of common layers of two random sets of these sizes; null if `layers_paper` is
         /// null.
@@ -195,8 +195,8 @@ tables! {
         variant: String => "",
         /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Round of the search, counted from 1.
         round: u32 => "",
@@ -208,9 +208,9 @@ tables! {
         /// Validation score of the candidate, from 0 to 1; null if the search pruned the candidate before all
         /// items were scored.
         score: Option<f64> => "fraction",
-        /// Lower bound of the validation score, from 0 to 1; equal to `score` unless `score` is null.
+        /// Lower bound of the validation score, from 0 to 1; equal to `score` if `score` is not null.
         score_lower: f64 => "fraction",
-        /// Upper bound of the validation score, from 0 to 1; equal to `score` unless `score` is null.
+        /// Upper bound of the validation score, from 0 to 1; equal to `score` if `score` is not null.
         score_upper: f64 => "fraction",
         /// Key of the search's cell.
         cell_key: String => "",
@@ -225,8 +225,8 @@ tables! {
         variant: Option<String> => "",
         /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Model that answers the item: `base`, `best` (M_best) or `opt` (M_opt).
         system: String => "",
@@ -251,8 +251,8 @@ tables! {
         model: String => "",
         /// Name of the linear variant in the manifest.
         variant: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Layer, counted from 0.
         layer: u32 => "",
@@ -281,8 +281,8 @@ tables! {
         /// Name of the task whose search selected the replaced layers; null if the replaced layers are evenly
         /// spaced.
         task: Option<String> => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Name of the device that ran the model.
         device: String => "",
@@ -320,8 +320,8 @@ tables! {
         cache_bytes: u64 => "bytes",
         /// Size of the recurrent states and convolution states of the whole batch.
         state_bytes: u64 => "bytes",
-        /// Average number of CPUs that other processes kept busy during the timing; more than about 0.1
-        /// means that the machine was not idle; null if the system does not report CPU load.
+        /// Average number of CPUs that other processes kept busy during the timing (at most about 0.1 on an
+        /// idle machine); null if the system does not report CPU load.
         other_cpus: Option<f64> => "CPUs",
         /// Number of tokens decoded after each prompt in a run.
         new_tokens: u64 => "tokens",

@@ -17,7 +17,8 @@ const AXES: ColumnSpec = ColumnSpec {
     dtype: "String",
     nullable: false,
     unit: "",
-    about: "Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other axis.",
+    about: "Values of the sweep axes other than model, variant and task as `key=value`, joined by commas; \
+            empty if the sweep has no such axis.",
 };
 
 /// Template for the columns of `table1` that exist once per base: the score of the base.
@@ -67,11 +68,11 @@ tables! {
     table2: ComputeHoursRow {
         /// Name of the base model in the manifest.
         model: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
-        /// Name of the device that distilled and searched; if the distillation and the search used different
-        /// devices, both names joined by ` + `.
+        /// Name of the device of the distillation and the search; if they used different devices, the names
+        /// of the two devices joined by ` + `.
         device: String => "",
         /// Average of `distil_hours` over the rows of `cost` with this base, axes and device.
         distil_hours: f64 => "hours",
@@ -94,8 +95,8 @@ tables! {
         variant: String => "",
         /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Test score of the base, from 0 to 100.
         base_score: f64 => "percent",
@@ -115,8 +116,8 @@ tables! {
         context: Option<u64> => "tokens",
         /// Number of prompts in the batch of the timing; null if `device` is null.
         batch_size: Option<u64> => "prompts",
-        /// Decoding throughput of the hybrid divided by that of the base; null if the hybrid or the base was
-        /// not timed.
+        /// Decoding throughput of the hybrid divided by the decoding throughput of the base; null if the
+        /// hybrid or the base was not timed.
         speedup: Option<f64> => "ratio",
         /// Key of the search's cell.
         cell_key: String => "",

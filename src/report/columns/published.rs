@@ -30,11 +30,11 @@ tables! {
         p_opt_paper: Option<f64> => "fraction",
         /// Number of layers that M_opt of Table 2 replaces; null if Table 2 has no such entry.
         num_replaced_opt_paper: Option<u32> => "layers",
-        /// Throughput of M_opt divided by that of the base at a context of 2,048 tokens, from Table 2; null
-        /// if Table 2 has no such entry.
+        /// Throughput of M_opt divided by the throughput of the base at a context of 2,048 tokens, from Table
+        /// 2; null if Table 2 has no such entry.
         speedup_paper: Option<f64> => "ratio",
         /// Number of rows of the table `searches` with this `cell_paper`; 0 if the experiment has no finished
-        /// search for it.
+        /// search for this entry.
         searches: u32 => "searches",
     }
 }

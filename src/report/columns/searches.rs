@@ -6,7 +6,7 @@ use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 tables! {
     /// One row per search: scores of the base and of the two hybrids that the search selected, M_best and
-    /// M_opt. Scores are on the test split, unless a column says otherwise.
+    /// M_opt. Scores are on the test split, except in columns whose names begin with `validation`.
     searches: SearchRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -14,8 +14,8 @@ tables! {
         variant: String => "",
         /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Test score of the base: the fraction of test items that it answers correctly, from 0 to 1.
         p_base: f64 => "fraction",
@@ -31,8 +31,8 @@ tables! {
         p_best_high: f64 => "fraction",
         /// Number of layers that M_best replaces with linear twins, from 0 to `num_layers`.
         num_replaced: u32 => "layers",
-        /// Layers that M_best replaces, counted from 0, in ascending order, joined by commas; empty if there
-        /// are none.
+        /// Layers that M_best replaces, counted from 0, in ascending order, joined by commas; empty if M_best
+        /// replaces no layer.
         layers: String => "",
         /// Test score of M_opt, the last hybrid that the search accepted, from 0 to 1; M_opt has the most
         /// replaced layers of all accepted hybrids.
@@ -43,8 +43,8 @@ tables! {
         p_opt_high: f64 => "fraction",
         /// Number of layers that M_opt replaces with linear twins, from 0 to `num_layers`.
         num_replaced_opt: u32 => "layers",
-        /// Layers that M_opt replaces, counted from 0, in ascending order, joined by commas; empty if there
-        /// are none.
+        /// Layers that M_opt replaces, counted from 0, in ascending order, joined by commas; empty if M_opt
+        /// replaces no layer.
         layers_opt: String => "",
         /// Number of layers of the base.
         num_layers: u32 => "layers",
@@ -64,7 +64,7 @@ tables! {
         /// corrected for multiple comparisons.
         p_value_best: f64 => "probability",
         /// `p_value_best` corrected over all rows of this table by the Benjamini-Hochberg procedure: the
-        /// false discovery rate if every row with a value up to this one is called significant.
+        /// lowest false discovery rate at which the row is significant.
         q_value_best: f64 => "probability",
         /// `p_opt` minus `p_base` on the same items, from -100 to 100.
         difference_opt: f64 => "points",
@@ -83,11 +83,12 @@ tables! {
         matches_base: bool => "",
         /// Validation score of the base, from 0 to 1.
         validation_base: f64 => "fraction",
-        /// Validation score of M_best, from 0 to 1; as a maximum over candidates it is biased upwards.
+        /// Validation score of M_best, from 0 to 1, biased upwards as the maximum over all candidates.
         validation_best: f64 => "fraction",
         /// Validation score of M_opt, from 0 to 1.
         validation_opt: f64 => "fraction",
-        /// `validation_base` minus `p_base`: how much easier the validation split is than the test split.
+        /// `validation_base` minus `p_base`, positive if the validation split is easier for the base than the
+        /// test split.
         validation_minus_test_base: f64 => "points",
         /// `validation_best` minus `p_best`: the difference between the splits plus the bias of selecting a
         /// maximum.
@@ -122,8 +123,8 @@ tables! {
         p_best_paper_inside: Option<bool> => "",
         /// Number of layers that M_best of the paper's Table 1 replaces; null if `cell_paper` is null.
         num_replaced_paper: Option<u32> => "layers",
-        /// Test score of M_opt in the paper's Table 2, from 0 to 1; null if Table 2 has no such entry; also
-        /// null if this search does not have the paper's stop rule, a relative drop of 5 %.
+        /// Test score of M_opt in the paper's Table 2, from 0 to 1; null if Table 2 has no such entry, or if
+        /// this search does not stop at a relative drop of 5 % as in the paper.
         p_opt_paper: Option<f64> => "fraction",
         /// `p_opt` minus `p_opt_paper`; null if `p_opt_paper` is null.
         opt_minus_paper: Option<f64> => "points",

@@ -4,7 +4,8 @@ use super::svg_canvas::Point;
 
 /// Splits a line into its dashes.
 ///
-/// `dash` has the lengths of dashes and gaps in pixels, alternately. If it is empty, returns the whole line.
+/// `dash` has the lengths of dashes and gaps in pixels, alternately. If `dash` is empty, returns the whole
+/// line.
 pub(super) fn split_into_dashes(points: &[Point], dash: &[f64]) -> Vec<Vec<Point>> {
     if dash.is_empty() {
         return vec![points.to_vec()];

@@ -47,7 +47,7 @@ impl LabelledCell for DistilCell {
     }
 }
 
-/// The cells of one figure. There is at least one.
+/// The cells of one figure. Every figure has at least one cell.
 pub(super) struct FigureCells<'a, T> {
     /// The cells, sorted.
     pub(super) cells: Vec<&'a T>,
@@ -91,7 +91,7 @@ impl<'a, T: LabelledCell> FigureCells<'a, T> {
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
     }
 
-    /// Returns the values of the axes if all lines share them. Otherwise returns an empty string.
+    /// Returns the values of the axes if all lines share them. If not, returns an empty string.
     fn setting(&self) -> &str {
         let setting = &self.lines[0].1;
         if self.lines.iter().all(|line| line.1 == *setting) { setting } else { "" }
@@ -103,8 +103,9 @@ impl<'a, T: LabelledCell> FigureCells<'a, T> {
         format!("rows with model = {}{setting}", self.model())
     }
 
-    /// Returns the label of each line: its variant, its axis values, or both. A part that is the same for all
-    /// lines is left out.
+    /// Returns the label of each line. If all lines share the axis values, the label is the variant. If all
+    /// lines share only the variant, the label is the axis values. In all other cases, the label is the
+    /// variant and the axis values.
     pub(super) fn line_labels(&self) -> Vec<String> {
         let is_one_setting = self.lines.iter().all(|line| line.1 == self.lines[0].1);
         let is_one_variant = self.lines.iter().all(|line| line.0 == self.lines[0].0);
@@ -132,7 +133,8 @@ impl<'a, T: LabelledCell> FigureCells<'a, T> {
     }
 }
 
-/// Returns the name of an SVG file. Parts that are not empty are joined by hyphens.
+/// Returns the name of an SVG file. Joins the parts that are not empty by hyphens, and replaces unsafe
+/// characters by hyphens.
 pub(super) fn file_name(parts: &[&str]) -> String {
     let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.=,".contains(c);

@@ -41,7 +41,7 @@ pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<P
     Ok(paths)
 }
 
-/// Draws all figures. Returns the file name and the SVG of each.
+/// Draws all figures. Returns the file name and the SVG of each figure.
 ///
 /// # Errors
 /// Fails if plotters cannot draw.

@@ -31,7 +31,8 @@ impl PanelGrid {
         Self { num_panels, num_columns: if num_panels == 4 { 2 } else { num_panels.min(3) } }
     }
 
-    /// Returns the width in pixels. A single column gets the width of two, so that title and legend fit.
+    /// Returns the width in pixels. A single column gets the width of two columns, because the title and the
+    /// legend need this width.
     pub(super) fn width(self) -> i32 {
         self.num_columns.max(2) as i32 * PANEL_WIDTH
     }

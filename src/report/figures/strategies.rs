@@ -177,8 +177,8 @@ impl StrategyFigure<'_> {
         legend
     }
 
-    /// Returns the label of a line in the legend. If the line is a mean of several orders, the label gives
-    /// their number.
+    /// Returns the label of a line in the legend. If the line is a mean of several orders, the label contains
+    /// the number of orders.
     fn legend_label(&self, label: &str) -> String {
         let of_label = self.searches.iter().filter(|search| line_label(search) == label);
         let settings: BTreeSet<&String> =

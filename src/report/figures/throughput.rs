@@ -29,8 +29,8 @@ const MAX_LABELS: usize = 4;
 pub(super) struct ThroughputLine {
     model: String,
     variant: String,
-    /// Axis values and task of the timings. If rows differ in the batch size, also the batch size. If rows
-    /// differ in the machine, also the machine.
+    /// Axis values and task of the timings. Contains the batch size if the table has several batch sizes, and
+    /// the machine if the table has several machines.
     setting: String,
     /// The points for each context length, in ascending order of the number of replaced layers.
     points: BTreeMap<u64, Vec<ThroughputPoint>>,
@@ -98,7 +98,8 @@ fn base_points(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<Throughput
     let is_base = |row: &&ThroughputRow| {
         let setting = |row: &ThroughputRow| (row.context, row.batch_size, row.threads);
         let name = |row: &ThroughputRow| (row.model.clone(), row.device.clone());
-        // The row of a base lists only the axes that change its shape. The hybrid's row lists them too.
+        // The row of a base lists only the axes that change its shape. The hybrid's row also lists these
+        // axes.
         let is_base_of_axes = row.variant.is_none() && are_axes_part_of(&row.axes, &hybrid.axes);
         is_base_of_axes && setting(row) == setting(hybrid) && name(row) == name(hybrid)
     };
@@ -204,8 +205,8 @@ fn speedup_labels(
     let label = |pair: &[ThroughputPoint]| {
         let (before, point) = (&pair[0], &pair[1]);
         let (x, y) = to_pixel(f64::from(point.num_replaced), point.median);
-        // The label avoids the line. It is below the point if the line falls towards the point. Otherwise it
-        // is above the point.
+        // The label avoids the line. If the line falls towards the point, the label is below the point. If
+        // not, the label is above the point.
         let y = if point.median < before.median { y + SMALL_TEXT_SIZE as i32 + 3 } else { y - 5 };
         Some(((x - 7, y), format!("{:.2}x", point.speedup?), index))
     };

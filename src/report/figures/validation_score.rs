@@ -24,7 +24,8 @@ const BAND_OPACITY: f64 = 0.10;
 struct ScoreLine<'a> {
     search: &'a SearchCell,
     style: LineStyle,
-    /// Number of replaced layers and score: first those of the base, then those of each round's winner.
+    /// Pairs of number of replaced layers and score. The first pair belongs to the base. Each further pair
+    /// belongs to the winner of a round.
     points: Vec<(f64, f64)>,
     /// The Wilson interval of each point.
     band: Vec<(f64, f64)>,

@@ -1,4 +1,4 @@
-//! A figure, as the template of the page needs it.
+//! The data that the template of the page needs to show a figure.
 
 use serde::Serialize;
 

@@ -42,7 +42,7 @@ fn stage_counts(cells: &[CellWorkCounts]) -> String {
 
 fn resources(cells: &[CellWorkCounts]) -> String {
     let sum = |count: fn(&CellWorkCounts) -> u64| group_digits(cells.iter().map(count).sum());
-    // The times are sorted, because a sum of floats depends on the order of the summands.
+    // Sort the times, because a sum of floats depends on the order of the summands.
     let mut seconds: Vec<f64> = cells.iter().map(|cell| cell.record.seconds).collect();
     seconds.sort_by(f64::total_cmp);
     format!(

@@ -1,4 +1,5 @@
-//! The tables of test scores on the page. They have the layout of the paper's Table 1, and link to records.
+//! The tables of test scores on the page. The tables have the layout of the paper's Table 1, and link to
+//! records.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,8 @@ use crate::report::experiment_records::SearchCell;
 use crate::report::report_data::ReportData;
 use crate::report::rows::sorted_searches;
 
-/// Test scores of one base. The sweep axes other than model, variant and task have fixed values.
+/// Test scores of one base, for one combination of values of the sweep axes other than model, variant and
+/// task.
 #[derive(Serialize)]
 pub(super) struct ScoreTable {
     heading: String,

@@ -100,7 +100,8 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
     )
 }
 
-/// Summarises the scores of bases that a sweep without variants computed. Returns `None` if there are none.
+/// Summarises the scores of bases that a sweep without variants computed. Returns `None` if there are no such
+/// scores.
 fn base_scores(records: &ExperimentRecords) -> Option<String> {
     let scores: Vec<f64> = base_rows(records).iter().map(|row| 100.0 * row.p_base).collect();
     (!scores.is_empty()).then(|| {

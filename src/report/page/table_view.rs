@@ -1,4 +1,4 @@
-//! A table, as the template of the page needs it.
+//! The data that the template of the page needs to show a table.
 
 use serde::Serialize;
 

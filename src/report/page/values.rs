@@ -9,8 +9,8 @@ use crate::report::schema::ColumnSpec;
 /// Number of decimals of a fraction or a probability.
 const NUM_FRACTION_DECIMALS: usize = 4;
 
-/// Number of digits, before and after the point, with which the largest number of a column is displayed.
-/// Columns of fractions and probabilities have [`NUM_FRACTION_DECIMALS`] decimals instead.
+/// Number of digits, before and after the decimal point, of the largest displayed number of a column. Columns
+/// of fractions and probabilities have [`NUM_FRACTION_DECIMALS`] decimals instead.
 const NUM_DIGITS: i32 = 4;
 
 /// Number of hexadecimal digits to which the page shortens a key. The messages of the program use the same
@@ -28,7 +28,7 @@ pub(super) struct DisplayedValue {
     pub(super) href: Option<String>,
 }
 
-/// The kind of a column's values. It determines how the page aligns and sorts the column.
+/// The kind of a column's values. The kind determines the alignment and the sort order of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ColumnKind {

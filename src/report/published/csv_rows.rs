@@ -44,7 +44,7 @@ pub struct PublishedSpeedup {
     pub num_replaced: u32,
     /// Number of layers of the base.
     pub num_layers: u32,
-    /// Throughput of `M_opt` divided by that of the base, at a context of 2,048 tokens.
+    /// Throughput of `M_opt` divided by the throughput of the base, at a context of 2,048 tokens.
     pub speedup_ctx2048: f64,
 }
 
@@ -53,7 +53,7 @@ pub struct PublishedSpeedup {
 pub struct PublishedCost {
     /// Name of the base on the Hugging Face hub, without its owner.
     pub base_model: String,
-    /// Name of the GPU. All hours are those of a single GPU.
+    /// Name of the GPU. All hours are for a single GPU.
     pub gpu: String,
     /// Hours of distillation on 100M tokens.
     pub bld_hours: f64,

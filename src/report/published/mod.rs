@@ -1,4 +1,4 @@
-//! The results that the paper (arXiv 2601.11667 v2) publishes, for comparison with those of an experiment.
+//! The results of the paper (arXiv 2601.11667 v2), for comparison with the results of an experiment.
 //!
 //! The numbers are in the CSV files of this folder. The folder's `README.md` names the paper's table for each
 //! file.
@@ -45,7 +45,7 @@ pub fn find_speedup(key: PaperKey) -> Option<&'static PublishedSpeedup> {
     SPEEDUPS.iter().find(|speedup| key.matches(&speedup.base_model, &speedup.variant, &speedup.task))
 }
 
-/// Finds the row of a base in the paper's Table 3, which has the hours of distillation and search.
+/// Finds the row of a base in the paper's Table 3. The table has the hours of distillation and search.
 pub fn find_cost(base: &str) -> Option<&'static PublishedCost> {
     COSTS.iter().find(|cost| cost.base_model.eq_ignore_ascii_case(base))
 }

@@ -1,4 +1,4 @@
-//! The rows of the table `agreement`: how similar two searches are in the order in which they replace layers.
+//! The rows of the table `agreement`: the similarity of the orders in which two searches replace layers.
 
 use std::collections::BTreeSet;
 
@@ -66,7 +66,8 @@ struct SearchPair<'a> {
 }
 
 impl<'a> SearchPair<'a> {
-    /// Returns the pair if the searches differ in exactly one setting, and `None` otherwise.
+    /// Returns the pair if the searches differ in exactly one setting. For any other searches, returns
+    /// `None`.
     ///
     /// If both strategies ignore scores, returns the pair only if the strategy is the differing setting.
     fn new(first: &'a SearchCell, second: &'a SearchCell) -> Option<Self> {
@@ -147,8 +148,8 @@ fn ranks(search: &SearchCell) -> Vec<f64> {
     (0..search.num_layers).map(rank).collect()
 }
 
-/// For n = 1, 2, …, returns how many layers both searches replace in their n-th accepted hybrid. Ends with
-/// the last accepted hybrid of the shorter search.
+/// For n = 1, 2, …, returns the number of layers that the n-th accepted hybrids of the two searches share.
+/// Ends with the last accepted hybrid of the shorter search.
 fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     let [first, second] = [first, second].map(accepted_layers);
     let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {
@@ -185,7 +186,7 @@ mod tests {
         let row = compare_orders(&[5, 3, 4], &[5, 4]);
         assert_eq!((row.first.as_str(), row.second.as_str(), row.variant), ("gdn", "gla", None));
         assert_eq!((row.num_replaced_first, row.num_replaced_second), (3, 2));
-        // The values of scipy.stats.kendalltau and spearmanr for the ranks (4, 4, 4, 2, 3, 1)
+        // scipy.stats.kendalltau and spearmanr give these values for the ranks (4, 4, 4, 2, 3, 1)
         // and (3, 3, 3, 3, 2, 1).
         assert!((row.kendall_tau.unwrap() - 0.6735753140545634).abs() < 1e-12);
         assert!((row.spearman_rho.unwrap() - 0.7184212081070996).abs() < 1e-12);

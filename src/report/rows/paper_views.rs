@@ -1,5 +1,5 @@
-//! The tables that have the layout of the paper's tables. `table1` has the layout of Table 1, `speedup` that
-//! of Table 2, and `table2` that of Table 3.
+//! The tables that have the layout of the paper's tables. `table1` has the layout of Table 1, `speedup` has
+//! the layout of Table 2, and `table2` has the layout of Table 3.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,7 +100,8 @@ fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&
         timing.model == search.model
             && timing.variant.as_ref() == Some(&search.variant)
             && timing.num_replaced == search.num_replaced_opt
-            // A timing has only the axes on which speed depends, so it can belong to searches with more axes.
+            // A timing has only the axes on which speed depends, so a timing can belong to searches with more
+            // axes.
             && are_axes_part_of(&timing.axes, &search.axes)
     };
     let mut by_setting: BTreeMap<_, &ThroughputRow> = BTreeMap::new();

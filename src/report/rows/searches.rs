@@ -50,8 +50,8 @@ impl ScoreInterval {
     }
 }
 
-/// Returns the row of one search. Sets the q-values to the p-values. The caller must replace them by values
-/// that are corrected over all rows.
+/// Returns the row of one search. Sets the q-values to the p-values. The caller must replace the q-values by
+/// p-values that are corrected over all rows.
 fn row(search: &SearchCell, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
     let [p_base, p_best, p_opt] = [&search.base_answers, &search.best_answers, &search.opt_answers]
@@ -183,7 +183,7 @@ mod tests {
         assert_close(row.validation_minus_test_best, 7.0);
         assert_close(row.selection_effect, 5.0);
         assert_close(row.difference_best, -2.0);
-        // Four items are answered correctly by the base but not by the hybrid, so p = 2 / 2^4.
+        // The base answers four items correctly that the hybrid answers incorrectly, so p = 2 / 2^4.
         assert_close(row.p_value_best, 0.125);
         assert!(row.difference_best_low < -2.0 && row.difference_best_high <= 0.0, "{row:?}");
     }

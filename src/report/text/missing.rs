@@ -1,4 +1,4 @@
-//! The list of missing cells. It has the reason for each cell, and the command that computes the cells.
+//! The list of missing cells, with the reason for each cell and the command that computes the cells.
 
 use super::format::wrap_words;
 use crate::report::experiment_records::{ExperimentRecords, MissingCell};

@@ -129,8 +129,8 @@ mod tests {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.truncate(2);
         // The paper's scores of the base are 72.0 on ARC easy and 73.0 on BoolQ. The base answers 72 % of the
-        // items in the first search, and the interval contains the paper's score. It answers 62 % in the
-        // second search, and the interval does not contain the paper's score.
+        // items in the first search, and the interval contains the paper's score. The base answers 62 % in
+        // the second search, and the interval does not contain the paper's score.
         records.searches[0].base_answers = fixture::answers(144, 200);
         records.searches[1].base_answers = fixture::answers(124, 200);
         let text = scores_text(&ReportData::new(&records));

@@ -1,12 +1,12 @@
-//! The tables of throughput. They show every base. For each variant and task, they show only the timed
-//! hybrids that replace the most layers.
+//! The tables of throughput. The tables show every base. For each variant and task, the tables show only the
+//! timed hybrids that replace the most layers.
 
 use super::format::{format_table, wrap_words};
 use crate::report::columns::ThroughputRow;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::throughput::throughput_rows;
 
-/// If other processes kept more CPUs than this busy during a timing, the text warns of that timing.
+/// The text warns of a timing if other processes kept more CPUs than this number busy during the timing.
 const MAX_OTHER_CPUS: f64 = 0.1;
 
 /// Returns a table for each base and machine. Returns an empty text if there are no timings.
@@ -49,8 +49,8 @@ fn load_warning(rows: &[ThroughputRow]) -> String {
     wrap_words(&warning, "  ")
 }
 
-/// Returns whether the text shows a row. It shows each base, and the hybrids that replace the most layers
-/// among the timed hybrids of their variant and task.
+/// Returns whether the text shows a row. The text shows each base, and the hybrids that replace the most
+/// layers among the timed hybrids of their variant and task.
 fn is_shown(row: &ThroughputRow, rows: &[ThroughputRow]) -> bool {
     let name =
         |row: &ThroughputRow| (row.model.clone(), row.axes.clone(), row.variant.clone(), row.task.clone());

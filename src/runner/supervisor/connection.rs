@@ -20,7 +20,7 @@ use dtr_core::files::Digest;
 #[derive(Default)]
 pub struct SupervisorConnection {
     sender: MessageSender,
-    /// The keys of the cells that the supervisor grants.
+    /// Receives the keys of the cells that the supervisor grants.
     grants: Option<Mutex<Receiver<Vec<Key>>>>,
     role: WorkerRole,
     previous_attempts: PreviousAttempts,
@@ -76,7 +76,7 @@ impl SupervisorConnection {
         self.stop_flag.clone()
     }
 
-    /// Returns what earlier workers have done with the sweep's cells.
+    /// Returns the results of earlier workers on the sweep's cells.
     pub fn previous_attempts(&self) -> &PreviousAttempts {
         &self.previous_attempts
     }
@@ -85,7 +85,7 @@ impl SupervisorConnection {
     ///
     /// # Errors
     /// Fails if an earlier worker of the sweep planned different cells. This happens if the manifest, or a
-    /// file that it names, has changed since.
+    /// file that the manifest names, has changed since the sweep began.
     pub fn report_plan(&self, keys: impl Iterator<Item = Key>) -> Result<()> {
         let digest = Digest::hash(keys.map(|key| key.to_string()).collect::<String>().as_bytes());
         self.send(&WorkerMessage::Planned(digest));
@@ -117,8 +117,8 @@ impl SupervisorConnection {
         self.send(&WorkerMessage::Divided(division));
     }
 
-    /// Returns those of `keys` whose cells this process may run. If several workers run, this process asks
-    /// the supervisor, which grants each cell to one worker. Otherwise this process may run all cells.
+    /// Returns the keys in `keys` of the cells that this process may run. If several workers run, this
+    /// process asks the supervisor, which grants each cell to one worker. A single worker may run all cells.
     pub fn request_cells(&self, keys: Vec<Key>) -> Vec<Key> {
         let (WorkerRole::Parallel { .. }, Some(grants)) = (self.role, &self.grants) else { return keys };
         let grants = grants.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,8 +150,8 @@ fn receive_lines(lines: impl BufRead, stop_flag: &StopFlag, grants: &Sender<Vec<
 /// Asks Linux to kill this process as soon as the supervisor ends. On other systems, [`receive_lines`] ends
 /// this process a little later.
 ///
-/// Also sets the name of the process to `dtr`. The name would otherwise be `exe`, because the supervisor
-/// started the program as `/proc/self/exe`.
+/// Also sets the name of the process to `dtr`. Without this call, the name would be `exe`, because the
+/// supervisor started the program as `/proc/self/exe`.
 #[cfg(target_os = "linux")]
 fn set_parent_death_signal() {
     use nix::sys::{prctl, signal::Signal};

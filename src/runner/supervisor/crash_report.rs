@@ -1,4 +1,4 @@
-//! Describes the probable cause of a worker's crash, from what the supervisor knows about the worker.
+//! Describes the probable cause of a worker's crash, from the facts that the supervisor has about the worker.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
@@ -32,7 +32,7 @@ pub struct CrashReport {
     /// The signal that ended the process.
     pub signal: i32,
     /// The last line that the process wrote to standard error, or the line about a failed allocation if there
-    /// is one. `None` if standard error is a terminal.
+    /// is one. `None` if the process wrote no line, or wrote directly to a terminal.
     pub crash_line: Option<String>,
     /// The highest peak memory of all workers that have ended so far, in bytes.
     pub peak_memory_bytes: Option<u64>,

@@ -15,7 +15,7 @@ use dtr_core::files::Digest;
 pub(super) struct WorkerAssignment {
     /// The part of the sweep that the worker runs.
     pub(super) role: WorkerRole,
-    /// What earlier workers have done with the sweep's cells.
+    /// The results of earlier workers on the sweep's cells.
     pub(super) previous_attempts: PreviousAttempts,
 }
 
@@ -23,8 +23,8 @@ pub(super) struct WorkerAssignment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorkerRole {
-    /// The first worker of a sweep. It runs every cell and writes the report, or it ends early so that
-    /// several workers divide the cells that can run in parallel.
+    /// The first worker of a sweep. It runs every cell and writes the report. If several workers divide the
+    /// cells that can run in parallel, the first worker ends before these cells.
     First,
     /// One of several workers that run at the same time. It runs the cells that the supervisor grants to it.
     Parallel {
@@ -76,12 +76,12 @@ pub enum WorkerMessage {
     Started(Key),
     /// The worker has stopped working on this cell.
     Ended(Key, CellEnd),
-    /// The worker ends, so that several workers can divide the cells that can run in parallel.
+    /// The worker ends. The supervisor then starts several workers for the cells that can run in parallel.
     Divided(SweepDivision),
     /// The worker asks to run these cells. The supervisor answers with the keys of the cells that the worker
     /// may run.
     Requested(Vec<Key>),
-    /// The progress of the worker. The worker sends it only if the supervisor draws bars.
+    /// The progress of the worker. The worker sends its progress only if the supervisor draws bars.
     Progress(ProgressMessage),
 }
 

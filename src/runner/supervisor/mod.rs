@@ -1,19 +1,21 @@
 //! Runs a sweep in a child process, so that a crash ends only a cell, and not the whole sweep.
 //!
 //! A failed allocation, the kernel's out-of-memory killer or a fault in a GPU driver ends a whole process. So
-//! the process that the user starts does no work itself. It is the supervisor: it starts a worker process and
-//! waits for it.
+//! the process that the user starts does no work itself. This process is the supervisor. The supervisor
+//! starts a worker process and waits for the worker.
 //!
 //! The two processes exchange lines of JSON over a pair of sockets. The worker's socket is its standard
-//! input. The supervisor first sends what earlier workers of the sweep have done. Later it sends `stop`
-//! whenever the user presses Ctrl-C. The worker reports each cell that it starts or ends. When the worker
-//! crashes, the supervisor knows which cells were running. It starts the next worker, which records the crash
-//! and continues. When one process ends, the stream ends, and so the other process detects it.
+//! input. The supervisor first sends the results of earlier workers of the sweep. Later the supervisor sends
+//! `stop` whenever the user presses Ctrl-C. The worker reports each cell that it starts or ends. When the
+//! worker crashes, the supervisor knows which cells were running. The supervisor starts the next worker,
+//! which records the crash and continues. When one process ends, its socket closes. The other process then
+//! reads the end of the stream.
 //!
 //! Several workers can run score and search cells in parallel. The first worker runs the cells of the earlier
-//! stages. Then it may ask the supervisor to start several workers, and end. Each of these workers asks the
-//! supervisor for cells, and the supervisor grants each cell to one worker. When all these workers have
-//! ended, a last worker runs the remaining cells alone and writes the report.
+//! stages. Then the first worker may ask the supervisor to start several workers. The first worker ends after
+//! this request. Each of the new workers asks the supervisor for cells, and the supervisor grants each cell
+//! to one worker. When all these workers have ended, a last worker runs the remaining cells alone and writes
+//! the report.
 
 mod connection;
 mod crash_report;

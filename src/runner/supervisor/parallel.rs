@@ -43,10 +43,11 @@ pub(super) fn run_parallel_workers(supervisor: &Supervisor, division: &SweepDivi
     combine(results)
 }
 
-/// Combines the results of the workers: the first failure, else an interruption as an error, else 0.
+/// Combines the results of the workers. Returns the first failure. If no worker failed but a worker was
+/// interrupted, returns an error. If all workers succeeded, returns 0.
 ///
 /// A failure takes precedence, because a worker's failure also interrupts the other workers. An interruption
-/// becomes an error, so that this process reports it. Parallel workers do not report it themselves.
+/// becomes an error, because this process must report the interruption. Parallel workers do not report it.
 fn combine(results: Vec<Result<u8>>) -> Result<u8> {
     let is_interrupted = |result: &Result<u8>| match result {
         Ok(code) => *code == ErrorKind::Interrupted.exit_code(),

@@ -1,5 +1,5 @@
-//! What the workers of a sweep have done so far: the cells that they finished, and the cells that crashed
-//! them.
+//! The results of a sweep's workers so far: the cells that the workers finished, and the cells that crashed a
+//! worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -25,13 +25,13 @@ pub enum CellEnd {
 /// The crash of a worker that worked on a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Crash {
-    /// The cause, as far as the supervisor knows it.
+    /// The probable cause, in one line.
     pub reason: String,
     /// Seconds from the start of the cell to the crash.
     pub seconds: f64,
 }
 
-/// What the workers of a sweep have done with its cells so far.
+/// The results of a sweep's workers on the sweep's cells so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PreviousAttempts {
     /// The digest of the planned cells' keys. `None` if no worker has reported its plan yet.
@@ -42,10 +42,10 @@ pub struct PreviousAttempts {
     pub failed: BTreeSet<Key>,
     /// Cells that crashed a worker. The next worker records these failures.
     pub crashed: BTreeMap<Key, Crash>,
-    /// Cells that ran together when a worker crashed. Any of them may have caused the crash. The next worker
-    /// logs the crash.
+    /// Cells that ran together when a worker crashed. Any of these cells may have caused the crash. The next
+    /// worker logs the crash.
     pub suspects: BTreeMap<Key, Crash>,
-    /// Cells that run one at a time, because one of them may have crashed a worker.
+    /// Cells that run one at a time, because one of these cells may have crashed a worker.
     pub isolated: BTreeSet<Key>,
 }
 
@@ -68,13 +68,13 @@ impl PreviousAttempts {
         !self.failed.is_empty() || !self.crashed.is_empty()
     }
 
-    /// Returns whether this cell is done or failed, so that this sweep does not run it again.
+    /// Returns whether this cell is done or failed. The sweep does not run such a cell again.
     pub(super) fn has_ended(&self, key: &Key) -> bool {
         self.done.contains(key) || self.has_failed(key)
     }
 
-    /// Returns a copy for one of several workers. The copy contains the crashes so far, and this worker
-    /// records them. Removes the crashes from `self`, so that no other worker records them.
+    /// Returns a copy for one of several workers. This worker records the crashes in the copy. Removes the
+    /// crashes from `self`, so that no other worker records these crashes.
     pub(super) fn move_crashes_to_copy(&mut self) -> Self {
         let attempts = self.clone();
         self.failed.extend(std::mem::take(&mut self.crashed).into_keys());
@@ -106,9 +106,10 @@ impl PreviousAttempts {
     /// Assigns the crash of a worker to the cells that the worker was running. Returns whether the worker was
     /// running any cell.
     ///
-    /// If one cell was running, it crashed the worker. If several cells were running together, any of them
-    /// may have crashed the worker, so each of them runs alone from now on. Every crash removes a cell from
-    /// the sweep or from a group. So the number of crashes is limited.
+    /// If one cell was running, that cell crashed the worker. If several cells were running together, any of
+    /// these cells may have crashed the worker, so each of them runs alone from now on. If all of these cells
+    /// were already isolated, all of them count as crashed. Every crash removes a cell from the sweep or from
+    /// a group. So the number of crashes is limited.
     pub(super) fn assign_crash(&mut self, running: &CellStartTimes, reason: &str) -> bool {
         let is_known = running.len() == 1 || running.keys().all(|key| self.is_isolated(key));
         let crash =
@@ -168,7 +169,8 @@ mod tests {
                 && attempts.is_isolated(&key("a"))
                 && !attempts.has_failed(&key("a"))
         );
-        // If both cells crash together again, both count as crashed. Otherwise the sweep would not end.
+        // If the two cells crash together again, both cells count as crashed. Without this rule, the sweep
+        // would not end.
         assert!(attempts.assign_crash(&together, "killed"));
         assert_eq!(attempts.crashed.len(), 2);
     }

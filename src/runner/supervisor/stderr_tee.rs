@@ -23,8 +23,8 @@ impl StderrTee {
     /// Redirects the standard error of `worker` to a thread of this process. On a terminal, redirects nothing
     /// and returns `None`, because the worker itself draws bars there.
     ///
-    /// If standard output goes to the same file as standard error, also redirects standard output. This keeps
-    /// the order of the lines.
+    /// If standard output goes to the same file as standard error, also redirects standard output. One pipe
+    /// keeps the order of the lines.
     ///
     /// # Errors
     /// Fails if the pipe or the thread cannot be created.
@@ -55,8 +55,8 @@ impl StderrTee {
         Ok(Self(thread::Builder::new().name("tee".to_owned()).spawn(copy)?))
     }
 
-    /// Waits for the end of the stream. Returns the line about a failed allocation if there is one, and
-    /// otherwise the last line.
+    /// Waits for the end of the stream. Returns the line about a failed allocation. If there is no such line,
+    /// returns the last line.
     pub fn crash_line(self) -> Option<String> {
         let kept: Vec<u8> = self.0.join().ok()?.into();
         let text = String::from_utf8_lossy(&kept);

@@ -1,5 +1,5 @@
-//! The supervisor: the process that the user started. It starts worker processes, and a new worker process
-//! after each crash.
+//! The supervisor: the process that the user started. The supervisor starts worker processes, and a new
+//! worker process after each crash.
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
@@ -22,7 +22,7 @@ use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::process::{oom_kill_count, running_program};
 
 /// Runs the command of this process in a worker process. Starts a new worker process after each crash, and
-/// several workers if the first one asks for them. Returns the exit code of the last worker.
+/// several workers if the first worker asks for several. Returns the exit code of the last worker.
 ///
 /// # Errors
 /// Fails if a worker cannot be started, or if a user ends a worker by a signal. Also fails if a worker
@@ -141,8 +141,8 @@ impl Supervisor {
         Ok((status, tee.and_then(StderrTee::crash_line)))
     }
 
-    /// Returns what earlier workers have done. If workers run in parallel, only the next worker that starts
-    /// is told of a crash that has no record yet. This worker records the crash.
+    /// Returns the results of earlier workers. If workers run in parallel, the supervisor reports a crash
+    /// without a record only to the next worker that starts. That worker records the crash.
     fn previous_attempts(&self, role: WorkerRole) -> PreviousAttempts {
         match role {
             WorkerRole::Parallel { .. } => self.state().attempts.move_crashes_to_copy(),

@@ -9,7 +9,7 @@ use crate::store::Key;
 /// The state of a sweep.
 #[derive(Debug, Default)]
 pub(super) struct SweepState {
-    /// What the workers have done with the sweep's cells so far.
+    /// The results of the workers on the sweep's cells so far.
     pub(super) attempts: PreviousAttempts,
     /// The division of the cells among several workers. `None` until the first worker asks for a division.
     pub(super) division: Option<SweepDivision>,
@@ -32,7 +32,7 @@ impl SweepState {
 
     /// Assigns the crash of `worker` to the cells in `running`. Returns whether any cell was running.
     ///
-    /// Also withdraws the worker's granted cells that have not ended, so that they can be granted again.
+    /// Also withdraws the worker's granted cells that have not ended. These cells can then be granted again.
     pub(super) fn assign_crash(&mut self, worker: usize, running: &CellStartTimes, reason: &str) -> bool {
         let is_assigned = self.attempts.assign_crash(running, reason);
         let attempts = &self.attempts;

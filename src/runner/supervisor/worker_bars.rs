@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use super::messages::ProgressMessage;
 use crate::runner::progress::ProgressDisplay;
 
-/// The bars of a worker's tasks. They disappear when the worker ends.
+/// The progress bars of a worker's tasks. The bars disappear when the worker ends.
 pub(super) struct WorkerBars {
     display: Arc<ProgressDisplay>,
     tasks: BTreeMap<u64, ProgressBar>,

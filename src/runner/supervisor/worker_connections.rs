@@ -1,4 +1,5 @@
-//! The sockets to the workers. The supervisor sends lines to them, and forwards Ctrl-C as the line `stop`.
+//! The sockets through which the supervisor sends lines to the workers. After Ctrl-C, the supervisor sends
+//! the line `stop`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,7 +11,7 @@ use super::messages::WorkerAssignment;
 use crate::runner::stop::on_interrupt;
 use dtr_core::error::Result;
 
-/// The sockets to the current workers. Ctrl-C is forwarded to all of them.
+/// The sockets to the current workers. After Ctrl-C, each of these workers receives the line `stop`.
 #[derive(Clone, Default)]
 pub(super) struct WorkerConnections(Arc<Mutex<WorkerSockets>>);
 
@@ -43,7 +44,7 @@ impl WorkerConnections {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends `stop` to the current workers, unless this was done before.
+    /// Sends `stop` to the current workers. Does nothing if `stop` was sent before.
     pub(super) fn stop_all(&self) {
         let mut workers = self.lock();
         if !workers.is_stopping {
@@ -51,8 +52,7 @@ impl WorkerConnections {
         }
     }
 
-    /// Adds a new worker, and sends its assignment to it. If the workers must stop, also sends `stop` at
-    /// once.
+    /// Adds a new worker, and sends the worker's assignment. If the workers must stop, also sends `stop`.
     pub(super) fn connect(
         &self,
         worker: usize,
@@ -81,7 +81,8 @@ impl WorkerConnections {
     }
 }
 
-/// Writes a line. Ignores an error, because the exit status of a dead worker reports its crash.
+/// Writes a line. Ignores an error, because writing fails only if the worker is dead. The worker's exit
+/// status reports the crash.
 fn write_line(socket: &mut UnixStream, line: &str) {
     let _ = socket.write_all(format!("{line}\n").as_bytes());
 }

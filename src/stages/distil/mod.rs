@@ -124,9 +124,9 @@ impl Stage for DistilJob {
         WorkCounts { tokens: output.tokens, evaluations: 0 }
     }
 
-    /// First distils the cells that no other process has claimed. So this process never waits while it holds
-    /// a claim. If the twins of one cell cannot be trained, the other cells of the group still run. Any other
-    /// error becomes the result of every cell of the group that has not ended.
+    /// First distils the cells that no other process has claimed. This process therefore never waits while it
+    /// holds a claim. If the twins of one cell cannot be trained, the other cells of the group still run. Any
+    /// other error becomes the result of every cell of the group that has not ended.
     fn run(
         context: &RunContext<'_>,
         models: &mut LoadedModels,

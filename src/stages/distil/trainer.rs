@@ -120,7 +120,7 @@ type TrainedRange = Vec<Result<DistilledTwins>>;
 
 impl DeviceTrainer<'_> {
     /// Trains the twins of `layers` for all cells. If there are other ranges, saves the trained twins as
-    /// checkpoints, so that a process that resumes the work does not train this range again.
+    /// checkpoints. A process that resumes the work then does not train this range again.
     fn train(
         &self,
         layers: &LayerRange,

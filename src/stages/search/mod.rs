@@ -72,8 +72,8 @@ pub struct SearchSpec {
     /// The stop criteria that are evaluated after the search.
     #[serde(skip_serializing_if = "EarlierStops::is_empty")]
     pub earlier_stops: EarlierStops,
-    /// Whether the search prunes candidates that cannot win. The key depends on this, because the result
-    /// holds only the bounds of a pruned candidate's score.
+    /// Whether the search prunes candidates that cannot win. The key depends on this setting, because the
+    /// result holds only the bounds of a pruned candidate's score.
     pub prune: bool,
 }
 
@@ -175,7 +175,7 @@ impl SearchJob {
                 ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
             };
         // A cell with a result runs again only if the result refers to a missing score cell. The new record
-        // has the usage of both runs.
+        // then includes the usage of both runs.
         if let Some(Record { seconds, joules, .. }) = context.store.find::<SearchResult>(cell.id())?.done() {
             claimed.continue_from_usage(TimeAndEnergy { seconds, joules });
         }

@@ -24,8 +24,8 @@ pub struct SearchResult {
     pub trials: Vec<Trial>,
     /// The winner of each round.
     pub rounds: Vec<RoundWinner>,
-    /// The hybrid with the highest validation score: `M_best` in the paper. Among hybrids with equal scores,
-    /// it is the one with the most replaced layers.
+    /// The hybrid with the highest validation score: `M_best` in the paper. If several hybrids have this
+    /// score, `best` is the hybrid with the most replaced layers.
     pub best: ChosenHybrid,
     /// The last hybrid that the search accepted: `M_opt` in the paper. It replaces the most layers of all
     /// accepted hybrids.

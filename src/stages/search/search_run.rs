@@ -1,5 +1,5 @@
-//! Runs a search. It takes scores from the store, computes the missing scores, and scores the chosen hybrids
-//! on the test split.
+//! Runs a search. A search reads stored scores, computes the missing scores, and scores the chosen hybrids on
+//! the test split.
 
 use std::collections::BTreeMap;
 

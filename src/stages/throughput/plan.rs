@@ -33,9 +33,9 @@ pub(super) fn plan_timings(point: &SweepPoint<'_>, planner: &mut Planner) -> Res
 }
 
 /// Returns the jobs with the labels `labels`. Labels without a variant have one job, which times the base.
-/// Labels with a variant have one job per number of replaced layers, which times a hybrid.
+/// Labels with a variant have one job per number of replaced layers. Each of these jobs times a hybrid.
 ///
-/// The context length and batch size of these jobs are 0. The caller sets them.
+/// The context length and batch size of these jobs are 0. The caller sets both values.
 fn jobs_of_labels(
     point: &SweepPoint<'_>,
     planner: &mut Planner,

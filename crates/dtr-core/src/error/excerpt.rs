@@ -8,8 +8,9 @@ const MAX_LINE_BYTES: usize = 500;
 /// The most bytes of a long line that are shown before the underlined span.
 const BYTES_BEFORE: usize = 100;
 
-/// Shortens the long lines of `source`. The line in which `span` starts keeps the part around `span`. Other
-/// long lines keep their beginning. Returns the new text, and the position of the span in the new text.
+/// Shortens the long lines of `source`. If `span` starts in a long line, that line keeps the part around
+/// `span`. Other long lines keep their beginning. Returns the new text, and the position of the span in the
+/// new text.
 pub(super) fn shorten_lines(source: &str, span: Range<usize>) -> (String, Range<usize>) {
     if source.split('\n').all(|line| line.len() <= MAX_LINE_BYTES) {
         return (source.to_owned(), span);

@@ -89,7 +89,7 @@ impl Error {
         Self::new(ErrorKind::Interrupted, "interrupted").hint("run the same command again to resume")
     }
 
-    /// Creates the error `cannot VERB PATH: SOURCE`, with a hint where the user can act.
+    /// Creates the error `cannot VERB PATH: SOURCE`. Adds a hint if the user can act.
     pub fn io(verb: &str, path: &Path, source: io::Error) -> Self {
         let hint = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -109,7 +109,7 @@ impl Error {
         self
     }
 
-    /// Adds the error that caused this one.
+    /// Adds the error that caused this error.
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
@@ -132,10 +132,10 @@ impl Error {
         self
     }
 
-    /// Marks the error as caused by the experiment's input, such as a corpus file. Only manifest and
-    /// environment errors are marked.
+    /// Marks the error as caused by the experiment's input, such as a corpus file. An error whose kind is
+    /// neither `Manifest` nor `Environment` stays unmarked.
     ///
-    /// A marked error ends the run, and no cell is recorded as failed.
+    /// A marked error ends the run. The scheduler then does not record the error's cell as failed.
     pub fn mark_bad_input(self) -> Self {
         let is_bad_input = matches!(self.kind, ErrorKind::Manifest | ErrorKind::Environment);
         Self { is_bad_input, ..self }
@@ -178,13 +178,13 @@ impl Error {
         false
     }
 
-    /// Returns the message, its sources and the hint on one line, for records and logs.
+    /// Returns the message, the messages of the sources, and the hint on one line, for records and logs.
     pub fn to_line(&self) -> String {
         let hint = self.hint.as_ref().map(|hint| format!(" (hint: {hint})"));
         self.message_with_sources() + &hint.unwrap_or_default()
     }
 
-    /// Returns the message and its sources on one line, separated by colons.
+    /// Returns the message and the messages of the sources on one line, separated by colons.
     pub fn message_with_sources(&self) -> String {
         let mut line = self.message.clone();
         let mut source = std::error::Error::source(self);

@@ -1,4 +1,4 @@
-//! Turns a panic of a third-party library into an error. Such a library may panic over a damaged file.
+//! Turns a panic of a third-party library into an error. Some libraries panic when they read a damaged file.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};

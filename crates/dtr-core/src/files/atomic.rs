@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{create_folder, parent_folder, remove_file_or_folder_if_present};
 use crate::error::{Error, Result};
 
-/// Prefix of the names of temporary files and folders, which are renamed when they are complete.
+/// Prefix of the names of temporary files and folders. This module renames each of them when it is complete.
 const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
 
 /// Writes a file atomically: readers find either the old or the new content, even after a crash.
@@ -26,7 +26,7 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result
     Ok(())
 }
 
-/// Writes a file that holds `bytes`, atomically as [`write_atomically`] does.
+/// Writes `bytes` as the content of a file, in the same atomic way as [`write_atomically`].
 ///
 /// # Errors
 /// Fails when the file cannot be written.
@@ -85,8 +85,8 @@ fn write_and_rename(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    // The mode that `File::create` gives a new file. The default mode of `tempfile` would hide results from
-    // other users.
+    // `File::create` requests the same mode for a new file. The default mode of `tempfile` would hide results
+    // from other users.
     let mode = Permissions::from_mode(0o666);
     let mut temporary =
         tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempfile_in(folder)?;

@@ -27,8 +27,8 @@ impl Digest {
     }
 }
 
-/// The size of the parts in which a file is read, in bytes. All threads together hash a part. A file that is
-/// smaller than a part is hashed by one thread.
+/// The number of bytes of a large file that [`digest_file`] reads at a time. All threads together hash such a
+/// part of the file. One thread hashes a file that is smaller than a part.
 const PART_BYTES: usize = 1 << 24;
 
 /// Hashes a file without holding all of it in memory. All threads share the hashing of a large file.
@@ -75,8 +75,8 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        // Upper-case digits are refused. Otherwise, a flipped bit in a stored digest could turn `a` into `A`
-        // without being detected.
+        // Upper-case digits are refused. If they were accepted, nothing would detect a flipped bit that turns
+        // `a` into `A` in a stored digest.
         let hash = blake3::Hash::from_hex(text).ok().filter(|hash| hash.to_hex().as_str() == text);
         hash.map(Self::from)
             .ok_or_else(|| Error::manifest(format!("`{text}` is not a digest of 64 lower-case hex digits")))

@@ -1,4 +1,4 @@
-//! File locks that the system releases when their process ends.
+//! File locks. The system releases a lock when the process that holds the lock ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -11,22 +11,24 @@ use crate::error::{Error, Result};
 /// The number of attempts to take a lock before the lock counts as held. [`RETRY_PAUSE`] is the pause after
 /// each failed attempt.
 ///
-/// A single attempt is not enough, because a lock can be held for an instant only: by
-/// [`FileLock::is_held`] during its check, or by a child process between fork and exec.
+/// A single attempt is not enough. [`FileLock::is_held`] holds the lock during its check, and a child process
+/// holds the lock between fork and exec. Both release the lock after an instant.
 const NUM_ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// An exclusive file lock of this process. It is released when the value is dropped or the process ends.
+/// An exclusive file lock of this process. The lock is released when the value is dropped or the process
+/// ends.
 #[derive(Debug)]
 pub struct FileLock {
     _file: File,
 }
 
 impl FileLock {
-    /// Takes the lock at `path`. Returns `None` when another process holds the lock. Creates the file if it
-    /// does not exist.
+    /// Takes the lock at `path`. Returns `None` when the lock is already held. Creates the file if it does
+    /// not exist.
     ///
-    /// The file is never removed. Otherwise, two processes could each lock a different file at the same path.
+    /// Nothing removes the file. If the file were removed, two processes could each lock a different file at
+    /// the same path.
     ///
     /// # Errors
     /// Fails when the file cannot be opened, or when its file system does not support locks.

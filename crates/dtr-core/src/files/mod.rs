@@ -1,6 +1,6 @@
 //! Atomic writes, content digests, text files of limited length, and file locks.
 //!
-//! Every error names the path.
+//! Every [`Error`] of this module names the path. [`read_text_up_to`] returns an I/O error without the path.
 
 mod atomic;
 mod digest;
@@ -56,7 +56,7 @@ pub fn remove_file_or_folder_if_present(path: &Path) -> Result<()> {
     }
 }
 
-/// Returns the folder that contains `path`. For a bare file name, this is `.`.
+/// Returns the folder that contains `path`. For a bare file name, the folder is `.`.
 fn parent_folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -47,7 +47,8 @@ fn text_of(state: &mut State<'_, '_>, value: &Value) -> Result<String, Error> {
     state.format(value.clone())
 }
 
-/// Returns `text` in Jinja's title case: the first letter of each word is upper case, the rest lower case.
+/// Returns `text` in Jinja's title case: the first letter of each word is upper case, and the other letters
+/// are lower case.
 fn title(text: &str) -> String {
     let is_separator = |letter: char| letter.is_whitespace() || "-({[<".contains(letter);
     let mut titled = String::with_capacity(text.len());

@@ -99,12 +99,12 @@ pub(super) fn format_str(state: &mut State<'_, '_>, text: &str, arguments: &[Val
 /// Returns whether a number is a float, or an integer that a float holds exactly.
 ///
 /// In a float field, Python converts an integer to a float and may round it. minijinja keeps the integer, so
-/// its text differs if Python rounds.
+/// minijinja's text differs if Python rounds.
 fn is_exact_as_float(number: &Value) -> bool {
     !number.is_integer() || number_as_f64(number).is_ok_and(|number| number.abs() < MAX_EXACT_INTEGER)
 }
 
-/// Converts an argument to text, unless it is text or a number already. Named arguments stay named.
+/// Converts an argument to text. Text, numbers and booleans stay unchanged. Named arguments keep their names.
 fn to_text(state: &mut State<'_, '_>, argument: &Value) -> Result<Value, Error> {
     if argument.is_kwargs() {
         let mut named = Vec::new();

@@ -35,7 +35,7 @@ pub fn explain_out_of_fuel(error: Error) -> Error {
         ErrorKind::OutOfFuel => Error::new(
             ErrorKind::OutOfFuel,
             format!(
-                "it takes more than {MAX_FUEL} steps, where each {BYTES_PER_FUEL} bytes of text count as a step"
+                "it takes more than {MAX_FUEL} steps; each {BYTES_PER_FUEL} bytes of text count as one step"
             ),
         ),
         _ => error,
@@ -88,7 +88,8 @@ fn charge_item(state: &State<'_, '_>, item: &Value, depth: usize) -> Result<(), 
     }
 }
 
-/// Refuses a format string with a very large width. minijinja charges for the text only after writing it.
+/// Refuses a format string with a very large width. minijinja charges fuel for a text only after it has
+/// written the text.
 pub(super) fn check_format_width(format: &str) -> Result<(), Error> {
     let mut numbers =
         format.split(|letter: char| !letter.is_ascii_digit()).filter(|digits| !digits.is_empty());

@@ -1,4 +1,4 @@
-//! Python's methods of strings, lists and dictionaries.
+//! Python's methods of strings, lists, dictionaries, bytes and dates.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
@@ -8,7 +8,7 @@ use super::format::format_str;
 use super::limits::charge_list;
 use super::object::PythonObject;
 
-/// Calls a method of a value, and charges fuel for the text that the method returns.
+/// Calls a method of a value. The methods `join` and `format` charge fuel for the text that they write.
 ///
 /// # Errors
 /// Fails when the fuel is used up, or when the method does not exist or refuses its arguments.
@@ -41,7 +41,7 @@ fn remove_part(value: &Value, name: &str, part: &Value) -> Result<Value, Error> 
     Ok(shortened.unwrap_or(text).into())
 }
 
-/// Python's `str.join`. An item that is not a string is an error, as in Python.
+/// Returns Python's `value.join(items)`. Fails if an item is not a string, as Python does.
 fn join(state: &mut State<'_, '_>, value: &Value, items: &Value) -> Result<Value, Error> {
     charge_list(state, items)?;
     let other = items.try_iter()?.find(|item| item.as_str().is_none());

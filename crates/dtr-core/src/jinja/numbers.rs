@@ -59,7 +59,7 @@ pub(super) fn float(
     Ok(converted.map(Value::from).or(default).unwrap_or(Value::from(0.0)))
 }
 
-/// Jinja's filter `round`. Its methods `ceil` and `floor` return a float even for an integer.
+/// Jinja's filter `round`. With the `method` `ceil` or `floor`, returns a float even for an integer.
 pub(super) fn round(
     _: &mut State<'_, '_>,
     value: Value,
@@ -145,7 +145,8 @@ fn parse_float(text: &str) -> Option<f64> {
     remove_underscores(text.trim())?.parse().ok()
 }
 
-/// Removes underscores between digits. Returns `None` if an underscore is elsewhere, which Python refuses.
+/// Removes underscores between digits. Returns `None` if an underscore is elsewhere. Python refuses such a
+/// number.
 fn remove_underscores(text: &str) -> Option<String> {
     let parts: Vec<&str> = text.split('_').collect();
     let is_between_digits = parts.windows(2).all(|pair| {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-/// The replacement for the operator `~`: it also concatenates an empty string that is marked as safe.
+/// The replacement for the operator `~`. It inserts an empty string, marked as safe, between the two
+/// operands.
 const SAFE_CONCATENATION: &str = "~ (''|safe) ~";
 
-/// Translates a template. Line endings become line feeds, as in Jinja. `a ~ b` becomes `a ~ SAFE ~ b`, where
-/// `SAFE` is an empty safe string.
+/// Translates a template. Line endings become line feeds, as in Jinja. `a ~ b` becomes `a ~ SAFE ~ b`. `SAFE`
+/// is an empty string that is marked as safe.
 ///
 /// minijinja calls the environment's formatter for an operand of `~` only if the other operand is safe. With
 /// the safe string, minijinja calls the formatter for both `a` and `b`.
@@ -35,7 +36,7 @@ fn tokens(source: &str) -> Tokens<'_> {
     Tokens { rest: source, mode: Mode::Text }
 }
 
-/// Whether the rest of a template begins with text or with code.
+/// Tells whether the rest of a template begins with text or with code.
 #[derive(Clone, Copy)]
 enum Mode {
     Text,
@@ -58,8 +59,8 @@ impl<'a> Tokens<'a> {
         part
     }
 
-    /// Takes the text up to the next code, and the delimiter that opens the code. Stops early after a comment
-    /// or a raw block.
+    /// Takes the text up to the next code, and the delimiter that opens the code. If a comment or a raw block
+    /// comes before the next code, takes only the text up to the end of the comment or block.
     fn take_text(&mut self) -> &'a str {
         let Some(start) = self
             .rest
@@ -117,7 +118,7 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// Returns the length of the string literal at the start of `code`, with its quotes.
+/// Returns the length in bytes of the string literal at the start of `code`, including the quotes.
 fn string_length(code: &str, quote: char) -> usize {
     let mut is_escaped = false;
     for (at, letter) in code.char_indices().skip(1) {
@@ -138,7 +139,7 @@ fn is_tag(source: &str, name: &str) -> bool {
     after.is_some_and(|after| after.trim_start_matches(['-', '+']).starts_with("%}"))
 }
 
-/// Returns the end of the raw block that begins at `start`. The end is after the block's closing tag.
+/// Returns the position after the closing tag of the raw block that begins at `start`.
 fn end_of_raw_block(source: &str, start: usize) -> usize {
     let tags = source[start..].match_indices("{%").map(|(at, _)| start + at);
     let closing = tags.into_iter().find(|at| is_tag(&source[*at..], "endraw"));

@@ -1,5 +1,5 @@
-//! Tests of how values become text, and of the limits on the text. `tests/reference/` compares further cases
-//! with Python's Jinja.
+//! Tests of the conversion of values to text, and of the limits on the text. `tests/reference/` compares
+//! further cases with Python's Jinja.
 
 use std::collections::BTreeMap;
 

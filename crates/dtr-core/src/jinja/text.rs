@@ -90,8 +90,8 @@ fn write_dict(value: &Value, depth: usize, text: &mut String) -> Result<(), Erro
     Ok(())
 }
 
-/// Returns Python's `repr` of a float: the fewest digits that round-trip, with an exponent if the value is
-/// below 1e-4 or at least 1e16.
+/// Returns Python's `repr` of a float: the fewest digits that round-trip. The text has an exponent if the
+/// magnitude of the value is at least 1e16, or if it is below 1e-4 and not 0.
 pub(super) fn float_repr(value: f64) -> String {
     if value.is_nan() {
         return "nan".to_owned();

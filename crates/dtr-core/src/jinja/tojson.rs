@@ -1,5 +1,5 @@
-//! Two filters `tojson`, which write the same JSON as Python's `json.dumps`: the filter that transformers
-//! defines for chat templates, and Jinja's own filter.
+//! Two filters with the name `tojson`: the filter that transformers defines for chat templates, and Jinja's
+//! own filter. Both format JSON as Python's `json.dumps` does.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -8,7 +8,7 @@ use super::limits::charge_bytes;
 use super::object::{NumberKind, PythonObject};
 use super::text::float_repr;
 
-/// The names of the arguments after the value, in order.
+/// The names of the filter's arguments after the value, in the order of positional arguments.
 const ARGUMENTS: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
 
 /// The largest allowed indent per level, in bytes.
@@ -17,11 +17,11 @@ const MAX_INDENT: usize = 100;
 /// The deepest allowed nesting of lists and mappings.
 const MAX_DEPTH: usize = 64;
 
-/// Each value costs the fuel of this many bytes, in addition to the fuel for its text.
+/// Each value costs as much fuel as a text of this many bytes, in addition to the fuel for its own text.
 const BYTES_PER_VALUE: usize = 64;
 
 /// The filter `tojson` of chat templates, as transformers defines it: `json.dumps` with `ensure_ascii=False`
-/// as the default. Its arguments may be positional or named.
+/// as the default. The filter's arguments may be positional or named.
 ///
 /// # Errors
 /// Fails when an argument or the value is not valid, or when the fuel is used up.
@@ -105,7 +105,7 @@ fn invalid_argument(message: String) -> Error {
 struct JsonWriter<'a, 'b, 'c> {
     state: &'a State<'b, 'c>,
     text: String,
-    /// The bytes of `text` for which fuel has been charged.
+    /// The number of bytes of `text` for which fuel has been charged.
     num_charged: usize,
     depth: usize,
     indent: Option<String>,
@@ -197,7 +197,7 @@ impl<'a, 'b, 'c> JsonWriter<'a, 'b, 'c> {
         Ok(())
     }
 
-    /// Starts a new line, unless the output is on a single line.
+    /// Starts a new line if the JSON is indented.
     fn write_newline(&mut self) {
         if let Some(indent) = &self.indent {
             self.text.push('\n');

@@ -26,7 +26,8 @@ fn status() -> Option<Status> {
 
 /// Returns the bytes of memory and swap that this process may use if nothing else runs.
 ///
-/// The memory is that of the machine, or the limit of the process's control groups if that is lower.
+/// The memory is the machine's memory, or the limit of the process's control groups if the limit is lower.
+/// The swap is the machine's swap.
 pub fn memory_limit_bytes() -> Option<u64> {
     let machine = Meminfo::current().ok()?;
     let groups = Process::myself().and_then(|process| process.cgroups()).ok();

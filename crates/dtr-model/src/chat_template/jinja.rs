@@ -16,8 +16,8 @@ static GENERATION_TAG: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}").expect("the pattern is a constant")
 });
 
-/// Translates a template for minijinja. A `generation` block becomes a `with` block, which also has its own
-/// variables.
+/// Translates a template for minijinja. A `generation` block becomes a `with` block. In both kinds of block,
+/// variables are local to the block.
 pub(super) fn translate_template(template: &str) -> String {
     jinja::translate_template(&GENERATION_TAG.replace_all(template, "{%$1 ${2}with $3%}"))
 }
@@ -25,9 +25,9 @@ pub(super) fn translate_template(template: &str) -> String {
 /// The most bytes of text that one byte of a `strftime` format can produce.
 const MAX_BYTES_PER_FORMAT_BYTE: usize = 255;
 
-/// Creates the environment of chat templates. As in transformers, it trims blocks and has the functions
-/// `raise_exception` and `strftime_now`. Its filter `tojson` is that of transformers. `strftime_now` formats
-/// `now`.
+/// Creates the environment of chat templates. As in transformers, the environment trims blocks, has the
+/// functions `raise_exception` and `strftime_now`, and has transformers' filter `tojson`. `strftime_now`
+/// formats `now`.
 pub(super) fn create_environment(now: DateTime) -> Environment<'static> {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     let mut environment = jinja::create_environment(syntax.expect("the default delimiters are valid"));

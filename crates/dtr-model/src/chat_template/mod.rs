@@ -1,7 +1,7 @@
 //! Chat templates render the messages of a chat as the text that a model continues.
 //!
 //! Models are trained on text that transformers' `apply_chat_template` rendered. This module renders the same
-//! text, character by character.
+//! text, character for character.
 
 mod jinja;
 
@@ -42,8 +42,8 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Reads the template of the model in `directory`: `chat_template.jinja`, or else `chat_template` of
-    /// `tokenizer_config.json`. The template's function `strftime_now` formats `now`.
+    /// Reads the template of the model in `directory`: `chat_template.jinja`, or else the key `chat_template`
+    /// of `tokenizer_config.json`. The template's function `strftime_now` formats `now`.
     ///
     /// # Errors
     /// Fails when the model has no chat template, or the template has a syntax error.

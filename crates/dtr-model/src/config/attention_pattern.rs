@@ -1,7 +1,8 @@
-//! Checks which layers of a model have sliding-window attention, which sees only the latest tokens.
+//! Checks which layers of a model have sliding-window attention. Such a layer attends only to the latest
+//! tokens.
 //!
-//! In a Qwen, such a layer is supported only if its window holds the whole context. The layer then computes
-//! full attention. In a Llama, the window only limits the cache.
+//! In a Qwen model, dtr supports such a layer only if its window holds the whole context. The layer then
+//! computes full attention. In a Llama model, the window only limits the cache.
 
 use serde_json::Value;
 
@@ -26,8 +27,8 @@ const DEFAULT_MAX_WINDOW_LAYERS: i64 = 28;
 /// Checks that every layer attends to the whole context of `max_positions` tokens. Returns the most tokens
 /// that the cache may hold during generation, or `None` if the cache may hold the whole context.
 ///
-/// Only a Llama can have such a limit. In transformers, its attention ignores the window, but its cache drops
-/// older tokens.
+/// Only a Llama can have such a limit. In transformers, a Llama's attention ignores the window, but a Llama's
+/// cache drops older tokens.
 pub(super) fn checked_cache_limit(
     fields: &ConfigFields<'_>,
     num_layers: usize,

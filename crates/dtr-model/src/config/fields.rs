@@ -71,7 +71,7 @@ impl<'a> ConfigFields<'a> {
         }
     }
 
-    /// Returns the flag in a field. It is `false` if the field is absent or `null`.
+    /// Returns the flag in a field, or `false` if the field is absent or `null`.
     pub fn flag(&self, key: &str) -> FieldResult<bool> {
         match self.get(key) {
             None | Some(Value::Null) => Ok(false),
@@ -92,7 +92,8 @@ pub(super) fn whole_number(key: &str, value: &Value) -> FieldResult<usize> {
     number.ok_or_else(|| format!("has {value} as `{key}`, which must be a whole number"))
 }
 
-/// Checks a field of which only the values `allowed` are supported.
+/// Checks that the field `key` has one of the values `allowed`. Any other value needs `feature`, which dtr
+/// does not support.
 fn check_allowed(key: &str, value: &Value, allowed: &[AllowedValue], feature: &str) -> FieldResult<()> {
     let is_supported = allowed.iter().any(|allowed| match allowed {
         AllowedValue::Null => value.is_null(),

@@ -1,8 +1,8 @@
 //! The table of the keys of `config.json`: how each supported architecture uses each key.
 //!
-//! The table follows transformers 5.17. `tests/reference/configs.py` compares the two.
+//! The table follows transformers 5.17. `tests/reference/configs.py` compares the table with transformers.
 //!
-//! A key that is not in the table is ignored without a warning, as in transformers. Such a key changes
+//! dtr ignores a key that is not in the table without a warning, as transformers does. Such a key changes
 //! nothing, because `model_type` alone selects the architecture. Published files hold dozens of such keys.
 
 use super::ModelType;
@@ -30,8 +30,8 @@ pub(super) enum KeyRule {
     Rope,
     /// Part of the sliding-window settings: see [`super::attention_pattern`].
     LayerPattern,
-    /// Supported only with the values `allowed`, or if the key is absent. Any other value needs `feature`,
-    /// which is not supported.
+    /// The key may be absent or have one of the values `allowed`. Any other value needs `feature`, which dtr
+    /// does not support.
     Only { allowed: &'static [AllowedValue], feature: &'static str },
     /// Has no effect on the computations of this crate.
     Ignored,
@@ -45,7 +45,7 @@ pub(super) enum Fallback {
     NumHeads,
     /// `hidden_size / num_attention_heads`.
     HeadWidth,
-    /// There is no value: the file is refused, as in transformers.
+    /// There is no fallback. dtr refuses the file, as transformers does.
     Refused,
 }
 
@@ -98,7 +98,7 @@ const NESTED: KeyRule = only(&[Null], "a model inside a model");
 /// The table of keys. The defaults of keys with [`KeyRule::Rope`] or [`KeyRule::LayerPattern`] are in the
 /// modules `rope` and `attention_pattern`.
 pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
-    // Sizes: llama, qwen2, qwen3.
+    // Sizes. `each` takes the rules of llama, qwen2 and qwen3, in this order.
     each("vocab_size", size(32_000), size(151_936), size(151_936)),
     all("hidden_size", size(4096)),
     each("intermediate_size", size(11_008), size(22_016), size(22_016)),
@@ -120,7 +120,7 @@ pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
     all("rms_norm_eps", KeyRule::Number(1e-6)),
     // Even if this flag is set, a head whose stored weight differs from the embedding is not tied.
     all("tie_word_embeddings", KeyRule::Flag),
-    // Keys that change the computation, and of which only some values are supported.
+    // These keys change the computation. dtr supports only some of their values.
     all("hidden_act", only(&[Text("silu"), Text("swish")], "another activation than SiLU")),
     each("attention_bias", ATTENTION_BIAS, KeyRule::Ignored, ATTENTION_BIAS),
     each("mlp_bias", MLP_BIAS, KeyRule::Ignored, KeyRule::Ignored),
@@ -139,14 +139,14 @@ pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
     all("rope_parameters", KeyRule::Rope),
     all("partial_rotary_factor", KeyRule::Rope),
     all("original_max_position_embeddings", KeyRule::Rope),
-    // Sliding windows. In a Llama, they limit the cache only, and not the attention.
+    // Sliding windows. In a Llama, a window limits only the cache, not the attention.
     all("layer_types", KeyRule::LayerPattern),
     all("sliding_window", KeyRule::LayerPattern),
     each("use_sliding_window", KeyRule::Ignored, KeyRule::LayerPattern, KeyRule::LayerPattern),
     each("max_window_layers", KeyRule::Ignored, KeyRule::LayerPattern, KeyRule::LayerPattern),
     each("attention_chunk_size", KeyRule::LayerPattern, KeyRule::Ignored, KeyRule::Ignored),
-    // Records of training, and settings for loading and for generation. For `dtr generate`, another module
-    // reads `eos_token_id`. The manifest sets the dtype in which a base computes.
+    // Records of training, and settings for loading and for generation. For `dtr generate`,
+    // `directory/eos_tokens.rs` reads `eos_token_id`. The manifest sets the dtype in which a base computes.
     all("architectures", KeyRule::Ignored),
     all("attention_dropout", KeyRule::Ignored),
     all("attn_implementation", KeyRule::Ignored),

@@ -66,7 +66,7 @@ pub struct DecoderConfig {
     pub norm_epsilon: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
-    /// How rotary frequencies are scaled for long contexts.
+    /// The scaling of the rotary frequencies for long contexts.
     pub rope_scaling: RopeScaling,
     /// Whether the output head shares the embedding's weight.
     pub tied_head: bool,
@@ -76,7 +76,8 @@ pub struct DecoderConfig {
     pub qk_norm: bool,
     /// The longest sequence that the model supports, in tokens.
     pub max_positions: usize,
-    /// The most tokens that the cache may hold during generation. `None` if it may hold `max_positions`.
+    /// The most tokens that the cache may hold during generation. `None` if the cache may hold
+    /// `max_positions` tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_window: Option<usize>,
 }
@@ -112,7 +113,8 @@ pub struct DecoderShape {
 
 impl DecoderShape {
     /// Returns the configuration of a Llama of this shape with a vocabulary of `vocab_size` tokens and
-    /// sequences of at most `max_positions` tokens. Its output head does not share the embedding's weight.
+    /// sequences of at most `max_positions` tokens. The Llama's output head does not share the embedding's
+    /// weight.
     pub fn llama_config(&self, vocab_size: usize, max_positions: usize) -> DecoderConfig {
         DecoderConfig {
             model_type: ModelType::Llama,
@@ -155,7 +157,8 @@ impl DecoderConfig {
         })
     }
 
-    /// Reads the fields of `config.json`. The error is a text that follows the name of the file.
+    /// Reads the fields of `config.json`. The error continues a sentence that begins with the name of the
+    /// file.
     fn from_fields(fields: &Map<String, Value>) -> std::result::Result<Self, String> {
         let fields = ConfigFields::new(fields)?;
         let (num_layers, max_positions) =
@@ -198,7 +201,7 @@ impl DecoderConfig {
         (embeddings + self.num_layers * layer + width) as u64
     }
 
-    /// Returns the content of a `config.json`, as [`DecoderConfig::parse`] and transformers read it.
+    /// Returns the content of a `config.json` that [`DecoderConfig::parse`] and transformers can read.
     pub fn to_json(&self) -> Value {
         let architecture = match self.model_type {
             ModelType::Llama => "LlamaForCausalLM",

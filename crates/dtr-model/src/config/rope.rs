@@ -1,7 +1,8 @@
 //! Reads the settings of the rotary embedding from `config.json`.
 //!
 //! A file of transformers 5 has the table `rope_parameters`. An older file has `rope_theta`, and the table
-//! `rope_scaling` if the frequencies are scaled. If a file has both tables, only `rope_scaling` is read.
+//! `rope_scaling` if the frequencies are scaled. If a file has both tables, dtr ignores `rope_parameters`. An
+//! empty `rope_scaling` counts as absent.
 
 use serde_json::{Map, Value};
 

@@ -17,7 +17,8 @@ use crate::{Decoder, DecoderConfig, Mask, NamedTensors, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file, write_bytes_atomically};
 
-/// The name of every GGUF file in digests. The real name of a file does not change results.
+/// The name that stands for every GGUF file in digests. Digests leave out the real name of the file, because
+/// it does not change results.
 const GGUF_NAME: &str = "model.gguf";
 
 /// A base that was read from a Hugging Face directory or a GGUF file.
@@ -83,9 +84,10 @@ impl BaseModel {
 
     /// Compares the headers of the weight files in `directory` with its `config.json`. Does not read the
     /// values of tensors, with one exception: if `config.json` ties the output head to the embedding, but
-    /// both are stored, their values are compared.
+    /// both are stored, the function compares their values.
     ///
-    /// Returns the names of stored tensors that the model does not use. They are ignored, as in transformers.
+    /// Returns the names of stored tensors that the model does not use. dtr ignores these tensors, as
+    /// transformers does.
     ///
     /// # Errors
     /// Fails when a tensor is missing or repeated, or has a wrong shape or an unsupported dtype.
@@ -106,8 +108,8 @@ impl BaseModel {
         Tokenizer::read_directory(directory)
     }
 
-    /// Returns whether `path` is a file, which must be a GGUF file. If nothing exists at `path`, returns
-    /// whether it has the extension of GGUF files.
+    /// Returns whether the model at `path` is a GGUF file, not a directory. An existing file counts as a GGUF
+    /// file. If nothing exists at `path`, the extension decides.
     pub fn is_gguf(path: &Path) -> bool {
         is_gguf(path)
     }
@@ -159,8 +161,8 @@ impl BaseModel {
         reader_version(directory)
     }
 
-    /// Returns the digests of weights, configuration and tokenizer, by file name. The files that name special
-    /// tokens are included only if scores depend on them.
+    /// Returns the digests of weights, configuration and tokenizer, by file name. Includes the files that
+    /// name special tokens only if scores depend on these files.
     ///
     /// # Errors
     /// Fails when a file is missing or cannot be read.
@@ -182,7 +184,8 @@ impl BaseModel {
     }
 
     /// Returns the digests of all files except weights, by file name. The digest of a missing file is `None`.
-    /// For a GGUF file, returns only the digest of its header, which contains all these files.
+    /// For a GGUF file, returns only the digest of its header. The header holds the content of all these
+    /// files.
     ///
     /// # Errors
     /// Fails when a file cannot be read.
@@ -199,7 +202,7 @@ impl BaseModel {
     }
 }
 
-/// Returns whether the directory `path` has the file `name`. A GGUF file provides every file, if it exists.
+/// Returns whether the directory `path` has the file `name`. An existing GGUF file provides every file.
 fn has_file(path: &Path, name: &str) -> bool {
     if is_gguf(path) { path.is_file() } else { path.join(name).is_file() }
 }

@@ -17,7 +17,7 @@ const LAYER_TYPES_KEY: &str = "layer_types";
 /// The key of the [`HybridTable`] in `config.json`.
 const HYBRID_KEY: &str = "dtr";
 
-/// The format number of the [`HybridTable`] that is written. Tables with a higher number cannot be read.
+/// The format number that dtr writes to a [`HybridTable`]. dtr refuses a table with a higher number.
 const FORMAT: u32 = 1;
 
 /// The table of a hybrid's `config.json` that describes its twins.
@@ -29,7 +29,7 @@ struct HybridTable {
 
 /// A parsed `config.json`.
 pub struct ConfigJson {
-    /// The decoder's shape.
+    /// The decoder's configuration.
     pub config: DecoderConfig,
     /// The layers with linear attention.
     pub mask: Mask,
@@ -88,8 +88,8 @@ fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::
     }
 }
 
-/// Returns the `config.json` of a hybrid. It has all fields of the `config.json` in the directory `base`, and
-/// marks the layers of `mask` as linear attention of `variant`.
+/// Returns the `config.json` of a hybrid. The text has all fields of the `config.json` in the directory
+/// `base`, and marks the layers of `mask` as linear attention of `variant`.
 ///
 /// # Errors
 /// Fails when the file of the base cannot be read, or the base lacks a layer of `mask`.

@@ -36,8 +36,7 @@ pub struct HybridWriter<'a> {
 impl HybridWriter<'_> {
     /// Writes the hybrid to `directory`, atomically: `directory` is complete or does not exist.
     ///
-    /// Tensors are copied without a change of dtype, except that quantised tensors of a GGUF file become F32.
-    /// No value changes.
+    /// Quantised tensors of a GGUF file become F32. All other tensors keep their dtype. No value changes.
     ///
     /// # Errors
     /// Fails when `directory` is not empty, a file is missing, or a replaced layer has no twin.
@@ -60,7 +59,7 @@ impl HybridWriter<'_> {
         })
     }
 
-    /// Copies the base's file `name`, unless it is optional and missing.
+    /// Copies the base's file `name`. Does nothing if the file is optional and missing.
     fn copy_file(&self, files: &ModelFiles, name: &str, folder: &Path) -> Result<()> {
         let text = match files {
             ModelFiles::Gguf(model) => model.file_text(name)?.map(String::into_bytes),

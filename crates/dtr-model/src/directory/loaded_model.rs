@@ -9,7 +9,8 @@ use super::{BaseModel, ConfigJson};
 use crate::{Decoder, Hybrid, Mask, Mixer, Tokenizer};
 use dtr_core::error::Result;
 
-/// A base or a hybrid that was read from a Hugging Face directory.
+/// A base that was read from a Hugging Face directory or a GGUF file, or a hybrid that was read from a
+/// directory.
 ///
 /// ```no_run
 /// # fn main() -> dtr_core::error::Result<()> {
@@ -28,7 +29,8 @@ pub struct LoadedModel {
     pub tokenizer: Tokenizer,
     /// The replaced layers. A base has none.
     pub mask: Mask,
-    /// The names of stored tensors that the model does not use. They are ignored, as in transformers.
+    /// The names of stored tensors that the model does not use. dtr ignores these tensors, as transformers
+    /// does.
     pub unused_tensors: Vec<String>,
 }
 

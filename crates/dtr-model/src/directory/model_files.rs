@@ -31,7 +31,8 @@ impl ModelFiles {
         }
     }
 
-    /// Returns the path of the file `name` for errors. For a GGUF file, this is the path of the GGUF file.
+    /// Returns the path of the file `name` for errors. For a model in a GGUF file, returns the path of the
+    /// GGUF file.
     pub fn path_of(&self, name: &str) -> PathBuf {
         match self {
             Self::Directory(directory) => directory.join(name),
@@ -39,7 +40,7 @@ impl ModelFiles {
         }
     }
 
-    /// Returns the text of the file `name`, or `None` if the model does not have it.
+    /// Returns the text of the file `name`, or `None` if the model does not have the file.
     ///
     /// # Errors
     /// Fails when the file cannot be read, or when it cannot be made from the metadata of a GGUF file.
@@ -64,7 +65,7 @@ impl ModelFiles {
         }
     }
 
-    /// Parses the JSON file `name`. Returns `null` if the model does not have it.
+    /// Parses the JSON file `name`. Returns `null` if the model does not have the file.
     ///
     /// # Errors
     /// Fails when the file cannot be read or is not JSON.
@@ -77,8 +78,8 @@ impl ModelFiles {
     }
 }
 
-/// Returns whether the model at `path` is a GGUF file. Any file is one, whatever its name. A path at which
-/// nothing exists is one if it has the extension of GGUF files.
+/// Returns whether the model at `path` is a GGUF file, not a directory. An existing file counts as a GGUF
+/// file, whatever its name. If nothing exists at `path`, the extension decides.
 pub(super) fn is_gguf(path: &Path) -> bool {
     !path.is_dir() && (path.is_file() || path.extension().is_some_and(|ending| ending == GGUF_ENDING))
 }

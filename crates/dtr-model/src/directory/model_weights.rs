@@ -41,8 +41,8 @@ impl ModelWeights {
         }
     }
 
-    /// Returns the names of tensors that the model does not use, after all others were read. A GGUF file has
-    /// none, because [`GgufReader`] refuses such a file.
+    /// Returns the names of tensors that the model does not use. Call this function after all other tensors
+    /// were read. For a GGUF file, the list is empty, because [`GgufReader`] refuses files with such tensors.
     pub fn unread_names(&self) -> Vec<String> {
         match self {
             Self::Safetensors(reader) => reader.unread_names(),
@@ -111,9 +111,9 @@ pub(super) fn is_rotary_buffer(name: &str) -> bool {
     name.contains("rotary_emb.inv_freq")
 }
 
-/// Decides whether the output head shares the embedding's weight. Does nothing unless the configuration ties
-/// the two. If both weights are stored and differ, the head stays separate. If only the head is stored, its
-/// weight is also the embedding.
+/// Decides whether the output head shares the embedding's weight. Does nothing if the configuration does not
+/// tie the two. If both weights are stored and differ, the head stays separate. If only the head is stored,
+/// its weight is also the embedding.
 fn resolve_tied_head(weights: &mut SafetensorsReader, config: &mut DecoderConfig) -> Result<()> {
     if !config.tied_head {
         return Ok(());

@@ -38,8 +38,8 @@ pub(super) fn reader_version(directory: &Path) -> Result<Option<u32>> {
     Ok(is_read_differently.then_some(READER_VERSION))
 }
 
-/// Returns whether the weights contradict `config`: it ties the output head to the embedding, but the two
-/// weights differ.
+/// Returns whether the weights contradict `config`: `config` ties the output head to the embedding, but the
+/// two weights differ.
 fn has_untied_head(directory: &Path, mut config: DecoderConfig) -> Result<bool> {
     if !config.tied_head {
         return Ok(false);

@@ -1,5 +1,5 @@
-//! Copies tensors to safetensors files without loading whole tensors. Copies tensors of safetensors files
-//! byte by byte, and dequantises tensors of GGUF files.
+//! Copies tensors to safetensors files without loading whole tensors. Copies the bytes of tensors in
+//! safetensors files unchanged, and dequantises tensors of GGUF files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -81,7 +81,7 @@ impl TensorSource {
 }
 
 /// Writes `tensors` to `directory`, as one weight file or as shards with an index. A shard holds at most
-/// `max_shard_bytes` of values, unless a single tensor is larger.
+/// `max_shard_bytes` bytes of values. A larger tensor gets a shard of its own.
 ///
 /// # Errors
 /// Fails when a tensor cannot be read or a file cannot be written.

@@ -25,7 +25,7 @@ fn bits(logits: Tensor<2>) -> Vec<u32> {
     values.into_iter().map(f32::to_bits).collect()
 }
 
-/// Returns the bits of all logits of a row, and of the logits of one decoding step after it.
+/// Returns the bits of all logits of a row, and of the logits of one decoding step after the row.
 fn logit_bits(model: &Hybrid<'_>) -> Vec<u32> {
     let row: Vec<u32> = (0..70).map(|at| (at * at + 3 * at) % 50).collect();
     let mut state = DecoderState::new(model.num_layers());
@@ -157,7 +157,7 @@ fn a_hybrid_is_refused_as_a_base() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Reads a base after `change` was made to its `config.json`.
+/// Writes a base, applies `change` to the base's `config.json`, and reads the base.
 fn read_with_changed_config(change: impl FnOnce(&mut Value)) -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
     write_qwen3_base(folder.path());

@@ -18,7 +18,7 @@ pub(super) const INDEX_FILE: &str = "model.safetensors.index.json";
 /// The content of `model.safetensors.index.json`.
 #[derive(Deserialize)]
 struct Index {
-    /// The file name of each tensor, by the name of the tensor.
+    /// The name of the file that holds each tensor, by the name of the tensor.
     weight_map: BTreeMap<String, String>,
 }
 

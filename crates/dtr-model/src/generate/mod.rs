@@ -59,7 +59,7 @@ pub struct GeneratedText {
     pub tokens: usize,
     /// The text after the prompt.
     pub text: String,
-    /// Why the text ended.
+    /// The reason why the text ended.
     pub stop_reason: StopReason,
 }
 

@@ -44,7 +44,7 @@ impl Sampler {
     }
 }
 
-/// Returns the token with the highest logit, the first one in case of a tie.
+/// Returns the token with the highest logit. If several tokens have this logit, returns the lowest token id.
 pub fn most_likely_token(logits: &[f32]) -> u32 {
     let better = |best: usize, at: usize| if logits[at] > logits[best] { at } else { best };
     (0..logits.len()).fold(0, better) as u32
@@ -66,7 +66,8 @@ fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
     if top_p >= 1.0 {
         return tokens;
     }
-    // The tokens below this probability add up to less than `1 - top_p`, so none of them is in the nucleus.
+    // The probabilities below this limit add up to less than `1 - top_p`. Therefore the nucleus holds none of
+    // the tokens with such a probability.
     let min = (1.0 - top_p) / tokens.len() as f64;
     tokens.retain(|(_, probability)| *probability >= min);
     tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

@@ -1,4 +1,5 @@
-//! Finds stop strings in a stream of text. Text that may be the beginning of a stop string is held back.
+//! Finds stop strings in a stream of text. The detector holds back text that may be the beginning of a stop
+//! string.
 
 /// A detector of stop strings, with the text that may be the beginning of a stop string.
 pub struct StopStringDetector {

@@ -13,7 +13,7 @@ use super::metadata::Metadata;
 pub struct Architecture {
     /// The name in GGUF files, which is also the `model_type` of `config.json`.
     pub name: &'static str,
-    /// The class in transformers.
+    /// The name of the class in transformers.
     class: &'static str,
     /// Whether the rotary embedding of llama.cpp rotates pairs of adjacent channels. transformers always
     /// rotates the channels `i` and `i + k/2`. If the pairs differ, the rows of q and k are stored in another
@@ -60,7 +60,7 @@ pub struct TensorFacts {
     pub vocab_size: usize,
     /// Whether the model uses its embedding as its output head.
     pub has_tied_head: bool,
-    /// A divisor for each rotary frequency of a head, if the file has them.
+    /// The divisor of each rotary frequency of a head. `None` if the file has no divisors.
     pub rope_factors: Option<Vec<f32>>,
 }
 
@@ -133,7 +133,7 @@ impl Settings<'_> {
         }
     }
 
-    /// Returns the width of a head. Fails if keys, values or the rotary embedding have another width.
+    /// Returns the key width of a head. Fails if the values or the rotary embedding have another width.
     fn head_dim(&self) -> ParseResult<u64> {
         let num_heads = self.required_size("attention.head_count")?;
         let head_dim = match self.size("attention.key_length")? {

@@ -1,4 +1,4 @@
-//! Reads numbers and texts of a header. Never reads past the end of the file or a limit.
+//! Reads numbers and texts of a header. Never reads past the end of the file or past a maximum length.
 
 use std::io::Read;
 
@@ -13,7 +13,7 @@ pub(super) type ParseResult<T> = Result<T, String>;
 pub(super) struct ByteReader<R> {
     inner: R,
     position: u64,
-    /// The end of the file, or the limit on the header if that is lower, in bytes.
+    /// The length of the file, or [`MAX_HEADER_BYTES`] if that limit is lower, in bytes.
     end: u64,
 }
 

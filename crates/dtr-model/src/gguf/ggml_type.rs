@@ -47,7 +47,8 @@ impl GgmlType {
     /// Returns the format with this format number.
     ///
     /// # Errors
-    /// Returns the name of the format, or its number if that is unknown, if dtr does not support the format.
+    /// Fails if dtr does not support the format. The error is the name of the format. If dtr does not know
+    /// the name, the error is the format number.
     pub fn from_number(number: u32) -> Result<Self, String> {
         Ok(match number {
             0 => Self::F32,

@@ -1,7 +1,7 @@
 //! Reads the header of a GGUF file. The header is checked against the length of the file before any values of
 //! tensors are read.
 //!
-//! Like llama.cpp, the reader refuses a file unless its tensors follow one another in the order of the
+//! Like llama.cpp, the reader refuses a file whose tensors do not follow one another in the order of the
 //! header. In contrast to llama.cpp, the reader also refuses bytes after the last tensor.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use super::byte_reader::{ByteReader, ParseResult};
 use super::ggml_type::GgmlType;
 use super::metadata::{MIN_ENTRY_BYTES, Metadata, quoted};
 
-/// The first bytes of a file.
+/// The first bytes of a GGUF file.
 const MAGIC: [u8; 4] = *b"GGUF";
 
 /// The supported versions. Version 1 stores counts in other types, and llama.cpp no longer reads it.
@@ -25,7 +25,8 @@ const MAX_ENTRIES: u64 = 1 << 16;
 const MAX_NAME_BYTES: u64 = 64;
 const MAX_DIMENSIONS: u32 = 4;
 
-/// The length of the shortest description of a tensor, in bytes.
+/// The length of the shortest description of a tensor, in bytes: the length of its name, a name of one byte,
+/// the number of dimensions, one dimension, the type, and the offset.
 const MIN_TENSOR_BYTES: u64 = 8 + 1 + 4 + 8 + 4 + 8;
 
 /// The alignment of values if the metadata state none, and the largest supported alignment, in bytes.
@@ -102,7 +103,7 @@ fn alignment(metadata: &Metadata) -> ParseResult<u64> {
     }
 }
 
-/// Reads the description of a tensor. Its `start` is still relative to the values of the first tensor.
+/// Reads the description of a tensor. The returned `start` is relative to the values of the first tensor.
 fn read_tensor(reader: &mut ByteReader<impl Read>) -> ParseResult<TensorInfo> {
     let name = reader.text(MAX_NAME_BYTES)?;
     let refuse = |problem: String| format!("has the tensor {} {problem}", quoted(&name));

@@ -1,4 +1,4 @@
-//! Reads the metadata of a GGUF file, which are values by key.
+//! Reads the metadata of a GGUF file. The metadata are a table of values by key.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -68,7 +68,7 @@ impl Metadata {
         Ok(Self(entries))
     }
 
-    /// Returns the whole number `key`, which must not be negative.
+    /// Returns the whole number under `key`, which must not be negative.
     pub fn whole_number(&self, key: &str) -> ParseResult<Option<u64>> {
         let size = |value: &Value| match value {
             Value::Integer(number) => u64::try_from(*number).ok(),
@@ -77,7 +77,7 @@ impl Metadata {
         self.find(key, "a whole number from 0 on", size)
     }
 
-    /// Returns the token id `key`.
+    /// Returns the token id under `key`.
     pub fn token_id(&self, key: &str) -> ParseResult<Option<usize>> {
         let id = |value: &Value| match value {
             Value::Integer(number) => u32::try_from(*number).ok().map(|id| id as usize),
@@ -86,7 +86,7 @@ impl Metadata {
         self.find(key, "a token id", id)
     }
 
-    /// Returns the floating-point number `key`, which must be finite.
+    /// Returns the floating-point number under `key`, which must be finite.
     pub fn float(&self, key: &str) -> ParseResult<Option<f64>> {
         let number = |value: &Value| match value {
             Value::Float(number) if number.is_finite() => Some(*number),
@@ -95,7 +95,7 @@ impl Metadata {
         self.find(key, "a finite floating-point number", number)
     }
 
-    /// Returns the flag `key`.
+    /// Returns the flag under `key`.
     pub fn flag(&self, key: &str) -> ParseResult<Option<bool>> {
         let flag = |value: &Value| match value {
             Value::Bool(flag) => Some(*flag),
@@ -104,7 +104,7 @@ impl Metadata {
         self.find(key, "true or false", flag)
     }
 
-    /// Returns the text `key`.
+    /// Returns the text under `key`.
     pub fn text(&self, key: &str) -> ParseResult<Option<&str>> {
         self.find(key, "a text", |value| match value {
             Value::Text(text) => Some(text.as_str()),
@@ -112,7 +112,7 @@ impl Metadata {
         })
     }
 
-    /// Returns the array of texts `key`.
+    /// Returns the array of texts under `key`.
     pub fn texts(&self, key: &str) -> ParseResult<Option<&[String]>> {
         self.find(key, "an array of texts", |value| match value {
             Value::Texts(texts) => Some(texts.as_slice()),
@@ -120,7 +120,7 @@ impl Metadata {
         })
     }
 
-    /// Returns the array of whole numbers `key`.
+    /// Returns the array of whole numbers under `key`.
     pub fn integers(&self, key: &str) -> ParseResult<Option<&[i64]>> {
         self.find(key, "an array of whole numbers", |value| match value {
             Value::Integers(integers) => Some(integers.as_slice()),
@@ -128,7 +128,7 @@ impl Metadata {
         })
     }
 
-    /// Returns the array of floating-point numbers `key`.
+    /// Returns the array of floating-point numbers under `key`.
     pub fn floats(&self, key: &str) -> ParseResult<Option<&[f64]>> {
         self.find(key, "an array of floating-point numbers", |value| match value {
             Value::Floats(floats) => Some(floats.as_slice()),
@@ -137,7 +137,7 @@ impl Metadata {
     }
 
     /// Returns the value of `key`, converted by `convert`. If `convert` returns `None`, the value has the
-    /// wrong type, and the error says that it must be `expected`.
+    /// wrong type, and the error says that the value must be `expected`.
     fn find<'a, T>(
         &'a self,
         key: &str,
@@ -152,7 +152,8 @@ impl Metadata {
     }
 }
 
-/// Returns `name` between backticks for an error. Shortens and escapes it, because a file may hold any name.
+/// Returns `name` between backticks for an error. Shortens and escapes the name, because a file may hold any
+/// name.
 pub(super) fn quoted(name: &str) -> String {
     const MAX_CHARS: usize = 80;
     let start: String = name.chars().take(MAX_CHARS).flat_map(char::escape_debug).collect();
@@ -221,8 +222,8 @@ fn read_integer(reader: &mut ByteReader<impl Read>, type_number: u32) -> ParseRe
     })
 }
 
-/// Reads a floating-point number of the type `type_number`. An f32 is converted through its shortest decimal,
-/// so that the f32 nearest to 1e-5 becomes the f64 `1e-5`, as in the model's original `config.json`.
+/// Reads a floating-point number of the type `type_number`. Converts an f32 through its shortest decimal. The
+/// f32 nearest to 1e-5 then becomes the f64 `1e-5`, as in the model's original `config.json`.
 fn read_float(reader: &mut ByteReader<impl Read>, type_number: u32) -> ParseResult<f64> {
     match type_number {
         6 => {

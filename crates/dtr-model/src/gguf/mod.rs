@@ -5,8 +5,8 @@
 //! [`GgufReader`] reads the tensors under their names in transformers. Therefore a model in a GGUF file
 //! passes the same checks as a model in a directory.
 //!
-//! dtr has its own reader of the format. The reader sets hard limits on every count and length, because a
-//! file may be hostile, and it needs no additional dependency.
+//! dtr has its own reader of the format, which needs no additional dependency. The reader sets hard limits on
+//! every count and length, because a file may be hostile.
 
 mod architecture;
 mod byte_reader;

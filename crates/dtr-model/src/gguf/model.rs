@@ -42,7 +42,7 @@ impl GgufModel {
         let header =
             GgufHeader::read(BufReader::new(&file), num_bytes).map_err(|problem| refuse(path, &problem))?;
         let architecture = Architecture::find(&header.metadata).map_err(|problem| {
-            refuse(path, &problem).hint("the chapter \"GGUF files\" of the manual lists what is supported")
+            refuse(path, &problem).hint("the chapter \"GGUF files\" of the manual lists the supported files")
         })?;
         Ok(Self { file: Rc::new(OpenFile { path: path.to_owned(), file }), header, architecture })
     }
@@ -53,7 +53,7 @@ impl GgufModel {
     }
 
     /// Makes the file `name` of a Hugging Face directory from the metadata, and returns its text. Returns
-    /// `None` for a file that dtr does not make.
+    /// `None` if dtr does not make a file of this name.
     ///
     /// # Errors
     /// Fails when a part of the metadata is missing or not supported.

@@ -11,8 +11,8 @@ use crate::weights::{base_tensors, ensure_finite};
 use crate::{DecoderConfig, Initializer, ParamSource};
 use dtr_core::error::{Error, Result};
 
-/// A reader of the tensors of a GGUF file, by their names in transformers. Each tensor can be read once. Its
-/// values are read and dequantised only then.
+/// A reader of the tensors of a GGUF file, by their names in transformers. Each tensor can be read once. The
+/// reader loads and dequantises the values of a tensor only at that time.
 pub(crate) struct GgufReader {
     tensors: BTreeMap<String, GgufTensor>,
     path: PathBuf,
@@ -24,8 +24,8 @@ impl GgufReader {
     /// Creates a reader of the tensors of the file at `path`.
     ///
     /// # Errors
-    /// Fails when a decoder with this configuration does not have such a tensor, or has it in another shape.
-    /// llama.cpp refuses such a file, too.
+    /// Fails when a tensor is repeated, when a decoder with this configuration does not have the tensor, or
+    /// when the decoder has the tensor in another shape. llama.cpp also refuses such a file.
     pub(super) fn new(
         tensors: impl Iterator<Item = GgufTensor>,
         config: &DecoderConfig,
@@ -63,11 +63,11 @@ impl GgufReader {
         Self { dtype, ..self }
     }
 
-    /// Checks that the tensor `name` exists, and marks it as read. Its shape was checked by
-    /// [`GgufReader::new`].
+    /// Checks that the tensor `name` exists, and marks it as read. [`GgufReader::new`] has checked the
+    /// tensor's shape.
     ///
     /// # Errors
-    /// Fails when it is missing.
+    /// Fails when the tensor is missing.
     pub(crate) fn check(&mut self, name: &str) -> Result<()> {
         self.take(name).map(drop)
     }

@@ -22,16 +22,18 @@ const LAYER_PARTS: [(&str, &str); 11] = [
     ("ffn_down", "mlp.down_proj"),
 ];
 
-/// The tensor with a divisor for each rotary frequency. The divisors become a part of `config.json`.
+/// The name of the tensor that holds a divisor for each rotary frequency. The divisors become a part of
+/// `config.json`.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
-/// The tensor of the output head.
+/// The name of the output head's tensor in GGUF files.
 pub(super) const HEAD: &str = "output.weight";
 
-/// The tensor of the embedding.
+/// The name of the embedding's tensor in GGUF files.
 pub(super) const EMBEDDING: &str = "token_embd.weight";
 
-/// Returns the name in transformers of the tensor `name`. Returns `None` if no supported architecture has it.
+/// Returns the name in transformers of the tensor `name`. Returns `None` if no supported architecture has the
+/// tensor.
 pub(super) fn transformers_name(name: &str) -> Option<String> {
     if let Some((_, global)) = GLOBAL.iter().find(|(known, _)| *known == name) {
         return Some((*global).to_owned());

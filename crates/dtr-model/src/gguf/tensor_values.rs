@@ -1,4 +1,4 @@
-//! Reads and dequantises the values of a tensor, in chunks. Returns its rows in the order of transformers.
+//! Reads and dequantises the values of a tensor in chunks. Puts the rows in the order of transformers.
 
 use std::fs::File;
 use std::io;
@@ -36,7 +36,7 @@ pub(crate) struct GgufTensor {
 }
 
 impl GgufTensor {
-    /// Returns the sizes of the dimensions. The last is the length of a row.
+    /// Returns the sizes of the dimensions. The last size is the length of a row.
     pub fn shape(&self) -> &[usize] {
         &self.info.shape
     }

@@ -1,5 +1,5 @@
-//! Tests values of each number format, tokens and settings. `tests/reference/gguf.py` wrote the fixtures.
-//! `tests/library/gguf.rs` tests hostile files.
+//! Tests the values of each number format, and the tokens and settings of GGUF files.
+//! `tests/reference/gguf.py` wrote the fixtures. `tests/library/gguf.rs` tests hostile files.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -72,8 +72,8 @@ impl AttentionStats {
         Tensor::<2>::from_data(column, &mean.device()).matmul(mean * scale.unsqueeze::<2>())
     }
 
-    /// Returns the factor of each head, `[h]`, that brings `heads_btd` closest to the output of the base's
-    /// heads. Factors are between 0.1 and 10.
+    /// Returns the factor of each head, `[h]`, that fits `heads_btd` to the output of the base's heads by
+    /// least squares. Factors are between 0.1 and 10.
     pub(super) fn least_squares_scale(&self, heads_btd: Tensor<3>, num_heads: usize) -> Tensor<1> {
         let [batch, time, width] = heads_btd.dims();
         let sum = |x_btd: Tensor<3>| {
@@ -89,16 +89,16 @@ impl AttentionStats {
     }
 }
 
-/// Returns the distance in tokens from each query back to each key, `[1, 1, t, s]`. It is 0 for keys after
-/// the query.
+/// Returns the distance in tokens from each query back to each key, `[1, 1, t, s]`. The distance is 0 for
+/// keys after the query.
 fn key_distances(time: usize, weights: &Tensor<4>) -> Tensor<4> {
     let values = (0..time).flat_map(|query| (0..time).map(move |key| query.saturating_sub(key) as f32));
     let values: Vec<f32> = values.collect();
     Tensor::from_data(TensorData::new(values, [1, 1, time, time]), &weights.device())
 }
 
-/// Returns `-w ln w / ln(n)` for each weight `w`, where `n` is the number of keys that its query attends to.
-/// Leaves out the first query, because it has a single key, and `ln(1)` is 0.
+/// Returns `-w ln w / ln(n)` for each weight `w`. `n` is the number of keys that the weight's query attends
+/// to. Leaves out the first query, because it has a single key, and `ln(1)` is 0.
 fn entropy_terms(weights_bhts: Tensor<4>) -> Tensor<4> {
     let [_, _, time, _] = weights_bhts.dims();
     if time < 2 {

@@ -10,7 +10,7 @@ use dtr_ops::{CausalMask, PositionCounter, Rope, RotaryAngles};
 pub struct ForwardContext {
     /// The rotary angles of the tokens' positions.
     pub(super) rope_angles: RotaryAngles,
-    /// The number of tokens for which KV caches reserve memory. It is 0 if no token will follow.
+    /// The number of tokens for which KV caches reserve memory. The number is 0 if no token will follow.
     pub(crate) cache_capacity: usize,
     /// The counter in device memory that holds the token's position. `None` if the host knows the positions.
     pub(super) position: Option<PositionCounter>,

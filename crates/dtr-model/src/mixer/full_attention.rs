@@ -12,7 +12,7 @@ use dtr_ops::{KvCache, Rope, merge_heads};
 /// Grouped-query softmax attention with rotary positions.
 #[derive(Clone)]
 pub struct FullAttention {
-    /// Queries, keys and values.
+    /// The projections of queries, keys and values.
     pub(super) projections: Projections,
     /// The output projection, `[d, h·k]`.
     pub(super) o_proj: Linear,

@@ -27,7 +27,7 @@ pub struct GatedDeltaRule {
 }
 
 /// Samples the logarithm of a uniform number between 0.001 and 16. In flash-linear-attention, the lower bound
-/// is 0, whose logarithm is infinite.
+/// is 0, but the logarithm of 0 is infinite.
 fn sample_a_log(rng: &mut ChaCha8Rng) -> f32 {
     rng.random_range(1e-3_f32..16.0).ln()
 }

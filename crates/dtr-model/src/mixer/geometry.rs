@@ -9,9 +9,9 @@ use dtr_core::error::{Error, Result};
 pub struct TwinGeometry {
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub num_heads: usize,
-    /// Key/value heads. `num_heads / num_kv_heads` query heads share each key/value head.
+    /// Number of key/value heads. `num_heads / num_kv_heads` query heads share each key/value head.
     pub num_kv_heads: usize,
     /// Key width of a head.
     pub key_dim: usize,

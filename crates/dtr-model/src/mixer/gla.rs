@@ -110,8 +110,8 @@ impl GlaBlock {
     }
 
     /// Sets the gates and the scale of each head from measurements of the base's attention. All key channels
-    /// of a key/value head get the same decay rate, for all hidden states: the mean of
-    /// [`AttentionStats::decay_rates`] over the query heads that share this key/value head.
+    /// of a key/value head get the same decay rate, which does not depend on the hidden states. The rate is
+    /// the mean of [`AttentionStats::decay_rates`] over the query heads that share the key/value head.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         let (group, width) = (self.geometry.heads_per_kv_head(), self.geometry.key_dim);
         let bias: Vec<f32> = stats

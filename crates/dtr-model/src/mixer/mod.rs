@@ -79,8 +79,8 @@ impl Mixer {
 
     /// Creates a twin of the attention `base`, with parameters from `params` under `name`.
     ///
-    /// Unless `variant.init` is [`TwinInit::Random`], the initial values of the projections q, k, v and o, of
-    /// their biases and of the norms of q and k are copied from the base. The base must then have the same
+    /// If `variant.init` is [`TwinInit::Copy`] or [`TwinInit::Calibrated`], the twin starts with the base's
+    /// projections q, k, v and o, their biases, and the norms of q and k. The base must then have the twin's
     /// geometry.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Incremental decoding: a character may consist of several tokens, and the text of a token can depend on the
-//! tokens before it.
+//! Decodes tokens one by one. A character may consist of several tokens, and the text of a token can depend
+//! on the tokens before it.
 //!
 //! Bytes that are not valid UTF-8 become U+FFFD, as when transformers decodes all tokens at once.
 

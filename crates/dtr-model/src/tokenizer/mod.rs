@@ -24,7 +24,7 @@ const PROBE: &str = "a b";
 /// A Hugging Face tokenizer.
 ///
 /// A `tokenizer.json` may hold truncation and padding settings of the program that saved it. This type
-/// ignores them, as transformers does when it encodes a text.
+/// ignores these settings, as transformers does when it encodes a text.
 ///
 /// ```
 /// # fn main() -> dtr_core::error::Result<()> {
@@ -62,7 +62,7 @@ impl Tokenizer {
     fn parse(text: &str, path: &Path) -> Result<Self> {
         let read = catch_panic(|| {
             let tokenizer = tokenizers::Tokenizer::from_str(text);
-            // A post-processor with an unknown special token panics only when it is used.
+            // A post-processor with an unknown special token panics only when the tokenizer encodes a text.
             let _ = tokenizer.as_ref().map(|tokenizer| tokenizer.encode_fast(PROBE, true));
             tokenizer
         });
@@ -89,8 +89,8 @@ impl Tokenizer {
         }
     }
 
-    /// Returns the token ids of `text`. If `add_special_tokens` is true, they include the special tokens that
-    /// the tokenizer adds, such as `<bos>`.
+    /// Returns the token ids of `text`. If `add_special_tokens` is true, the ids include the special tokens
+    /// that the tokenizer adds, such as `<bos>`.
     ///
     /// # Errors
     /// Fails when the tokenizer cannot encode the text.
@@ -102,8 +102,8 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Returns the token ids of `text`. The tokenizer adds special tokens, unless `text` already begins with
-    /// the text of the [`Tokenizer::prefix_token`]. The output of a chat template usually does.
+    /// Returns the token ids of `text`. The tokenizer adds special tokens only if `text` does not begin with
+    /// the text of the [`Tokenizer::prefix_token`]. The output of a chat template usually begins with it.
     ///
     /// lm-evaluation-harness encodes prompts in this way.
     ///
@@ -115,8 +115,8 @@ impl Tokenizer {
     }
 
     /// Returns the token that lm-evaluation-harness puts before a text that is scored without a prompt: the
-    /// token for the beginning of a text (BOS), or else for its end (EOS). Returns `None` if the tokenizer's
-    /// files name neither.
+    /// token for the beginning of a text (BOS), or else the token for the end of a text (EOS). Returns `None`
+    /// if the tokenizer's files name neither token.
     pub fn prefix_token(&self) -> Option<u32> {
         self.prefix.as_ref().map(|prefix| prefix.token)
     }

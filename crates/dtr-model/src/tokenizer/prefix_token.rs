@@ -1,5 +1,5 @@
-//! The prefix token: the token before a text that is scored without a prompt. The output of a chat template
-//! usually begins with it, too.
+//! The prefix token. lm-evaluation-harness puts this token before a text that is scored without a prompt. The
+//! output of a chat template usually begins with the prefix token, too.
 
 use std::path::Path;
 
@@ -54,9 +54,9 @@ pub(super) fn read(
     Ok(Some(token.and_then(|token| PrefixToken::new(tokenizer, token))))
 }
 
-/// Returns whether the prefix token of the model in `directory` depends on the [`SPECIAL_TOKEN_FILES`]. It
-/// does not depend on them if `tokenizer.json` adds the same token before every text, or if the token is the
-/// end-of-text token of `config.json`.
+/// Returns whether the prefix token of the model in `directory` depends on the [`SPECIAL_TOKEN_FILES`]. The
+/// prefix token does not depend on these files if `tokenizer.json` adds the same token before every text, or
+/// if the token is the first end-of-text token of `config.json`.
 ///
 /// # Errors
 /// Fails when a file is not JSON.
@@ -85,7 +85,7 @@ impl SpecialTokenNames {
     fn read(files: &ModelFiles) -> Result<Option<Self>> {
         let config = files.json(SPECIAL_TOKEN_FILES[0])?;
         // If `tokenizer_config.json` has no `added_tokens_decoder`, transformers also reads the older file
-        // `special_tokens_map.json`, whose names take precedence.
+        // `special_tokens_map.json`. The names in the older file take precedence.
         let map = match config.get("added_tokens_decoder") {
             Some(_) => Value::Null,
             None => files.json(SPECIAL_TOKEN_FILES[1])?,
@@ -102,7 +102,7 @@ impl SpecialTokenNames {
     }
 }
 
-/// Returns the default of the special token `name` in a tokenizer class of transformers.
+/// Returns the text of the special token `name` that transformers' tokenizer class `class` has by default.
 fn default_of_class(class: &str, name: &str) -> Option<&'static str> {
     match (class.trim_end_matches("Fast"), name) {
         ("LlamaTokenizer", "bos_token") => Some("<s>"),

@@ -34,7 +34,7 @@ impl TokenizerSettings {
     }
 
     /// Returns whether the file sets truncation or padding. The program that saved a tokenizer may have left
-    /// such settings in it.
+    /// such settings in the file.
     pub fn has_truncation_or_padding(&self) -> bool {
         !self.truncation.is_null() || !self.padding.is_null()
     }

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 
 use super::{Parameters, to_dtype};
 
-/// A copy of a module whose parameters are leaves of a new autodiff graph.
+/// A copy of a module. The parameters of the copy are leaves of a new autodiff graph.
 pub struct AutodiffCopy<M>(pub M);
 
 impl<M: Parameters + Clone> AutodiffCopy<M> {

@@ -1,4 +1,4 @@
-//! Sources of parameter values: a safetensors file, or a random initialisation from a seed.
+//! Sources of parameter values: a weight file, or a random initialisation from a seed.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
@@ -16,7 +16,7 @@ pub enum Initializer {
     Constant(f32),
     /// A distribution from which each element is sampled.
     Sample(fn(&mut ChaCha8Rng) -> f32),
-    /// Given values, row-major.
+    /// The given values, in row-major order.
     Values(Vec<f32>),
 }
 
@@ -35,15 +35,15 @@ impl Initializer {
     }
 }
 
-/// A source of parameter values: random values ([`RandomParams`]), or a file
-/// ([`SafetensorsReader`](crate::SafetensorsReader)).
+/// A source of parameter values: random values ([`RandomParams`]), a safetensors file
+/// ([`SafetensorsReader`](crate::SafetensorsReader)), or a GGUF file.
 pub trait ParamSource {
     /// Returns the values of the parameter `name`, of shape `shape`, row-major in f32. A source that reads a
     /// file ignores `initializer`.
     ///
     /// # Errors
-    /// Fails when the source is a file that cannot be read, lacks the parameter, or holds it in another shape
-    /// or with a value that is not finite.
+    /// Fails when the source is a file that cannot be read, lacks the parameter, or holds the parameter in
+    /// another shape or with a value that is not finite.
     fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>>;
 
     /// Returns the device on which parameters are placed.
@@ -75,8 +75,8 @@ impl dyn ParamSource + '_ {
         Ok(place(TensorData::new(values, [size]), self.device(), self.dtype()))
     }
 
-    /// Returns the vector `name`, `[size]`, in f32. Decay rates need this precision even if other parameters
-    /// are bf16.
+    /// Returns the vector `name`, `[size]`, in f32. The parameters of decay rates need f32 even if other
+    /// parameters are bf16.
     pub(crate) fn f32_vector(
         &mut self,
         name: &str,

@@ -12,9 +12,9 @@ pub trait Parameters {
 
 /// A mutable reference to a parameter.
 pub enum ParamMut<'a> {
-    /// A bias or the weight of a norm. AdamW does not decay it.
+    /// A bias or the weight of a norm. AdamW applies no weight decay to it.
     Vector(&'a mut Tensor<1>),
-    /// A vector that stays in f32 even if other parameters are cast. AdamW does not decay it.
+    /// A vector that stays in f32 even if other parameters are cast. AdamW applies no weight decay to it.
     F32Vector(&'a mut Tensor<1>),
     /// A matrix.
     Matrix(&'a mut Tensor<2>),

@@ -28,8 +28,8 @@ pub struct SafetensorsReader {
     dtype: DType,
 }
 
-/// A tensor in an open file. The file stays open, so that header and values come from the same file even if
-/// another file replaces it at the same path.
+/// A tensor whose values are not loaded yet. The file stays open: if another file replaces it at the same
+/// path, the values still come from the opened file.
 struct StoredTensor {
     info: TensorInfo,
     /// Offset of the values in the file, in bytes.
@@ -64,7 +64,7 @@ impl SafetensorsReader {
     /// Creates a reader of `bytes`, the content of the file at `path`.
     ///
     /// # Errors
-    /// Fails when [`SafetensorsReader::open`] does.
+    /// Fails when the content is damaged.
     pub fn from_bytes(bytes: Vec<u8>, path: &Path, device: &Device) -> Result<Self> {
         let mut reader = Self::without_files(path.display().to_string(), device);
         reader.add(path, Content::Memory(bytes))?;
@@ -116,7 +116,7 @@ impl SafetensorsReader {
         Ok(Self { tensors, ..self })
     }
 
-    /// Renames the tensor `from` to `to`, if it exists.
+    /// If there is a tensor `from`, renames it to `to`.
     pub(crate) fn rename(&mut self, from: &str, to: &str) {
         if let Some(tensor) = self.tensors.remove(from) {
             self.tensors.insert(to.to_owned(), tensor);
@@ -147,7 +147,7 @@ impl SafetensorsReader {
         self.note.as_deref()
     }
 
-    /// Checks that the tensor `name` exists and has the shape `shape`, and marks the tensor as read.
+    /// Checks that the tensor `name` exists and has the shape `shape`. The tensor then counts as read.
     ///
     /// # Errors
     /// Fails when the tensor is missing, has another shape, or has an unsupported dtype.
@@ -190,7 +190,7 @@ impl SafetensorsReader {
     /// Checks that every tensor has been read.
     ///
     /// # Errors
-    /// Fails when a tensor has not been read, because the model then has no parameter of this name.
+    /// Fails when a tensor has not been read. The model has no parameter with the name of such a tensor.
     pub fn ensure_all_read(self) -> Result<()> {
         match self.tensors.keys().next() {
             None => Ok(()),
@@ -241,7 +241,7 @@ impl ParamSource for SafetensorsReader {
 }
 
 impl StoredTensor {
-    /// Returns the values in f32.
+    /// Reads the values and converts them to f32.
     fn values(&self) -> Result<Vec<f32>> {
         self.read().map_err(|cause| Error::io("read", &self.file.path, cause))
     }

@@ -37,13 +37,13 @@ impl NamedTensors {
         self.tensors.insert(name.to_owned(), (shape, values));
     }
 
-    /// Adds all tensors of `other`.
+    /// Adds all tensors of `other`, but not its note.
     pub fn extend(&mut self, other: Self) {
         self.tensors.extend(other.tensors);
     }
 
-    /// Sets a text that is stored in the metadata of the tensors' file. Text and tensors are thus always
-    /// written together.
+    /// Sets the note: a text that is stored in the metadata of the tensors' file. Note and tensors are thus
+    /// always written together.
     pub fn set_note(&mut self, note: String) {
         self.note = Some(note);
     }
@@ -56,7 +56,7 @@ impl NamedTensors {
         write_bytes_atomically(path, &self.to_bytes()?)
     }
 
-    /// Returns the content of a safetensors file in f32. Equal tensors give equal bytes.
+    /// Returns the content of a safetensors file in f32. Equal tensors and equal notes give equal bytes.
     ///
     /// # Errors
     /// Fails when safetensors refuses the tensors.

@@ -5,8 +5,8 @@ use burn::tensor::Tensor;
 
 use super::{ParamMut, Parameters};
 
-/// Returns one module that computes all `layers` at once. Each of its parameters holds the values of the
-/// first layer, then the values of the second layer, and so on.
+/// Returns one module that computes all `layers` at once. Each parameter of the module holds the values of
+/// the first layer, then the values of the second layer, and so on.
 ///
 /// # Panics
 /// Panics if there is no layer.
@@ -50,7 +50,7 @@ pub fn unstack_layers<M: Parameters + Clone>(stack: &M, count: usize) -> Vec<M> 
 }
 
 impl ParamMut<'_> {
-    /// Sets the values from `flat`, `[n]`. The number of rows of a matrix may change.
+    /// Sets the parameter's values to `flat`, `[n]`. The number of rows of a matrix may change.
     fn set_rows(&mut self, flat: Tensor<1>) {
         match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => **tensor = flat,

@@ -1,8 +1,8 @@
 // AdamW, and the sum of squares for clipping its gradients.
 #include "vector.cuh"
 
-// Writes each block's partial sum of squares to `partials`. Each layer has n elements. Grid (blocks, layers),
-// with any number of blocks.
+// Writes each block's partial sum of squares to `partials`. Each layer has n elements. The grid is
+// (blocks, layers), with any number of blocks.
 extern "C" __global__ void __launch_bounds__(512) sum_squares(const T *x, long long n, float *partials) {
     x += blockIdx.y * n;
     const long long thread = blockIdx.x * 512LL + threadIdx.x, threads = gridDim.x * 512LL;
@@ -33,7 +33,7 @@ struct Adam {
 
 // One step over the n elements of each layer. squares[layer] is the square of the norm of all gradients that
 // are clipped together. If this norm exceeds `max_norm`, the layer's gradient is multiplied by
-// max_norm / norm. Grid (ceil(n / 1024), layers).
+// max_norm / norm. The grid is (ceil(n / 1024), layers).
 extern "C" __global__ void __launch_bounds__(256)
     adamw(const T *gradient, float *weights, float *first, float *second, const float *squares, float max_norm,
           float decay, float learning_rate, float beta_first, float beta_second, float epsilon, float correct_first,

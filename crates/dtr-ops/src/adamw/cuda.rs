@@ -34,7 +34,7 @@ fn layer_dims(blocks: usize, layers: usize, threads: u32) -> LaunchDims {
     LaunchDims { grid: (blocks as u32, layers as u32, 1), block: (threads, 1), shared_bytes: 0 }
 }
 
-/// Returns weights, first moments and second moments (f32) after a step along a gradient of any dtype.
+/// Returns weights, first moments and second moments (f32) after a step along a gradient in f32 or bf16.
 /// `squares`, `[layers]`, holds for each layer the squared norm of all gradients that are clipped together.
 pub(super) fn step(
     state: [Tensor<1>; 3],

@@ -68,7 +68,7 @@ struct AttentionProblem {
     v: CubeTensor,
     /// The first key that each batch row sees, i32, `[b]`.
     first_keys: Option<CubeTensor>,
-    /// The number of keys, or the capacity of the buffers if `position` is set.
+    /// The number of keys. If `position` is set, this is the capacity of the buffers.
     num_keys: usize,
     /// The position of the last query, if a counter on the device holds it.
     position: Option<CubeTensor>,

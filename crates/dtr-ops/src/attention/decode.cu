@@ -1,15 +1,15 @@
 // Softmax attention of one or a few new tokens over a cache, for decoding. Reading keys and values takes most
 // of the time, so a block reads each of its keys once, for several queries. A group is a key/value head with
 // the query heads that share it. A block processes a range of the keys of one group, as in Flash-Decoding.
-// Each warp of the block loops over tiles of 16 keys, and the warps then merge their results. Each block
-// writes maxima, sums and unnormalised outputs to scratch memory. The last block to finish combines the
-// results of all ranges of its group.
+// Each warp of the block loops over tiles of 16 keys, and the warps then merge their results. If the keys
+// have several ranges, each block writes maxima, sums and unnormalised outputs to scratch memory. The last
+// block to finish combines the results of all ranges.
 //
 // Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and the caches k, v [b, g, capacity, d] are
 // passed with their strides (batch, head, time) in elements. The kernel uses the first *length + added tokens
 // of the cache. It reads `length` on the device, so that a CUDA graph can be replayed while the cache grows.
-// The queries are those of the last t of these tokens. A query of batch row `row` sees the keys from
-// first[row] up to its own position. A query before first[row] is padding and sees only itself.
+// The queries belong to the last t of these tokens. A query of batch row `row` sees the keys from first[row]
+// up to its own position. A query before first[row] is padding and sees only itself.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -29,7 +29,7 @@ constexpr float LOG2_E = 1.4426950408889634f;
 
 template <typename T, int N> struct alignas(sizeof(T) * N) Vector { T x[N]; };
 
-// Reads 4 to 16 bytes of a cache row with a streaming load, since no other block reads them.
+// Reads 4 to 16 bytes of a cache row with a streaming load, since the block reads these bytes only once.
 template <typename T, int N> __device__ inline Vector<T, N> read_once(const T* p) {
     if constexpr (sizeof(T) * N == 16) {
         uint4 word = __ldcs(reinterpret_cast<const uint4*>(p));
@@ -170,8 +170,8 @@ template <int EIGHTS> struct Bf16 {
             for (int i = 0; i < V_CHUNKS; ++i)
 #pragma unroll
                 for (int w = 0; w < V_WIDE; ++w) {
-                    // Each word holds two channels of a key. Pairs the low halves of two keys for row `quad`,
-                    // and their high halves for row `quad` + 8.
+                    // Each word holds two channels of a key. `__byte_perm` pairs the low halves of two keys
+                    // for row `quad`, and the high halves for row `quad` + 8.
                     unsigned a0 = __byte_perm(values[0][i].x[w], values[1][i].x[w], 0x5410);
                     unsigned a1 = __byte_perm(values[0][i].x[w], values[1][i].x[w], 0x7632);
                     unsigned a2 = __byte_perm(values[2][i].x[w], values[3][i].x[w], 0x5410);
@@ -217,7 +217,7 @@ template <int EIGHTS> struct Bf16 {
 #pragma unroll
                 for (int apart = 4; apart < 32; apart *= 2) sum[e][j] += __shfl_xor_sync(~0u, sum[e][j], apart);
                 if (quad == 0) record.maxima[row] = maximum[e][j], record.sums[row] = sum[e][j];
-                // A word of V holds two columns, so a lane has 2 * V_WIDE consecutive columns.
+                // A word of V holds two columns. A lane therefore has 2 * V_WIDE consecutive columns.
                 constexpr int WIDE = V_WIDE == 1 ? 2 : 4;
 #pragma unroll
                 for (int i = 0; i < V_CHUNKS; ++i)
@@ -234,8 +234,8 @@ template <int EIGHTS> struct Bf16 {
     }
 };
 
-// The f32 kernels. Four lanes compute the score of a key together. D / 4 lanes, or 32 if D > 128, load a row
-// of V together.
+// The f32 kernels. Four lanes together compute the score of a key. D / 4 lanes (32 if D > 128) together load
+// a row of V.
 
 template <int N> struct F32 {
     using T = float;

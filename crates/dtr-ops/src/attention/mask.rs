@@ -76,7 +76,7 @@ impl CausalMask {
         self.first_keys.as_deref()
     }
 
-    /// Returns the first key that each row sees, `[b]`, on the device. A row that is only padding sees its
+    /// Returns the first key that each batch row sees, `[b]`, on the device. A row of only padding sees its
     /// last key.
     #[cfg(feature = "cuda")]
     pub(super) fn first_keys_on_device(&self) -> Option<Tensor<1, Int>> {
@@ -104,8 +104,8 @@ impl CausalMask {
             let first = self.first_keys.as_ref().map_or(0, |first_keys| first_keys[row]);
             for query in 0..self.num_queries {
                 let last = self.num_past + query;
-                // The query of a padding token sees its own key, since a softmax over no keys would divide
-                // by zero.
+                // The query of a padding token sees its own key. Without any key, the softmax would divide by
+                // zero.
                 hidden.extend((0..num_keys).map(|key| key > last || (key < first && key != last)));
             }
         }

@@ -96,7 +96,7 @@ pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask
 
 /// Returns the matrix products `a · bᵀ` over the last two dimensions.
 fn matmul_transposed(a_bgrk: Tensor<4>, b_bgck: Tensor<4>) -> Tensor<4> {
-    // On a GPU, burn would multiply f32 matrices in TF32, which has only ten bits of mantissa.
+    // On a GPU, burn would multiply f32 matrices in TF32. TF32 has only ten bits of mantissa.
     #[cfg(feature = "cuda")]
     if has_cuda_kernels(&a_bgrk) {
         return cuda_matmul(a_bgrk, b_bgck, true);

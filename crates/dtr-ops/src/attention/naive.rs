@@ -1,9 +1,10 @@
-//! The reference implementation of causal attention, one query at a time. Tests compare all other forms with
-//! it.
+//! The reference implementation of causal attention, one query at a time. Tests compare all other
+//! implementations with this one.
 
 use burn::tensor::Tensor;
 
-/// Returns `softmax(q kᵀ / sqrt(width)) v`, with as many key/value heads as query heads and no past tokens.
+/// Returns `softmax(q kᵀ / sqrt(width)) v`. There are as many key/value heads as query heads, and no past
+/// tokens.
 pub fn attention(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>) -> Tensor<4> {
     let [_, _, time, width] = q.dims();
     let rows = (0..time).map(|query| {

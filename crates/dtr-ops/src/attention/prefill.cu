@@ -1,12 +1,13 @@
-// Causal softmax attention of many queries, O = softmax(Q K^T * scale) V. It uses online softmax (Milakov and
-// Gimelshein, arXiv 1805.02867) with the tiles of FlashAttention-2 (arXiv 2307.08691). Supports head widths
-// that are multiples of 16, up to 256, on sm_80 and later. bf16 is computed on tensor cores, and f32 by
-// multiply-adds. prefill_sm90.cu is faster for the cases that it supports.
+// Causal softmax attention of many queries, O = softmax(Q K^T * scale) V. The kernels use online softmax
+// (Milakov and Gimelshein, arXiv 1805.02867) with the tiles of FlashAttention-2 (arXiv 2307.08691). Head
+// widths are multiples of 16, up to 256. The kernels run on sm_80 and later. The bf16 kernel uses tensor
+// cores, and the f32 kernel uses multiply-adds. The kernel in prefill_sm90.cu is faster, but supports fewer
+// cases.
 //
 // Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and k, v [b, g, s, d] are passed with their
 // strides (batch, head, time) in elements. Query i is at position s - t + i. A query of batch row `row` sees
-// the keys from first[row] up to its own position. A query before first[row] is padding and sees only itself,
-// so that every query sees a key.
+// the keys from first[row] up to its own position. A query before first[row] is padding and sees only itself.
+// Every query therefore sees a key.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -42,8 +43,9 @@ struct Span {
     __device__ bool is_masked(int key, int keys) const { return key + keys - 1 > position || key < first; }
 };
 
-// Merges the maximum of a tile into the running maximum of a row. Sets `offset` such that the weights of the
-// tile are 2^(score * scale_log2 - offset). Returns the factor by which the sums so far must be multiplied.
+// Merges the maximum of a tile into the running maximum of a row. Sets `offset` to the value for which the
+// weights of the tile are 2^(score * scale_log2 - offset). Returns the factor by which the sums so far must
+// be multiplied.
 __device__ inline float rescale(float& maximum, float tile_maximum, float scale_log2, float& offset) {
     float next = fmaxf(maximum, tile_maximum);
     // Until a row has seen a key, its maximum is -inf, and -inf - -inf would be NaN.
@@ -203,7 +205,7 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
         if (tile > lowest) load_rows<KEYS, STRIDE>(keys, k, k_time, (tile - 1) * KEYS, s), commit();
 #pragma unroll
         for (int step = 0; step < KEYS / 16; ++step) {
-            // The accumulators of two 16 x 8 score tiles, once packed, are an operand of the next product.
+            // The packed accumulators of two 16 x 8 score tiles form an operand of the next product.
             unsigned weights[SIXTEENS][4];
 #pragma unroll
             for (int m = 0; m < SIXTEENS; ++m)

@@ -1,6 +1,6 @@
-// Causal softmax attention of many queries on Hopper (sm_90a) in bf16. It computes the same function as
-// prefill_bf16 in prefill.cu. The tensor memory accelerator (TMA) copies tiles to shared memory, and
-// warpgroups multiply them (wgmma). One warpgroup, the producer, loads tiles of K and V into a ring of
+// Causal softmax attention of many queries on Hopper (sm_90a) in bf16. The kernel computes the same function
+// as prefill_bf16 in prefill.cu. The tensor memory accelerator (TMA) copies tiles to shared memory, and
+// warpgroups multiply the tiles (wgmma). One warpgroup, the producer, loads tiles of K and V into a ring of
 // buffers. The other warpgroups, the consumers, compute 64 queries each. The schedule is that of
 // FlashAttention-3 (arXiv 2407.08608): while one consumer computes exponentials, another consumer computes
 // products. Within a consumer, the product for the scores of a tile overlaps with the product for the outputs
@@ -23,13 +23,13 @@ using u64 = unsigned long long;
 constexpr int D = HEAD_DIM;
 static_assert(D == 64 || D == 96 || D == 128 || D == 256, "head widths 64, 96, 128 and 256");
 
-constexpr int CONSUMERS = D == 64 ? 3 : 2;  // warpgroups that compute; registers limit their number
+constexpr int CONSUMERS = D == 64 ? 3 : 2;  // warpgroups that compute. Registers limit their number.
 constexpr int ROWS = 64;                    // queries of a warpgroup
 constexpr int KEYS = D == 256 ? 64 : 128;   // keys of a tile
 constexpr int STAGES = 2;
 constexpr int QUERY_STAGES = D == 256 ? 1 : 2;
 constexpr int THREADS = 128 * (CONSUMERS + 1);
-constexpr int BLOCK = 64;                   // columns of a block (128 bytes); a tile holds BLOCKS blocks
+constexpr int BLOCK = 64;                   // columns of a block (128 bytes). A tile holds BLOCKS blocks.
 constexpr int BLOCKS = (D + BLOCK - 1) / BLOCK;
 constexpr int TILE = BLOCKS * KEYS * BLOCK;
 constexpr int WIDTH = D > 128 ? 128 : D;    // columns of V in one product
@@ -195,8 +195,8 @@ struct Rows {
             if (!is_seen) scores[i] = MINUS_INFINITY;
         }
     }
-    // Replaces the scores with weights, which are not packed yet. Returns the factors by which the sums so
-    // far must be multiplied.
+    // Replaces the scores with unpacked weights. Returns the factors by which the sums so far must be
+    // multiplied.
     __device__ float2 apply_softmax(float scale_log2) {
         float factor[2];
 #pragma unroll
@@ -233,7 +233,7 @@ struct Rows {
     }
 };
 
-// The next buffer of a ring of N buffers, and the parity of its barrier's phase.
+// The next buffer of a ring of N buffers, and the parity of the phase of that buffer's barrier.
 template <int N> struct Ring {
     int stage = 0, parity = 0;
     __device__ void advance() {

@@ -1,5 +1,4 @@
-// Causal softmax of attention scores, and its gradient. Each warp computes one row, for the
-// scores of one query.
+// Causal softmax of attention scores, and its gradient. Each warp computes one row: the scores of one query.
 #include "vector.cuh"
 
 constexpr int ROWS = 8;  // rows of a block
@@ -23,8 +22,8 @@ __device__ Range visible_keys(long long row, const int *first_keys, int heads, i
     return {first_keys ? min(first_keys[row / queries / heads], last) : 0, last};
 }
 
-// Loops over a thread's elements i of a row, `step` elements at a time. `step` is 1 if rows are not at
-// multiples of 16 bytes.
+// Loops over a thread's elements i of a row, `step` elements at a time. `step` is COUNT if the length of a
+// row is a multiple of COUNT, and 1 otherwise.
 #define FOR_EACH(i, step, n) for (int i = threadIdx.x * step; i < n; i += WARP * step)
 
 template <int STEP>

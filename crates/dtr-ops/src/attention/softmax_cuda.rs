@@ -25,10 +25,10 @@ pub(super) fn causal_softmax(scores_bhts: Tensor<4>, mask: &CausalMask) -> Tenso
     apply(CausalSoftmax { first_keys }, [scores_bhts.into_dispatch()])
 }
 
-/// A causal softmax. Its input is the tensor of scores.
+/// The causal softmax as a differentiable operation. Its input is the tensor of scores.
 #[derive(Clone, Debug)]
 struct CausalSoftmax {
-    /// The first key that each row sees, i32.
+    /// The first key that each batch row sees, i32.
     first_keys: Option<CubeTensor>,
 }
 
@@ -46,7 +46,7 @@ impl DifferentiableOp<1> for CausalSoftmax {
             int_args([heads, queries, keys]),
         ];
         let kernel = CudaKernel::for_element(&SOFTMAX, "causal_softmax", scores.dtype());
-        // SAFETY: all tensors are alive and dense; there is a first key for each batch row.
+        // SAFETY: all tensors are alive and dense. `first_keys` holds a key for each batch row.
         gpu_context(&scores).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, launch, &arguments.concat());
         });

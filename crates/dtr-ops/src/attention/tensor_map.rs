@@ -24,7 +24,8 @@ impl TensorMap {
         let strides = tensor.meta.strides();
         let byte_strides = [strides[2], strides[1], strides[0]].map(|stride| 2 * stride as u64);
         let (mut map, box_lengths, element_strides) = (Self([0; 16]), [64, rows, 1, 1], [1_u32; 4]);
-        // SAFETY: the arrays have as many members as the tensor has dimensions, and outlive the call.
+        // SAFETY: the arrays outlive the call. They have the lengths that the driver expects for four
+        // dimensions: three byte strides, and four members in each other array.
         let result = unsafe {
             sys::cuTensorMapEncodeTiled(
                 (&raw mut map).cast(),

@@ -3,9 +3,9 @@
 //
 //   z[t, c] = sum_w weight[(t,) c, w] x[t - WIDTH + 1 + w, c]        y = z, or silu(z)
 //
-// The inputs before the first token are `past` [b, WIDTH - 1, c], or zeros. Compile once for each width and
-// dtype: CONV_WIDTH is the width (2 to 8), and REAL_F32 selects f32 tensors instead of bf16. Sums are f32.
-// The number of channels must be a multiple of 4.
+// The inputs before the first token are `past` [b, WIDTH - 1, c], or zeros if `past` is null. Compile once
+// for each width and dtype: CONV_WIDTH is the width (2 to 8), and REAL_F32 selects f32 tensors instead of
+// bf16. Sums are f32. The number of channels must be a multiple of 4.
 #include <cuda_bf16.h>
 
 #ifndef CONV_WIDTH
@@ -51,8 +51,8 @@ __device__ inline void store(bf16* to, const Vec& x) {
         make_uint2(reinterpret_cast<const unsigned&>(low), reinterpret_cast<const unsigned&>(high));
 }
 
-// The taps of a token for a thread's channels, [channel][tap], as stored in memory. Empty if all tokens share
-// their taps.
+// The taps of a token for a thread's channels, [channel][tap], as stored in memory. If all tokens share their
+// taps, this struct is empty.
 template <bool PRESENT>
 struct RawTaps {
     Raw at[WIDTH];
@@ -118,7 +118,8 @@ __device__ inline Raw input(const Real* x, i64 x_t, const Real* past, int channe
     return past ? load_raw(past + (t + BEFORE) * channels) : Raw{};
 }
 
-// Calls use(t, get(t)) for t in [start, end). Calls `get` for COUNT tokens before it calls `use` for them.
+// Calls use(t, get(t)) for t in [start, end). Calls `get` for COUNT tokens, then `use` for these tokens, and
+// so on.
 template <int COUNT, typename Get, typename Use>
 __device__ inline void each_token(int start, int end, Get get, Use use) {
     int t = start;
@@ -173,10 +174,11 @@ __device__ inline void forward(const Real* __restrict__ x, i64 x_b, i64 x_t, con
     }
 }
 
-// The backward pass. A thread computes dx of its BACKWARD_SEGMENT tokens, for which it reads WIDTH - 1
-// further tokens. The thread of the first segment also computes the gradient of `past`. Dynamic taps get a
-// gradient for each token. The gradient of static taps is a sum over tokens: the thread writes the sum over
-// its own tokens to its row of `dweights` [batch * segments, c, WIDTH] f32, and another kernel sums the rows.
+// The backward pass. A thread computes dx of BACKWARD_SEGMENT tokens. The outputs of the WIDTH - 1 tokens
+// after this segment depend on these inputs, so the thread reads these tokens too. The thread of the first
+// segment also computes the gradient of `past`. Dynamic taps get a gradient for each token. The gradient of
+// static taps is a sum over tokens: the thread writes the sum over its own tokens to its row of `dweights`
+// [batch * segments, c, WIDTH] f32, and another kernel sums the rows.
 template <bool DYNAMIC, typename DWeight>
 __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, const Real* __restrict__ weight, i64 w_b,
                                 i64 w_t, const Real* __restrict__ past, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,
@@ -241,8 +243,8 @@ __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, co
     if constexpr (!DYNAMIC) dtaps.store_to(dweights);
 }
 
-// The batch can hold a stack of layers. Each layer has `layer_batch` rows and its own weight.
-// Grid (ceil(c / (4 block)), ceil(time / FORWARD_SEGMENT or BACKWARD_SEGMENT), batch).
+// The batch can hold a stack of layers. Each layer has `layer_batch` rows and its own weight. The grid is
+// (ceil(c / (LANES * threads of a block)), ceil(time / tokens of a thread), batch).
 extern "C" __global__ void conv_forward(const Real* x, i64 x_b, i64 x_t, const Real* weight, const Real* past,
                                         Real* next_past, Real* y, i64 y_b, i64 y_t, int channels, int time, int silu,
                                         int layer_batch) {

@@ -79,7 +79,7 @@ fn dynamic_conv(
     (sum(taps), next)
 }
 
-/// Returns `x_btd` with the state (zeros if none) prepended to it, and the next state.
+/// Prepends the state to `x_btd`. Without a state, prepends zeros. Returns the result and the next state.
 fn prepend_state(x_btd: Tensor<3>, width: usize, state: Option<ConvState>) -> (Tensor<3>, ConvState) {
     let [batch, time, channels] = x_btd.dims();
     let past = state

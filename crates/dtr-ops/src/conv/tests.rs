@@ -11,7 +11,7 @@ fn a_convolution_continues_from_its_state() {
     let (first, state) = causal_conv(to_f32(&x).narrow(1, 0, 5), &to_f32(&weight), None);
     let (second, _) = causal_conv(to_f32(&x).narrow(1, 5, 6), &to_f32(&weight), Some(state));
     assert_close("split convolution", &Tensor::cat(vec![first, second], 1), &whole, 1e-6);
-    // The output at token 7, channel 2, by the definition.
+    // The expected output at token 7 and channel 2, computed from the definition.
     let (xs, ws): (Vec<f64>, Vec<f64>) =
         (x.to_data().try_to_vec().unwrap(), weight.to_data().try_to_vec().unwrap());
     let expected: f64 = (0..4).map(|tap| ws[2 * 4 + tap] * xs[(7 - 3 + tap) * 6 + 2]).sum();

@@ -74,7 +74,7 @@ pub(super) fn compile(kernel: &CudaKernel, (major, minor): (i32, i32)) -> Result
     }
     let code = compile_source(source, &options)?;
     if let Some(path) = cached {
-        // If the cache cannot be written, the next process compiles again.
+        // An error is ignored: without the cache file, the next process compiles the kernel again.
         let folder = path.parent().expect("the cache file must have a parent folder");
         let _ = create_folder(folder).and_then(|()| write_bytes_atomically(&path, &code));
     }
@@ -117,8 +117,8 @@ fn cuda_headers() -> Result<PathBuf> {
     })
 }
 
-/// Returns the cache file of the machine code. Its name contains a digest of the source, the options and
-/// NVRTC's version.
+/// Returns the path of the cache file of the machine code. The file's name contains a digest of the source,
+/// the options and NVRTC's version.
 fn cache_path(source: &CudaSource, options: &[&str]) -> Option<PathBuf> {
     let caches = user_cache_folder()?;
     let (mut major, mut minor) = (0, 0);

@@ -1,8 +1,8 @@
 //! The context of a CUDA device: its compiled kernels, its cuBLASLt handle, and the stream that burn uses.
 //!
 //! Kernels of burn and of this crate share one stream, so the device runs all work in the order of
-//! submission. Therefore, when burn reuses memory for another tensor, all kernels that used this memory have
-//! finished. No CUDA events are needed to synchronise.
+//! submission. When burn reuses memory for another tensor, kernels that used this memory before have
+//! therefore finished. No CUDA events are needed to synchronise.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -124,7 +124,8 @@ impl GpuContext {
         work(&mut Launcher { gpu: self, state })
     }
 
-    /// Returns whether launches are captured into a graph instead of run.
+    /// Returns whether a capture is in progress. A capture records launches into a graph and does not run
+    /// them.
     pub fn is_capturing(&self) -> bool {
         self.lock().captured_buffers.is_some()
     }

@@ -13,7 +13,7 @@ extern "C" __global__ void __launch_bounds__(1024)
 }
 
 // to[layer, c] = the sum of from[layer, row, c] over all rows. The rows are partial sums of another kernel.
-// Four threads compute a column. Block 128, grid (ceil(columns / 32), layers).
+// Four threads compute a column. A block has 128 threads, and the grid is (ceil(columns / 32), layers).
 extern "C" __global__ void __launch_bounds__(128) sum_rows(const float *from, float *to, int rows, int columns) {
     __shared__ float sums[4][32];
     from += (long long)blockIdx.y * rows * columns, to += (long long)blockIdx.y * columns;

@@ -5,10 +5,10 @@
 //! which [`burn_stream`] parses. The form can change only with cubecl's version, which `Cargo.toml` pins
 //! exactly. A test checks the parser.
 //!
-//! There are two alternatives. An accessor would need a patched copy of `cubecl-cuda` in this repository. Its
-//! 4,000 lines would have to be merged at each release. A second stream, synchronised with burn's stream by
-//! events, would cost four driver calls per launch. On an H100, the quick start takes 66 s with two streams,
-//! and 40 s with one.
+//! There are two alternatives. An accessor would need a patched copy of `cubecl-cuda` in this repository. The
+//! copy's 4,000 lines would have to be merged at each release. A second stream, synchronised with burn's
+//! stream by events, would cost four driver calls per launch. On an H100, the quick start takes 66 s with two
+//! streams, and 40 s with one.
 
 use std::ptr::with_exposed_provenance_mut;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The types of this folder in builds without CUDA, where no device supports counters or recorded steps.
+//! The types of [`decode`](super) in builds without CUDA. No device of these builds supports counters or
+//! recorded steps.
 
 use std::convert::Infallible;
 

@@ -145,7 +145,7 @@ struct PreparedChunks {
     output_matrices: CubeTensor,
     /// The matrix `H` of each chunk, which maps the chunk's residuals `R` to a term of the next state.
     state_matrices: CubeTensor,
-    /// The matrix `T` of each chunk. It is kept only if the updates `U = T R` are saved for the gradients.
+    /// The matrix `T` of each chunk. `T` is kept only if the updates `U = T R` are saved for the gradients.
     inverses: Option<CubeTensor>,
 }
 
@@ -169,8 +169,8 @@ impl PreparedChunks {
             vec![shape.scale_arg()],
             shape.size_args(),
         ];
-        // SAFETY: all tensors are alive and have contiguous rows. Their sizes are those that the kernel is
-        // compiled for and called with.
+        // SAFETY: all tensors are alive and have contiguous rows. The kernel is compiled and called with
+        // their sizes.
         gpu_context(q).with_launcher(|launcher| unsafe {
             launcher.launch(&shape.kernel("delta_prepare"), shape.prepare_dims(), &arguments.concat());
         });

@@ -75,7 +75,7 @@ __device__ float fast_exp(float x) {
 // Tiles in shared memory.
 
 // The length of a row in elements. Rows are padded by 16 bytes, so that eight rows of a fragment are in
-// different banks.
+// different banks of shared memory.
 template <class E, int COLUMNS>
 constexpr int PITCH = COLUMNS + 16 / sizeof(E);
 
@@ -131,7 +131,7 @@ __device__ __forceinline__ void fetch(T *tile, const T *from, long long stride, 
     });
 }
 
-// Starts to copy rows, all of which are valid.
+// Starts to copy rows of global memory into a tile. All rows are valid.
 template <int HEIGHT, int WIDTH, int THREADS>
 __device__ __forceinline__ void fetch(T *tile, const T *from, int stride) {
     vectors<HEIGHT, WIDTH, THREADS>([&](int, int row, int column) {
@@ -322,7 +322,7 @@ struct Operands<float> {
 };
 
 // sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]. A warp computes MT x NT blocks of 16 x 8. The
-// depths outside of [from, to) are skipped, so their products must be zero.
+// inner indices outside of [from, to) are skipped, so their products must be zero.
 template <Order A, Order B, int LENGTH, int UNROLL = 4, class E, int MT, int NT>
 __device__ __forceinline__ void multiply(float (&sum)[MT][NT][4], const E *a, int a_pitch, int row, const E *b,
                                          int b_pitch, int column, int from = 0, int to = LENGTH) {
@@ -490,7 +490,7 @@ static_assert(K % 16 == 0 && K <= 128 && (V == 16 || V == 32 || V == 64), "the t
 
 extern __shared__ __align__(16) unsigned char shared[];
 
-// M, H and the scalars, for all chunks at once.
+// The kernel that computes M, H and the scalars of all chunks at once.
 
 constexpr int F_PITCH = PITCH<float, CHUNK>;
 
@@ -510,7 +510,8 @@ __device__ void inverse_norms(float *norms, const T *tile) {
 }
 
 // Writes the inverse of I + N to `inverse`, which must hold zeros on entry. N is strictly lower triangular.
-// Runs on 4 warps. Diagonal blocks of 16 are inverted by forward substitution, then merged twice:
+// Runs on 4 warps. Forward substitution inverts the diagonal blocks of 16 x 16. The inverses are merged
+// twice:
 //
 //     [[A, 0], [L, D]]^-1 = [[A^-1, 0], [-D^-1 L A^-1, D^-1]]
 //
@@ -931,9 +932,9 @@ __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
 //     dG of the last token has the additional terms exp(G_last) S.dS' + sum K.E
 //
 // Y.Z is the dot product of each row of Y with the same row of Z. W and X are rounded only once. The terms of
-// dG that should cancel therefore cancel exactly. dg of a token is the sum of dG from this token to the end.
-// Terms that cancel in dg are left out: a part of K.E, and the diagonal of W, which does not depend on
-// decays. The diagonal is added to dQ and B at the end.
+// dG that should cancel therefore cancel exactly. dg of a token is the sum of dG from this token to the end
+// of the chunk. Terms that cancel in dg are left out: a part of K.E, and the diagonal of W. The diagonal does
+// not depend on decays. It is added to dQ and B at the end.
 //
 // The kernel makes four passes over the value channels: for W and X, for dQ, for A, and for E. A single pass
 // would need so many registers that only one block would fit on a multiprocessor. The next slice is loaded
@@ -962,7 +963,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     const Share<CHUNK, CHUNK, WARPS> square;
     const KeyShare share;
 
-    int stage = 0;  // which of the two buffers to fill next
+    int stage = 0;  // the buffer to fill next, 0 or 1
     auto fetch_stage = [&](int pass, int channel) {
         T *const to = stages + stage * STAGE;
         auto fetch_rows = [&](T *tile, const T *from) {  // from a tensor [slot, CHUNK, width]
@@ -1155,8 +1156,8 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         *AT(beta_gradient, head, start + thread) = update_dots[thread] / chunk_tokens[thread].beta;
     }
     if (thread < WARP) {
-        // A token's g changes G of this token and of all later tokens. Its gradient is therefore a sum of
-        // three terms: Q.dQ + K.A - K.B of these tokens, K.E of all earlier tokens, and exp(G_last) S.dS'.
+        // A token's g changes G of this token and of all later tokens. The gradient of g is therefore a sum
+        // of three terms: Q.dQ + K.A - K.B of these tokens, K.E of all earlier tokens, and exp(G_last) S.dS'.
         auto own = [&](int row) { return q_dots[0][row] + a_dots[0][row] - b_dots[0][row]; };
         const float first = own(thread * 2), second = own(thread * 2 + 1);
         const float first_passed = e_dots[0][thread * 2], second_passed = e_dots[0][thread * 2 + 1];
@@ -1213,7 +1214,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // One token.
 
-// The state is read once and written in place. With r = S^T k and p = S^T q of the old state S,
+// The kernel reads the state once and overwrites it. With r = S^T k and p = S^T q of the old state S,
 // u = beta (v - exp(g) r) and o = scale (exp(g) p + (q.k) u).
 extern "C" __global__ void __launch_bounds__(STEP, 6)
     delta_step(const T *q, long long q_batch, long long q_head, const T *k, long long k_batch, long long k_head,

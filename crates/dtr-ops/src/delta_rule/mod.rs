@@ -27,8 +27,8 @@ use crate::triangular::unit_triangular_inverse;
 /// strengths, and `g_bht` the log decays (≤ 0). This function l2-normalises `q_bhtk` and `k_bgtk`. Query head
 /// `i` uses key/value head `i / (h / g)`, where `h` and `g` are the numbers of query and key/value heads.
 ///
-/// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`. On an autodiff
-/// graph on a CUDA device, no state may be given, and the returned state must not be read.
+/// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`. If the inputs are
+/// on an autodiff graph on a CUDA device, no state may be given, and the returned state must not be read.
 pub fn gated_delta_rule(
     [q_bhtk, k_bgtk, v_bgtv]: [Tensor<4>; 3],
     [beta_bht, g_bht]: [Tensor<3>; 2],
@@ -52,8 +52,8 @@ pub fn gated_delta_rule(
     }
 }
 
-/// Computes the recurrence of [`gated_delta_rule`]. Queries and keys must be l2-normalised already, and there
-/// must be as many key/value heads as query heads.
+/// Computes the recurrence of [`gated_delta_rule`]. The caller must l2-normalise queries and keys. There must
+/// be as many key/value heads as query heads.
 ///
 /// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`.
 pub fn normalised_gated_delta_rule(

@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 __device__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
 
-// out[i] = change(x[i], other[i]) for n elements. If `other` is null, other[i] is 0.
+// out[i] = change(x[i], other[i]) for n elements. If `other` is null, other[i] counts as 0.
 template <class Change>
 __device__ void each(const T *x, const T *other, T *out, long long n, Change change) {
     const long long first = (blockIdx.x * 256LL + threadIdx.x) * COUNT;

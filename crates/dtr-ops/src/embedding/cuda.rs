@@ -14,14 +14,13 @@ use crate::cuda::{
 
 static EMBEDDING: CudaSource = CudaSource { name: "embedding", text: include_str!("embedding.cu") };
 
-/// Computes [`embedding`](super::embedding). Each index must be below the number of rows of
-/// the table.
+/// Computes [`embedding`](super::embedding). Each index must be below the number of rows of the table.
 pub(super) fn embedding(table_nd: &Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<2> {
     let indices = contiguous(into_cube(indices_r.inner()));
     apply(Embedding { indices }, [table_nd.clone().into_dispatch()])
 }
 
-/// A lookup. Its input is the table.
+/// A lookup as a differentiable operation. Its input is the table.
 #[derive(Clone, Debug)]
 struct Embedding {
     /// The indices of the rows, `[r]`.
@@ -53,12 +52,12 @@ impl DifferentiableOp<1> for Embedding {
     fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
         let ([table], d_rows) = (pass.inputs, contiguous(pass.output_gradient));
         let [count, width] = dims(&d_rows);
-        // For some widths, burn pads the rows of a new tensor.
+        // For some widths, burn pads the rows of a new tensor. `contiguous` removes the padding.
         let d_table = contiguous(Cube::float_zeros(table.shape(), &table.device, DType::F32.into()));
         let sizes = [KernelArg::Long(count as i64), KernelArg::Int(width as i32)];
         let arguments = [[&d_rows, &self.indices, &d_table].map(pointer).to_vec(), sizes.to_vec()].concat();
         let kernel = CudaKernel::for_element(&EMBEDDING, "scatter_add_rows", d_rows.dtype());
-        // SAFETY: as in `forward`; no other tensor shares the memory of the gradient.
+        // SAFETY: as in `forward`. No other tensor shares the memory of the gradient.
         gpu_context(&d_rows).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, LaunchDims::linear((count * width).div_ceil(256), 256), &arguments);
         });

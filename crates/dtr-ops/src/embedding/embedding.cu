@@ -9,8 +9,8 @@ extern "C" __global__ void __launch_bounds__(256)
     out[i] = table[(long long)indices[row] * vectors + (i - row * vectors)];
 }
 
-// gradient[indices[i]] += out_gradient[i], for rows of `width` elements. Rows with the same index are added
-// in any order.
+// gradient[indices[i]] += out_gradient[i], for rows of `width` elements. The order in which rows with the
+// same index are added is not fixed.
 extern "C" __global__ void __launch_bounds__(256)
     scatter_add_rows(const T *out_gradient, const int *indices, float *gradient, long long rows, int width) {
     const long long i = blockIdx.x * 256LL + threadIdx.x;

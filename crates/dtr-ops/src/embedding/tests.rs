@@ -2,8 +2,8 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::embedding;
 
-/// Returns the gradient of the sum of the rows `indices` of a table of zeros. Each element of row `i` of the
-/// result is the number of times that `i` is among the indices.
+/// Looks up the rows `indices` of a table of zeros. Returns the gradient of the sum of all looked-up elements
+/// with respect to the table. Each element of row `i` of the gradient is the number of lookups of `i`.
 fn gradient(indices: &[i32], [rows, width]: [usize; 2], dtype: DType) -> Vec<f64> {
     let device = Device::flex();
     let table = Tensor::<2>::zeros([rows, width], (&device, dtype)).autodiff().require_grad();

@@ -14,7 +14,7 @@ use crate::cuda::{
 
 static GATES: CudaSource = CudaSource { name: "gates", text: include_str!("gates.cu") };
 
-/// The head width with which kernels are compiled if they do not depend on the head width.
+/// The value of the macro `VALUE_WIDTH` for kernels that do not use the head width.
 const UNUSED_WIDTH: usize = 128;
 
 fn kernel(name: &'static str, dtype: DType, value_width: usize) -> CudaKernel {

@@ -38,9 +38,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     g[i] = -expf(a_log[head]) * softplus(float(a[i]) + dt_bias[head]);
 }
 
-// Writes the gradient of a, and for each block a row of partial sums of the gradients of a_log and dt_bias. A
-// thread sums the elements of one head in every `row_stride`-th row. The grid is (any number, layers).
-// Requires heads <= THREADS.
+// Writes the gradient of a. Each block also writes a row of partial sums of the gradients of a_log and
+// dt_bias. A thread sums the elements of one head in every `row_stride`-th row. The grid is (any number,
+// layers). Requires heads <= THREADS.
 extern "C" __global__ void __launch_bounds__(THREADS)
     log_decays_backward(const T* a, const float* a_log, const float* dt_bias, const float* dg, T* da, float* da_log,
                         float* ddt_bias, i64 layer_rows, int heads) {

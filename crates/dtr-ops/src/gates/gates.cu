@@ -1,6 +1,6 @@
 // Gates of linear attention, forward and backward: the decay gate, and the gated RMSNorm of each head.
-// Compiled for one value width, VALUE_WIDTH (a multiple of 8, at most 256), and one dtype. If REAL_F32 is
-// defined, tensors are f32, otherwise bf16. All arithmetic is f32.
+// Compiled for one value width, VALUE_WIDTH (a multiple of 8, at most 256), and one dtype. Tensors are f32 if
+// REAL_F32 is defined, and bf16 otherwise. All arithmetic is f32.
 #include <cuda_bf16.h>
 
 #ifndef VALUE_WIDTH
@@ -149,8 +149,8 @@ struct Row {
     }
 };
 
-// The batch index (b), token (t) and head (h) of a row of the norm. From them, kernels compute the row's
-// address in o, y and the gate. The heads of y and of the gate are merged.
+// The batch index (b), token (t) and head (h) of a row of the norm. From these three indices, kernels compute
+// the row's address in o, y and the gate. The heads of y and of the gate are merged.
 struct RowIndex {
     i64 b, t, h;
     __device__ RowIndex(int row, int heads, int time) : b(row / heads / time), t(row / heads % time), h(row % heads) {}

@@ -111,7 +111,7 @@ impl GlaShape {
     }
 
     /// Returns the number of threads of a block: 4 per token of a chunk, or 8 if the key and value widths are
-    /// multiples of 32. With 8, twice as many warps divide a tile's width among them.
+    /// multiples of 32. With 8 threads per token, twice as many warps share the width of a tile.
     fn wide_block(&self) -> usize {
         let has_halves = self.key.is_multiple_of(32) && self.value.is_multiple_of(32);
         if has_halves { 8 * self.chunk } else { 4 * self.chunk }
@@ -218,7 +218,7 @@ fn forward_from_state(inputs: [CubeTensor; 4], state: CubeTensor) -> (CubeTensor
     (chunk_outputs(&shape, shape.heads, &q, [&k, &v, &gk], &states), last)
 }
 
-/// Computes one token. The kernel reads the state once and overwrites it.
+/// Computes one token. Returns its output and the next state. The kernel overwrites the memory of `state`.
 fn step(shape: &GlaShape, [q, k, v, gk]: [&CubeTensor; 4], state: CubeTensor) -> (CubeTensor, CubeTensor) {
     let GlaShape { batch, heads, groups, value, .. } = *shape;
     let output = empty_time_major(q, [batch, heads, 1, value], shape.dtype);

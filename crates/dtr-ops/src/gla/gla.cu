@@ -3,8 +3,8 @@
 //   S_t = diag(exp(gk_t)) S_(t-1) + k_t v_t^T        o_t = K^(-1/2) S_t^T q_t
 //
 // Compiled for one head shape and one dtype. KEY_WIDTH and VALUE_WIDTH are multiples of 16, at most 128.
-// If REAL_F32 is defined, tensors are f32, otherwise bf16. If GATE_BF16 is defined, decays are bf16,
-// otherwise f32.
+// Tensors are f32 if REAL_F32 is defined, and bf16 otherwise. Decays are bf16 if GATE_BF16 is defined, and
+// f32 otherwise.
 //
 // Chunkwise form. G is the inclusive sum of gk from the first token of the chunk, and G_C is its last row:
 //
@@ -15,11 +15,11 @@
 // In the forward pass, `gla_states` loops over the chunks and stores the state before each chunk. Then
 // `gla_outputs` computes the outputs of all chunks in parallel. In the backward pass, `gla_state_grads` loops
 // from the last chunk to the first and stores the gradient of the state after each chunk. Then `gla_grads`
-// computes the gradients of the inputs. Heads that share k, v and gk also share a state and its gradient,
-// unless they begin with different states. The number of states is therefore `groups` or `heads`.
+// computes the gradients of the inputs. Heads that share k, v and gk also share a state and its gradient if
+// they begin with the same state. The number of states is therefore `groups` or `heads`.
 //
 // Tensor cores multiply bf16 operands and sum in f32. An f32 operand is stored as two bf16 planes, high +
-// low. The product of two f32 operands is high*high + high*low + low*high. This keeps 16 bits of each
+// low. The product of two f32 operands is high*high + high*low + low*high. Two planes keep 16 bits of an
 // operand's mantissa, and the range of f32.
 #include <cuda_bf16.h>
 
@@ -348,8 +348,8 @@ constexpr int K_SLICE = slice(K), V_SLICE = slice(V), STATE_THREADS = 2 * K_SLIC
 // the sources are the heads that share the state. The loop then runs backwards in time:
 // dS <- diag(exp(G_C)) dS + K^(-1/2) sum over sources of (x * exp(G))^T y.
 //
-// Stores the state in `states` before it adds a chunk. The first state is the sum of the `first_copies`
-// states at `first`, or zeros if `first` is null. Writes the last state to `last`, `last_copies` times.
+// Stores the state before each chunk in `states`. The first state is the sum of the `first_copies` states at
+// `first`, or zeros if `first` is null. Writes the last state to `last`, `last_copies` times.
 template <bool GRADIENT>
 __device__ inline void run_states(const Real* x, i64 x_h, i64 x_t, const Real* y, i64 y_h, i64 y_t, int sources,
                                   const Gate* gk, i64 gk_t, const float* first, int first_copies, Real* states,
@@ -499,7 +499,7 @@ struct Level {
 
 // A chunk is divided into STRIPS of 16 rows, and a strip into COLUMNS parts of equal width. Each warp
 // computes one part. KN, VN and CN are the widths of a part of a matrix with K, V or CHUNK columns, in units
-// of 8.
+// of 8 columns.
 constexpr int STRIPS = CHUNK / 16, COLUMNS = K % 32 == 0 && V % 32 == 0 ? 4 : 2, THREADS = STRIPS * COLUMNS * 32;
 constexpr int KN = K / COLUMNS / 8, VN = V / COLUMNS / 8, CN = CHUNK / COLUMNS / 8;
 
@@ -549,7 +549,7 @@ struct Decay {
     float* reference;
     bool mild;
 
-    // Writes G to the table, and waits for the loads that were started before. `totals` is scratch memory for
+    // Writes G to the table, and waits for all loads that have been started. `totals` is scratch memory for
     // THREADS numbers.
     __device__ void sum(float* totals, const Gate* gk, i64 stride, int rows) {
         Scan<Gate, K, THREADS, false> sums;
@@ -701,7 +701,7 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
     values.load(v + b * v_b + group * v_g + start * v_t, v_t, rows);
     decay.sum(totals, gk, gk_t, rows);
 
-    const auto produce = [&](int head) {  // computes a head's outputs; its barrier waits for `attention`
+    const auto produce = [&](int head) {  // computes a head's outputs. Its barrier waits for `attention`.
         float out[V_TILES][4];
         clear(out);
         multiply<false, true>(out, queries, m0, state, v0, 0, K);

@@ -85,12 +85,12 @@ fn chunk_gla(
     (output, state.reshape([batch, heads, key_width, value_width]))
 }
 
-/// Returns `A[i, j] = Σ_d q[i,d] k[j,d] exp(G[i,d] − G[j,d])` for `i ≥ j`, else 0, for the cumulative log
-/// decays `G`.
+/// Returns the matrices `A`: `A[i, j] = Σ_d q[i,d] k[j,d] exp(G[i,d] − G[j,d])` for `i ≥ j`, and 0 otherwise.
+/// `decay` holds the cumulative log decays `G`.
 ///
 /// The exponential is the product of a factor for the query and a factor for the key, both relative to a
 /// reference row. For each block below the diagonal, the reference is the last of the block's key rows.
-/// Neither exponent is then positive, so nothing overflows however strong the decay is.
+/// Neither exponent is then positive, so no factor overflows, even if the decay is strong.
 fn intra_chunk_attention(q: &Tensor<4>, k: &Tensor<4>, decay: &Tensor<4>) -> Tensor<4> {
     let diagonal = (q.clone() * k.clone()).sum_dim(3).squeeze_dim::<3>(3);
     merge_blocks(diagonal, |half, _| {

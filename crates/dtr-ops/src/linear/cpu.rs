@@ -33,11 +33,11 @@ fn min_rows(x_rd: &Tensor<2>, out: usize) -> usize {
     }
 }
 
-/// Makes `gemm` read column-major matrices in place for any number of rows. By default, `gemm` copies them if
-/// there are 48 rows or more. In small forward passes, this copy takes up to a tenth of the time. The sums
-/// are the same with and without the copy.
+/// Makes `gemm` read column-major matrices in place for any number of rows. By default, `gemm` copies a
+/// column-major matrix if the product has 48 rows or more. In small forward passes, this copy takes up to a
+/// tenth of the time. The sums are the same with and without the copy.
 pub(super) fn disable_packing() {
-    /// The largest threshold that `gemm` accepts, in units of six rows.
+    /// The largest threshold that `gemm` accepts. One unit is six rows.
     const MAX_THRESHOLD: usize = 256;
     gemm::set_lhs_packing_threshold_single_thread(MAX_THRESHOLD);
     gemm::set_lhs_packing_threshold_multi_thread(MAX_THRESHOLD);

@@ -165,7 +165,7 @@ fn create_operation(
     transpose_a: bool,
     transpose_b: bool,
 ) -> Result<sys::cublasLtMatmulDesc_t, lt::CublasError> {
-    // Products of f32 are computed in f32, not in TF32, which has only ten bits of mantissa.
+    // This compute type multiplies f32 matrices in f32. TF32 would have only ten bits of mantissa.
     let operation =
         lt::create_matmul_desc(sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, sys::cudaDataType::CUDA_R_32F)?;
     let transposes = [

@@ -16,8 +16,8 @@ use crate::cuda::{
 };
 use crate::elementwise::silu_mul_primitive;
 
-/// The largest number of rows for which two products are computed as one batched product. With more rows,
-/// each product fills the device alone.
+/// The largest number of rows for which one batched product computes two products. With more rows, each
+/// product fills the device alone.
 const MAX_PAIRED_ROWS: usize = 512;
 
 /// The alignment in bytes of burn's buffers and of views of them.
@@ -50,12 +50,13 @@ impl DifferentiableOp<2> for Project {
     }
 }
 
-/// Returns `a · b` of the last two dimensions, or `a · bᵀ` if `transpose_b`. Leading dimensions are a batch.
+/// Returns the matrix products `a · b` over the last two dimensions, or `a · bᵀ` if `transpose_b` is set.
+/// Leading dimensions are a batch.
 pub(crate) fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>, transpose_b: bool) -> Tensor<D> {
     apply(Matmul { transpose_b }, [a.into_dispatch(), b.into_dispatch()])
 }
 
-/// A product of activations. Its inputs are the two factors.
+/// A product of activations as a differentiable operation. Its inputs are the two factors.
 #[derive(Clone, Debug)]
 struct Matmul {
     transpose_b: bool,
@@ -222,7 +223,8 @@ fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
         input: dtype,
         output: dtype,
     };
-    // The offset between the matrices of a batch must not be negative, so the lower weight comes first.
+    // The offset between the matrices of a batch must not be negative. The weight with the lower address
+    // therefore comes first.
     let offsets = if addresses[0] < addresses[1] { [0, bytes] } else { [bytes, 0] };
     let batch_stride_b = addresses[0].abs_diff(addresses[1]) / dtype.size() as u64;
     let lower = addresses[0].min(addresses[1]);

@@ -1,6 +1,6 @@
-// Products of a few rows with weights, as in decoding. Reading the weights dominates the time, so they are
-// read only once, with many loads in flight. Compiled for one number of rows (ROWS), one type of rows and
-// weights (ELEMENT or T), and one type of products (RESULT or R). Sums are f32.
+// Products of a few rows with weights, as in decoding. Reading the weights dominates the time. A kernel
+// therefore reads each weight only once, with many loads in flight. Compiled for one number of rows (ROWS),
+// one type of rows and weights (ELEMENT or T), and one type of products (RESULT or R). Sums are f32.
 #include <cuda_bf16.h>
 
 #ifndef ROWS
@@ -21,7 +21,7 @@ constexpr int VECTOR = 16 / sizeof(T);      // elements of a load
 constexpr int STEP = WARP * VECTOR;         // elements that a warp reads with one load per thread
 constexpr int AHEAD = 8;                    // loads of a thread that are in flight together
 
-// Reads 16 bytes without keeping them in the L1 cache, since they are read only once.
+// Reads 16 bytes of a weight. Does not keep the bytes in the L1 cache, since they are read only once.
 __device__ uint4 stream(const T* at) {
     uint4 bits;
     asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -123,7 +123,7 @@ extern "C" __global__ void __launch_bounds__(WARP* WARPS)
 }
 
 // y = silu(x gateᵀ) · (x upᵀ) for x [ROWS, width] and weights [out, width]. Both products are rounded to T
-// first.
+// before SiLU.
 extern "C" __global__ void __launch_bounds__(WARP* WARPS)
     swiglu(const T* x, int width, const T* __restrict__ gate, const T* __restrict__ up, T* y, int out) {
     const int column = warp();

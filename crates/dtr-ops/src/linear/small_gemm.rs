@@ -1,5 +1,5 @@
-//! Projections of a few rows, as in decoding, where reading the weights dominates the time. One kernel launch
-//! computes the products with several weights.
+//! Projections of a few rows, as in decoding. Reading the weights dominates the time of such projections. One
+//! kernel launch computes the products with several weights.
 
 #![allow(unsafe_code)]
 

@@ -41,9 +41,10 @@ pub(super) fn chunked_cross_entropy(
     apply(LinearCrossEntropy { targets, rows_per_chunk }, inputs)
 }
 
-/// The mean cross entropy of the logits `x · headᵀ`. Its inputs are x and the head.
+/// The mean cross entropy of the logits `x · headᵀ`, as a differentiable operation. Its inputs are x and the
+/// head.
 ///
-/// The forward pass also computes the gradients, so that the logits need not be kept (as in Liger Kernel,
+/// The forward pass also computes the gradients. The logits therefore need not be kept (as in Liger Kernel,
 /// arXiv 2410.10989). Logits are computed in f32, in chunks of rows.
 #[derive(Clone, Debug)]
 struct LinearCrossEntropy {

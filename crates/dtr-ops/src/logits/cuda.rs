@@ -37,15 +37,16 @@ pub(super) fn select_log_likelihoods(
     from_cube(likelihoods)
 }
 
-/// Writes the column of the largest element of each row into `indices_r`. If several elements are the
-/// largest, writes the first column. Writes in place, even if other tensors share the memory of `indices_r`.
+/// Writes the column of the largest element of each row into `indices_r`. If several elements of a row are
+/// equally large, writes the first of their columns. Writes in place, even if other tensors share the memory
+/// of `indices_r`.
 pub(super) fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<1, Int> {
     let (x, indices) = (contiguous(into_cube(x_rn)), into_cube(indices_r));
     let [rows, columns] = dims(&x);
     let arguments =
         [pointer(&x), KernelArg::Long(columns as i64), pointer(&indices), KernelArg::Int(columns as i32)];
     let kernel = CudaKernel::for_element(&LOGITS, "argmax_rows", x.dtype());
-    // SAFETY: both tensors are alive and dense, with an index for each row.
+    // SAFETY: both tensors are alive and dense. `indices` has an element for each row.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(rows, 512), &arguments);
     });

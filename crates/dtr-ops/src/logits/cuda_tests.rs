@@ -26,7 +26,8 @@ fn log_likelihoods_match_the_portable_form() {
                 Tensor::<1>::from_data(TensorData::new(numbers, shape), (&Device::flex(), DType::F64))
             };
             let truth = values(truth);
-            // First all rows in one chunk, then in two chunks. The second chunk may be smaller.
+            // The first case has all rows in one chunk. In the second case, a chunk has half of the rows,
+            // rounded up.
             for at_once in [rows, rows.div_ceil(2)] {
                 let found = chunked_log_likelihoods(&x_, &head_, &targets, at_once);
                 let found = values(found.into_iter().map(f64::from).collect());
@@ -59,7 +60,8 @@ fn cross_entropy_and_its_gradients_match_the_portable_form() {
                 let targets = targets(device).reshape([rows, 1]).autodiff();
                 log_likelihoods.gather(1, targets).mean().neg().reshape([1, 1, 1, 1])
             };
-            // First all rows in one chunk, then in two chunks. The second chunk may be smaller.
+            // The first case has all rows in one chunk. In the second case, a chunk has half of the rows,
+            // rounded up.
             for rows_per_chunk in [rows, rows.div_ceil(2)] {
                 let run = |inputs: [Tensor<4>; 2], device: &Device| {
                     let (x, head) = matrices(inputs);

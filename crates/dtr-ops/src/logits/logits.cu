@@ -33,8 +33,8 @@ struct Peak {
     }
 };
 
-// Reduces a row of n elements with a block of 512 threads. Thread 0 gets the result. Computes the sum of
-// exponentials only if SUM.
+// Reduces a row of n elements with a block of 512 threads. Thread 0 gets the result. The result has the sum
+// of exponentials only if SUM is true.
 template <bool SUM, class E>
 __device__ Peak find_peak(const E *row, int n) {
     Peak peak{no_value(), 0.0f, 0x7fffffff};

@@ -1,4 +1,4 @@
-//! Log-likelihoods of tokens under logits, and the argmax of logits.
+//! Log-likelihoods and cross entropy of tokens under logits, and the argmax of logits.
 
 #[cfg(feature = "cuda")]
 mod cross_entropy_cuda;
@@ -54,7 +54,7 @@ fn chunked_log_likelihoods(
     let (num_rows, device) = (x_pd.dims()[0], x_pd.device());
     let mut order: Vec<usize> = (0..targets.len()).collect();
     order.sort_by_key(|&index| targets[index].0);
-    // All chunks are enqueued before the results are read, so that a GPU never idles.
+    // All chunks are enqueued before the results are read. A GPU therefore does not idle between chunks.
     let chunks = order.chunk_by(|&a, &b| targets[a].0 / rows_per_chunk == targets[b].0 / rows_per_chunk);
     let found = chunks.map(|in_chunk| {
         let start = targets[in_chunk[0]].0 / rows_per_chunk * rows_per_chunk;

@@ -1,4 +1,4 @@
-//! The loss of distillation.
+//! The mean squared error, which is the loss of distillation.
 
 #[cfg(feature = "cuda")]
 mod cuda;

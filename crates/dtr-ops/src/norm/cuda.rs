@@ -49,7 +49,7 @@ impl DifferentiableOp<2> for RmsNorm {
     }
 }
 
-/// Returns the sum `x + residual` and its norm. Without a residual, the sum is `x`.
+/// Returns the sum `x + residual` and the RMSNorm of the sum. Without a residual, the sum is `x`.
 fn forward(
     x: CubeTensor,
     residual: Option<CubeTensor>,
@@ -60,8 +60,8 @@ fn forward(
     let normed = empty(&x, x.shape(), x.dtype());
     let width = *x.shape().last().expect("x has a last dimension");
     let rows = x.shape().num_elements() / width;
-    // A thread's y selects a row, and its x selects a lane. The lanes of a row share its elements. A lane
-    // takes sixteen elements, or more if the row is wider than 8192.
+    // A thread's y index selects a row, and its x index selects a lane. The lanes of a row share its
+    // elements. A lane takes at most 16 elements. If the row is wider than 8192, a lane takes at most 32.
     let lanes = width.div_ceil(if width > 8192 { 32 } else { 16 }).next_power_of_two();
     let rows_per_block = (256 / lanes).max(1);
     let launch = LaunchDims {
@@ -76,7 +76,7 @@ fn forward(
         KernelArg::Long((rows / layers) as i64),
         KernelArg::Int(width as i32),
     ];
-    // `sum` also holds the residual, so that the residual's memory is not freed before the launch.
+    // The tuple also holds the residual, so that the residual's memory is not freed before the launch.
     let (name, sum, tensors) = match residual {
         None => ("rms_norm", None, [&x, &weight, &normed].map(pointer).to_vec()),
         Some(residual) => {

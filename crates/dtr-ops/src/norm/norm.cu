@@ -69,7 +69,7 @@ extern "C" __global__ void __launch_bounds__(512)
     normalise<false>(x, nullptr, weight, nullptr, out, epsilon, rows, layer_rows, d);
 }
 
-// Writes sum = x + residual, and the norm of `sum` to `out`. `sum` may alias x or residual.
+// Writes x + residual to `sum`, and the RMSNorm of the sum to `out`. `sum` may alias x or residual.
 extern "C" __global__ void __launch_bounds__(512)
     add_rms_norm(const T *x, const T *residual, const T *weight, T *sum, T *out, float epsilon, long long rows,
                  long long layer_rows, int d) {

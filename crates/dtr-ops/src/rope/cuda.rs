@@ -99,8 +99,8 @@ struct Rotation<'a> {
     queries: Option<TokenCopy<'a>>,
     keys: TokenCopy<'a>,
     values: Option<TokenCopy<'a>>,
-    /// The cosines and sines, in f32. If `first_position` is set, the tables have a row for each position.
-    /// Otherwise, they have a row for each token.
+    /// The tables of cosines and sines, in f32. If `first_position` is set, they have a row for each
+    /// position. Otherwise, they have a row for each token.
     tables: [CubeTensor; 2],
     /// The position of the first token, `[1]`, if a counter on the device holds it.
     first_position: Option<&'a CubeTensor>,

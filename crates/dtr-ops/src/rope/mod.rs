@@ -103,7 +103,8 @@ impl Rope {
     /// Rotates the pairs `(x[i], x[i + k/2])` of `x_bhtk` by `angles`.
     ///
     /// # Panics
-    /// Panics if `angles` come from a [`PositionCounter`] and `x_bhtk` is on an autodiff graph.
+    /// Panics if `angles` come from a [`PositionCounter`], and `x_bhtk` is on an autodiff graph or has a head
+    /// width that is not a multiple of 16.
     pub fn apply(x_bhtk: Tensor<4>, angles: &RotaryAngles) -> Tensor<4> {
         let RotaryAngles { cos, sin, counter } = angles;
         if let Some(counter) = counter {
@@ -138,7 +139,7 @@ pub struct RotaryAngles {
 }
 
 impl RotaryAngles {
-    /// Returns the angles for a batch that consists of `times` copies of the rows, one copy after another.
+    /// Returns the angles of `times` copies of the batch rows, one copy after another.
     #[must_use]
     pub fn repeat(&self, times: usize) -> Self {
         let repeat = |table: &Tensor<4>| match table.dims()[0] {

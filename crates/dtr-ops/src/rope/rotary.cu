@@ -1,13 +1,13 @@
-// Rotary position embedding (RoFormer, arXiv 2104.09864) with half-split pairs, as in Hugging Face's Llama.
-// The same pass can append k and v to their caches. It rotates q [b, h, t, d] into q_out and k [b, g, t, d]
-// into k_out, and copies v [b, g, t, d] into v_out. Head widths are multiples of 16. The strides of batch,
-// head and time are in elements.
+// Rotary position embedding (RoFormer, arXiv 2104.09864) with half-split pairs, as in Hugging Face's Llama. A
+// kernel rotates q [b, h, t, d] into q_out and k [b, g, t, d] into k_out, and copies v [b, g, t, d] into
+// v_out. k_out and v_out can be caches to which the kernel appends. Head widths are multiples of 16. The
+// strides of batch, head and time are in elements.
 //
-// Token i is written to time i of q_out, and to time *write + i of k_out and v_out. It is rotated by row
-// *angles + i of the f32 tables cos and sin. A table is [b, positions, d / 2], or [1, positions, d / 2] for all
-// sequences. If the pointer `write` or `angles` is null, its value counts as 0. Both values are in device
-// memory, so a replayed CUDA graph can append at a new position. Without tables, q and k are copied. Outputs
-// may alias the inputs.
+// Token i is written to time i of q_out, and to time *write + i of k_out and v_out. Row *angles + i of the
+// f32 tables cos and sin holds the rotation of token i. A table is [b, positions, d / 2], or
+// [1, positions, d / 2] for all sequences. If the pointer `write` or `angles` is null, its value counts as 0.
+// The values at `write` and `angles` are in device memory, so a replayed CUDA graph can append at a new
+// position. Without tables, q and k are copied. Outputs may alias the inputs.
 #include <cuda_bf16.h>
 
 using bf16 = __nv_bfloat16;

@@ -33,7 +33,7 @@ fn a_rotation_has_the_same_bits_on_an_autodiff_graph_and_off_it() {
     for positions in [&positions[..1], &positions[..]] {
         let angles = rope.angles(positions, &x.device());
         let autodiff_angles = angles.autodiff();
-        // Heads in the layout of a projection, then contiguous heads.
+        // The first case has heads in the layout of a projection. The second case has contiguous heads.
         for x in [x.clone().swap_dims(1, 2), x.clone().reshape([2, 3, 5, 8])] {
             let expected = Rope::apply(x.clone().autodiff(), &autodiff_angles).inner().into_data();
             assert_eq!(Rope::apply(x, &angles).into_data(), expected);

@@ -1,4 +1,4 @@
-//! Tests that neither caching, batching nor pruning changes a score.
+//! Tests that caching, batching and pruning do not change scores.
 
 #[cfg(feature = "cuda")]
 mod gpu;
@@ -61,7 +61,8 @@ fn cached_hidden_states_change_no_bit_of_a_score() {
         let mut scorer = Scorer::new(&base, Some(&twins), &requests);
         let fresh =
             |mask: &Mask| Scorer::new(&base, Some(&twins), &requests).score(&Mask::empty(), mask).unwrap();
-        // Up to `[2, 0, 3]`, each incumbent extends the previous one, as in a search. `[1]` and `[]` do not.
+        // Up to `[2, 0, 3]`, each incumbent extends the previous one, as in a search. `[1]` and `[]` do not
+        // extend the previous incumbent.
         for incumbent in [&[][..], &[2], &[2, 0], &[2, 0, 3], &[1], &[]] {
             let incumbent: Mask = incumbent.iter().copied().collect();
             for layer in [0, 1, 2, 3, 1] {

@@ -14,7 +14,7 @@ const MAX_ROW_TOKENS: usize = 96;
 /// A choice so long that the scorer does not pad other choices to its length.
 const LONG: &str = "what nobody remembers of the days before the flood";
 
-/// Returns a byte-level BPE tokenizer. With it, choices have several tokens.
+/// Returns a byte-level BPE tokenizer, which splits most choices into several tokens.
 pub(super) fn byte_tokenizer() -> Tokenizer {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     Tokenizer::read(&root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap()
@@ -133,7 +133,7 @@ fn sharing_prefixes_changes_no_bit_of_a_score() {
 fn a_shared_prefix_is_computed_once() {
     let (tokenizer, requests) = (byte_tokenizer(), requests_with_shared_prefixes());
     let base = base(&tokenizer);
-    // One group per pass, so that only suffixes are padded.
+    // Each pass has one group, so that only suffixes are padded.
     let mut scorer = Scorer::from_passes(vec![requests.passes(1)], &base, None, &requests);
     let tokens = scorer.score(&Mask::empty(), &Mask::empty()).unwrap().tokens as usize;
     let rows: usize = requests.rows().iter().map(Vec::len).sum();

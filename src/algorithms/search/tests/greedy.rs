@@ -12,7 +12,7 @@ use super::{
 use crate::algorithms::search::{BatchPolicy, StopCriterion, Trial, greedy_search};
 use dtr_core::error::Error;
 
-/// Algorithm 1 of the paper, over masks as bit sets. Returns `M_best` and `M_opt`.
+/// Runs Algorithm 1 of the paper. Represents masks as bit sets. Returns `M_best` and `M_opt`.
 fn algorithm_1(num_layers: u32, p_min: f64, scores: &[f64]) -> (usize, usize) {
     let (mut current, mut best, mut opt) = (0usize, 0usize, 0usize);
     let mut p_best = scores[0];

@@ -24,7 +24,7 @@ pub fn score_tables(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
         .prop_map(|scores| scores.into_iter().map(|score| f64::from(score) / 12.0).collect())
 }
 
-/// Returns `score` in the form of a scorer's result.
+/// Returns the result of a score function for the exact score `score`.
 pub fn exact_result(score: f64) -> Result<ScoreBounds> {
     Ok(ScoreBounds::exact(score))
 }

@@ -20,8 +20,8 @@ const TRAILER_BYTES: u64 = 8;
 /// The maximum depth of nested structs and lists. A valid footer is far less deep.
 const MAX_DEPTH: usize = 32;
 
-/// The minimum size of a struct in a list, in bytes. The smallest such struct has a single field, whose value
-/// is an empty struct.
+/// The minimum size of a struct in a list of the footer, in bytes. The smallest of these structs,
+/// `ColumnOrder`, has a single field, whose value is an empty struct.
 const MIN_STRUCT_BYTES: u64 = 3;
 
 /// Returns a description of the first defect in the footer of `file`, which has `file_size` bytes.
@@ -67,7 +67,7 @@ impl FooterWalker<'_> {
         Ok(())
     }
 
-    /// Reads a variable-length integer, seven bits in each byte.
+    /// Reads a variable-length integer. Each byte holds seven bits of the integer.
     fn read_varint(&mut self) -> WalkResult<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {

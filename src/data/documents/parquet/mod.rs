@@ -1,9 +1,10 @@
-//! A reader of Parquet columns of any type. At any time, only the wanted
-//! columns of one row group are in memory.
+//! A reader of Parquet columns of any type. At any time, only the requested columns of one row group are in
+//! memory.
 //!
 //! Polars allocates memory for as many values as a file claims to hold, and panics on some malformed files.
-//! Before polars reads a file, [`footer`] and [`pages`] check these claims against the file's size.
-//! [`guard_polars`] turns the panics into errors.
+//! [`footer`] checks the claims of a footer before polars reads the footer. [`pages`] checks the claims of
+//! the page headers of a column before polars reads the column. [`guard_polars`] turns the panics into
+//! errors.
 
 mod footer;
 mod pages;
@@ -164,8 +165,8 @@ impl<'a> ParquetFile<'a> {
 }
 
 fn read_schema(metadata: &FileMetadata) -> ArrowSchema {
-    // Polars infers the types from the Arrow schema in the file, if there is one. This fails if polars does
-    // not know a type of the Arrow schema. The Parquet schema then determines the types.
+    // If the file has an Arrow schema, polars infers the types from the Arrow schema. The inference fails if
+    // polars does not know a type of the Arrow schema. The Parquet schema then determines the types.
     let inferred = infer_schema(metadata);
     let mut schema = inferred.unwrap_or_else(|_| parquet_to_arrow_schema(metadata.schema().fields()));
     let mut leaves: BTreeMap<&str, Vec<&PrimitiveType>> = BTreeMap::new();
@@ -223,8 +224,7 @@ fn find_metadata_defect(metadata: &FileMetadata, file_size: u64) -> Option<Strin
         .then(|| format!("the file claims {} rows, and its row groups claim {num_rows}", metadata.num_rows))
 }
 
-/// Runs `read`, a call of polars on the file at `path`, and turns its errors and panics into errors of this
-/// crate.
+/// Runs `read`, a call of polars on the file at `path`. Turns polars errors and panics into [`Error`].
 fn guard_polars<T>(path: &Path, read: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
     let invalid = || Error::environment(format!("`{}` is not a valid Parquet file", path.display()));
     match catch_panic(read) {

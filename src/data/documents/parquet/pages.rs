@@ -61,7 +61,7 @@ fn read_header(file: &File, position: u64, file_size: u64) -> io::Result<Option<
     Ok(None)
 }
 
-/// Returns the number of values that a page claims to hold. It is 0 for an index page.
+/// Returns the number of values that a page claims to hold. The number is 0 for an index page.
 fn num_values(page: &PageHeader) -> i32 {
     let data = page.data_page_header.as_ref().map(|header| header.num_values);
     let data_v2 = page.data_page_header_v2.as_ref().map(|header| header.num_values);
@@ -75,8 +75,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns a page header that claims `num_bytes` and `num_values`. Both must be below 64, because Thrift
-    /// writes such integers as one byte.
+    /// Returns a page header that claims `num_bytes` and `num_values`. Both numbers must be from -64 to 63,
+    /// because Thrift writes such numbers as one byte.
     fn header(num_bytes: i8, num_values: i8) -> Vec<u8> {
         let zigzag = |number: i8| ((number << 1) ^ (number >> 7)) as u8;
         [

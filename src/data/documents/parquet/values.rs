@@ -101,7 +101,7 @@ fn time(array: &dyn Array, dtype: &ArrowDataType, row: usize) -> Option<Value> {
             let count = primitive::<i64>(array, row).filter(|count| *count != i64::MAX)?;
             python_time::datetime(count, nanoseconds_of(*unit), zone.as_ref().map(|zone| zone.as_str()))
         }
-        // Parquet stores 32-bit times in milliseconds, whatever unit the Arrow schema names.
+        // Parquet stores 32-bit times in milliseconds, even if the Arrow schema names another unit.
         D::Time32(_) => python_time::time(primitive::<i32>(array, row)?.into(), 1_000_000),
         D::Time64(unit) => python_time::time(primitive::<i64>(array, row)?, nanoseconds_of(*unit)),
         D::Duration(unit) => python_time::timedelta(primitive::<i64>(array, row)?, nanoseconds_of(*unit)),

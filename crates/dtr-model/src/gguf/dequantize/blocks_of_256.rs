@@ -17,7 +17,7 @@ pub fn q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
 }
 
 /// Q3_K: values of 3 bits. Each group of 16 values has a signed scale of 6 bits. If the high bit of a value
-/// is 0, 4 is subtracted from the low bits.
+/// is 0, the function subtracts 4 from the low bits.
 pub fn q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
     let (high, low, scales) = (&block[..32], &block[32..96], &block[96..108]);
     let scale = half_at(block, 108);
@@ -86,13 +86,14 @@ fn high_bit(bytes: &[u8], at: usize) -> u8 {
     (bytes[at % 32] >> (at / 32)) & 1
 }
 
-/// Returns the 4 low bits of the value `index` of a group of 32. Two groups share 32 bytes: the first group
-/// has the low bits of each byte, and the second group the high bits.
+/// Returns the 4 low bits of the value `index` of a group of 32 values. Two groups share 32 bytes: the first
+/// group has the low bits of each byte, and the second group the high bits.
 fn nibble_of_group(bytes: &[u8], group: usize, index: usize) -> u8 {
     (bytes[32 * (group / 2) + index] >> (4 * (group % 2))) & 15
 }
 
-/// Returns the scale and the offset of a group of 32. The 12 `bytes` hold both for 8 groups, of 6 bits each.
+/// Returns the scale and the offset of a group of 32 values. The 12 `bytes` hold a scale and an offset, of 6
+/// bits each, for each of 8 groups.
 fn scale_and_offset(bytes: &[u8], group: usize) -> (u8, u8) {
     if group < 4 {
         return (bytes[group] & 63, bytes[group + 4] & 63);

@@ -1,10 +1,11 @@
 //! Dequantises blocks of 32 values. A block has a scale in f16, and 4, 5 or 8 bits for each value. A format
-//! whose name ends in 1 also has an offset. If values have 4 or 5 bits, the low 4 bits of 16 bytes hold the
-//! values 0 to 15, and the high 4 bits hold the values 16 to 31.
+//! whose name ends in 1 also has an offset. If values have 4 or 5 bits, 16 bytes hold the low 4 bits of all
+//! values: the low 4 bits of the bytes belong to the values 0 to 15, and the high 4 bits to the values 16 to
+//! 31.
 
 use super::half_at;
 
-/// The 16 values, before scaling, from which the bits of IQ4_NL select one.
+/// The 16 values of IQ4_NL before scaling. The 4 stored bits select one of them.
 const IQ4_NL_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// Calls `decode` with the index of each value and its 4 bits. `nibbles` has 16 bytes.
@@ -15,8 +16,8 @@ fn for_each_nibble(nibbles: &[u8], mut decode: impl FnMut(usize, u8)) {
     }
 }
 
-/// Returns the fifth bit of the value `index`, at its place in the value. `bytes` has the fifth bits of 32
-/// values.
+/// Returns the fifth bit of the value `index`, shifted to its place in the value. `bytes` has the fifth bits
+/// of 32 values.
 fn fifth_bit(bytes: &[u8], index: usize) -> u8 {
     ((bytes[index / 8] >> (index % 8)) & 1) << 4
 }

@@ -88,8 +88,8 @@ impl GgufTokenizer<'_> {
         }
     }
 
-    /// Returns whether the tokenizer adds the beginning-of-text token before every text. If the file does not
-    /// say, llama.cpp's default decides.
+    /// Returns whether the tokenizer adds the beginning-of-text token before every text. If the metadata do
+    /// not state this, llama.cpp's default decides.
     fn adds_bos(&self) -> ParseResult<bool> {
         let is_default = || {
             Ok(match self.kind()? {

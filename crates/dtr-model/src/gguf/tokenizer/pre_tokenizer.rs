@@ -11,8 +11,8 @@ const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p
 /// Qwen2's pattern.
 const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// The patterns that llama.cpp uses for a file without a pre-tokenizer. Each pattern splits the parts that
-/// the previous pattern left.
+/// The patterns that llama.cpp uses for a file without a pre-tokenizer. Each pattern splits the parts into
+/// which the previous patterns have split the text.
 const DEFAULT: [&str; 4] = [
     r"[\p{P}\$\+<=>\^~\|]+",
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
@@ -49,18 +49,19 @@ impl PreTokenizer {
         }
     }
 
-    /// Returns whether the tokenizer adds the beginning-of-text token before every text if the file does not
-    /// say.
+    /// Returns whether, by default, the tokenizer adds the beginning-of-text token before every text. The
+    /// metadata of a file can override this default.
     pub fn adds_bos(self) -> bool {
         self == Self::Llama3
     }
 
-    /// Returns whether a word that is a token becomes this token, even if no sequence of merges makes it.
+    /// Returns whether a word that is a token becomes this token, even if no sequence of merges produces the
+    /// token.
     pub fn ignores_merges(self) -> bool {
         self == Self::Llama3
     }
 
-    /// Returns the normalizer as in `tokenizer.json`.
+    /// Returns the normalizer in the format of `tokenizer.json`.
     pub fn normalizer(self) -> Value {
         match self {
             Self::Qwen2 => json!({ "type": "NFC" }),
@@ -68,7 +69,7 @@ impl PreTokenizer {
         }
     }
 
-    /// Returns the pre-tokenizer as in `tokenizer.json`.
+    /// Returns the pre-tokenizer in the format of `tokenizer.json`.
     pub fn to_json(self) -> Value {
         let digits = json!({ "type": "Digits", "individual_digits": true });
         match self {
@@ -86,8 +87,8 @@ fn split(pattern: &str) -> Value {
     json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false })
 }
 
-/// Returns a pre-tokenizer that replaces each byte with a character. If `use_regex` is true, it first splits
-/// a text by GPT-2's pattern.
+/// Returns a pre-tokenizer that replaces each byte with a character. If `use_regex` is true, the
+/// pre-tokenizer first splits a text by GPT-2's pattern.
 fn byte_level(use_regex: bool) -> Value {
     json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex })
 }

@@ -1,5 +1,5 @@
-//! Makes `tokenizer.json` for SentencePiece's BPE, which GGUF files call `llama`. It has a score for each
-//! token instead of a list of merges, and a token for each byte.
+//! Makes `tokenizer.json` for SentencePiece's BPE, which GGUF files call `llama`. Such a tokenizer has a
+//! score for each token instead of a list of merges, and has a token for each byte.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ const MAX_MERGED_BYTES: usize = 256;
 /// Makes the parts of `tokenizer.json` that are specific to SentencePiece's BPE.
 ///
 /// # Errors
-/// Fails if there is not one score for each token.
+/// Fails if the number of scores differs from the number of tokens.
 pub(super) fn tokenizer_json_parts(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> ParseResult<Value> {
     let unknown = (0..vocabulary.tokens.len()).find(|id| vocabulary.token_type(*id) == TokenType::Unknown);
     let unknown = metadata.token_id("tokenizer.ggml.unknown_token_id")?.or(unknown);
@@ -65,9 +65,9 @@ struct Merge<'a> {
     id: usize,
 }
 
-/// Returns all pairs of tokens whose joined text is a token. The order is that of transformers: the highest
-/// score of the result first, then the lowest id of the result, then the highest scores of the left and right
-/// token.
+/// Returns all pairs of tokens whose joined text is a token. The order is that of transformers: by falling
+/// score of the result. Ties are ordered by rising id of the result, then by falling score of the left token,
+/// and then by falling score of the right token.
 fn merges<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Vec<[&'a str; 2]> {
     let mut merges = Vec::new();
     for (id, token) in vocabulary.tokens.iter().enumerate() {

@@ -27,7 +27,7 @@ pub(super) enum TokenType {
 pub(super) struct Vocabulary<'a> {
     pub tokens: &'a [String],
     types: Vec<TokenType>,
-    /// The id of each token. If a token occurs more than once, the last id.
+    /// The id of each token. If a token occurs more than once, the map holds its last id.
     ids: HashMap<&'a str, usize>,
 }
 
@@ -35,7 +35,8 @@ impl<'a> Vocabulary<'a> {
     /// Reads the tokens and their types.
     ///
     /// # Errors
-    /// Fails if the tokens are missing, or if there is not one known type for each token.
+    /// Fails if the tokens are missing, if the number of types differs from the number of tokens, or if a
+    /// type is unknown.
     pub fn read(metadata: &'a Metadata) -> ParseResult<Self> {
         let key = "tokenizer.ggml.tokens";
         let tokens = metadata.texts(key)?.ok_or_else(|| format!("lacks `{key}`"))?;
