@@ -26,7 +26,7 @@ pub use student::Student;
 use dtr_core::error::Result;
 use dtr_model::Decoder;
 
-use super::training::{Training, TrainingSchedule, run_training};
+use super::training::{EncodedCheckpoint, Training, TrainingSchedule, run_training};
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
@@ -67,7 +67,7 @@ impl Training for Distillation<'_> {
         Ok(())
     }
 
-    fn save(&mut self, _: &dyn Observer) -> Result<()> {
-        self.students.iter().try_for_each(Student::save)
+    fn encode_checkpoints(&mut self, _: &dyn Observer) -> Result<Vec<EncodedCheckpoint>> {
+        self.students.iter().filter_map(|student| student.encode_checkpoint().transpose()).collect()
     }
 }

@@ -15,7 +15,7 @@ use dtr_ops::is_cpu;
 use super::stack_trainer::{StackTrainer, StepLoss, layer_divergence_error};
 use super::stacks::{layers_per_stack, split_into_stacks};
 use super::{DistilConfig, DistilResult, DistilledTwins, LayerCurvePoint, LayerLoss};
-use crate::algorithms::training::{read_checkpoint, write_checkpoint};
+use crate::algorithms::training::{EncodedCheckpoint, read_checkpoint};
 
 /// The approximate number of points of a loss curve, without the point after the first step.
 const CURVE_POINTS: u64 = 64;
@@ -213,20 +213,20 @@ impl Student {
         NamedTensors::from_module(&mut NumberedTwins(twins.collect()))
     }
 
-    /// Writes a checkpoint of twins, optimizer moments and progress. After a failure, keeps the previous
-    /// checkpoint.
+    /// Returns a checkpoint of twins, optimizer moments and progress. Returns `None` after a failure, so that
+    /// the previous checkpoint stays.
     ///
     /// # Errors
-    /// Fails if the checkpoint cannot be written.
-    pub fn save(&self) -> Result<()> {
+    /// Fails if the checkpoint cannot be encoded.
+    pub fn encode_checkpoint(&self) -> Result<Option<EncodedCheckpoint>> {
         if self.failure.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let mut tensors = self.tensors();
         for trainer in &self.trainers {
             trainer.store_moments(&mut tensors);
         }
-        write_checkpoint(&self.checkpoint, tensors, &self.progress)
+        EncodedCheckpoint::new(&self.checkpoint, tensors, &self.progress).map(Some)
     }
 
     /// Resumes from the checkpoint, if it exists.

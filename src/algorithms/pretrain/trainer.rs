@@ -14,7 +14,9 @@ use dtr_ops::{is_cpu, run_on_device_thread};
 use super::loss::loss_and_gradient;
 use super::{LossPoint, PretrainConfig, PretrainResult};
 use crate::algorithms::parallel::map_in_parallel_on_cpu;
-use crate::algorithms::training::{Training, ensure_finite, read_checkpoint, run_training, write_checkpoint};
+use crate::algorithms::training::{
+    EncodedCheckpoint, Training, ensure_finite, read_checkpoint, run_training,
+};
 use crate::data::read_base_tokenizer;
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
@@ -198,10 +200,10 @@ impl Training for Trainer {
         }
     }
 
-    fn save(&mut self, observer: &dyn Observer) -> Result<()> {
+    fn encode_checkpoints(&mut self, observer: &dyn Observer) -> Result<Vec<EncodedCheckpoint>> {
         self.read_last_step(observer)?;
         let mut tensors = NamedTensors::from_module(&mut self.decoder);
         self.optimizer.store(&mut tensors, &[MOMENTS_NAME.to_owned()]);
-        write_checkpoint(&self.checkpoint, tensors, &self.progress)
+        Ok(vec![EncodedCheckpoint::new(&self.checkpoint, tensors, &self.progress)?])
     }
 }

@@ -9,17 +9,29 @@ use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_model::{NamedTensors, SafetensorsReader};
 
-/// Writes `tensors` and `progress` to `file`.
-///
-/// # Errors
-/// Fails if safetensors refuses the tensors, or if the file cannot be written.
-pub fn write_checkpoint(
-    file: &CheckpointFile,
-    mut tensors: NamedTensors,
-    progress: &impl Serialize,
-) -> Result<()> {
-    tensors.set_note(serde_json::to_string(progress).expect("progress is plain JSON"));
-    file.write(&tensors.to_bytes()?)
+/// A checkpoint in memory, and the file to which it will be written.
+pub struct EncodedCheckpoint {
+    file: CheckpointFile,
+    bytes: Vec<u8>,
+}
+
+impl EncodedCheckpoint {
+    /// Encodes `tensors` and `progress` for `file`.
+    ///
+    /// # Errors
+    /// Fails if safetensors refuses the tensors.
+    pub fn new(file: &CheckpointFile, mut tensors: NamedTensors, progress: &impl Serialize) -> Result<Self> {
+        tensors.set_note(serde_json::to_string(progress).expect("progress is plain JSON"));
+        Ok(Self { file: file.clone(), bytes: tensors.to_bytes()? })
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub fn write(&self) -> Result<()> {
+        self.file.write(&self.bytes)
+    }
 }
 
 /// Reads the tensors and the progress of a checkpoint. Returns `None` if there is no checkpoint.

@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-/// The interval between two checkpoints, as a multiple of the time that writing a checkpoint takes.
+/// The interval between two checkpoints, as a multiple of the time for which a checkpoint holds up training.
 const INTERVAL_PER_COST: u32 = 20;
 
 /// The shortest interval between two checkpoints.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest interval between two checkpoints. It limits the work that a killed process loses.
-const MAX_INTERVAL: Duration = Duration::from_secs(30);
+const MAX_INTERVAL: Duration = Duration::from_secs(120);
 
 /// A timer that decides when a checkpoint is due.
 pub struct CheckpointTimer {
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn the_interval_is_a_multiple_of_the_cost_within_bounds() {
         let intervals = [1, 200, 60_000].map(|cost| interval_after(Duration::from_millis(cost)));
-        assert_eq!(intervals, [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(30)]);
+        assert_eq!(intervals, [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(120)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use dtr_core::error::Result;
 
-use super::{CheckpointTimer, TrainingSchedule};
+use super::{CheckpointTimer, CheckpointWriter, EncodedCheckpoint, TrainingSchedule};
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
@@ -17,18 +17,19 @@ pub trait Training {
     /// Fails if the training cannot go on.
     fn train_step(&mut self, step: u64, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()>;
 
-    /// Writes a checkpoint.
+    /// Returns the checkpoints of the models.
     ///
     /// # Errors
-    /// Fails if the checkpoint cannot be written.
-    fn save(&mut self, observer: &dyn Observer) -> Result<()>;
+    /// Fails if a checkpoint cannot be encoded.
+    fn encode_checkpoints(&mut self, observer: &dyn Observer) -> Result<Vec<EncodedCheckpoint>>;
 }
 
-/// Does the remaining steps of `schedule`. Writes checkpoints at the intervals of [`CheckpointTimer`].
+/// Does the remaining steps of `schedule`. Writes checkpoints at the intervals of [`CheckpointTimer`], in the
+/// background.
 ///
 /// # Errors
-/// Fails if `training` fails, or if the user asked to stop. If the user asked to stop, writes a last
-/// checkpoint first.
+/// Fails if `training` fails, if a checkpoint cannot be written, or if the user asked to stop. If the user
+/// asked to stop, writes a last checkpoint first.
 pub fn run_training(
     training: &mut impl Training,
     schedule: TrainingSchedule,
@@ -37,15 +38,20 @@ pub fn run_training(
 ) -> Result<()> {
     let first = training.num_steps_done();
     observer.advance(first * schedule.tokens_per_step());
-    let mut timer = CheckpointTimer::start();
+    let (mut timer, mut writer) = (CheckpointTimer::start(), CheckpointWriter::default());
     for step in first..schedule.num_steps {
         training.train_step(step, sequences, observer)?;
         observer.advance(schedule.tokens_per_step());
         timer.save_if_due(observer.is_interrupted(), || {
             observer.before_checkpoint()?;
-            training.save(observer)
+            // The memory need not hold two groups of checkpoints.
+            writer.finish()?;
+            writer.write(training.encode_checkpoints(observer)?)
         })?;
+        if observer.is_interrupted() {
+            writer.finish()?;
+        }
         observer.check_interrupted()?;
     }
-    Ok(())
+    writer.finish()
 }

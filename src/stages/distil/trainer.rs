@@ -144,7 +144,8 @@ impl DeviceTrainer<'_> {
         distil::distil(self.base, &mut students, self.recipe, self.sequences, self.task)?;
         if has_other_ranges {
             self.task.before_checkpoint()?;
-            students.iter().try_for_each(Student::save)?;
+            let checkpoints = students.iter().filter_map(|student| student.encode_checkpoint().transpose());
+            checkpoints.into_iter().try_for_each(|checkpoint| checkpoint?.write())?;
         }
         let mut students = students.into_iter();
         let finish = |creation: Result<()>| {
