@@ -6,11 +6,13 @@
 //! Every table has `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or untagged.
 //! Without these rules, serde's errors would not tell which token of the manifest is wrong.
 
+mod bundled_tasks;
 mod diagnostics;
 mod dotted_key;
 mod include;
 mod load;
 mod model;
+mod new_manifest;
 mod paths;
 mod ranges;
 mod reference_page;
@@ -39,6 +41,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{LoadedManifest, load};
 pub use model::{Dtype, HubModel, ModelConfig, ModelSource};
+pub use new_manifest::NewManifest;
 pub use reference_page::manifest_reference;
 pub use report::ReportConfig;
 pub use schema::experiment_schema;
