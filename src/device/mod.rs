@@ -3,9 +3,11 @@
 
 #[cfg(feature = "cuda")]
 mod nvidia;
+mod product_rate;
 mod rapl;
 mod usage;
 
+use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
@@ -72,6 +74,18 @@ impl FromStr for DeviceChoice {
         let unknown =
             || format!("unknown device `{text}`; use `cpu`, `cuda:0`, or several devices as `cuda:0,1`");
         indices.map(Self::Cuda).ok_or_else(unknown)
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(indices) => {
+                let indices: Vec<String> = indices.iter().map(|index| index.to_string()).collect();
+                write!(f, "cuda:{}", indices.join(","))
+            }
+        }
     }
 }
 
@@ -209,6 +223,9 @@ mod tests {
         };
         assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
         assert_eq!([indices("cuda"), indices("cuda:3"), indices("cuda:2,0")], [vec![0], vec![3], vec![0, 2]]);
+        for text in ["cpu", "cuda:0", "cuda:0,2"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
         for unknown in ["gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:64", "cpu:0"] {
             assert!(unknown.parse::<DeviceChoice>().is_err(), "{unknown}");
         }

@@ -2,7 +2,8 @@
 //! search. The key of a cell identifies the cell in the store.
 //!
 //! `dtr plan` shows a plan, and `dtr sweep` runs the plan's cells. Planning runs no cell. [`cell_statuses`]
-//! compares a plan with the store. [`Estimate`] adds up the resources of a plan's cells.
+//! compares a plan with the store. [`Estimate`] adds up the resources of a plan's cells, and
+//! [`TimeEstimate`] says how long they take.
 
 mod compatibility;
 mod compatibility_cache;
@@ -10,6 +11,7 @@ mod downloads;
 mod estimate;
 mod expand;
 mod status;
+mod time;
 mod workers;
 
 #[cfg(test)]
@@ -19,4 +21,5 @@ pub use downloads::Downloads;
 pub use estimate::{Estimate, ensure_weights_fit};
 pub use expand::{Plan, plan, plan_for_machine};
 pub use status::{CellStatus, RunReason, SpecChange, cell_statuses};
+pub use time::{TimeEstimate, UNREAD_TOKENS};
 pub use workers::{WorkerOptions, WorkerPlan, can_run_in_parallel};

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::data::{CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
 use crate::manifest::load;
+use crate::resources::WorkRates;
 use crate::stages::{
     Cell, CorpusIdentity, DistilJob, Labels, PretrainJob, ScoreJob, SearchJob, Stage, ThroughputJob,
 };
@@ -327,4 +328,41 @@ fn bf16_changes_all_keys_and_f32_changes_none() {
     assert!(short.len() == plain.len() && short.iter().all(|key| !plain.contains(key)));
     let error = try_quickstart(&[r#"models.mini.dtype="bf16""#]).unwrap_err();
     assert_eq!(error.to_string(), "dtr pretrains `models.mini` in f32, so its `dtype` must be f32");
+}
+
+/// Plans the quick start with the bundled base, and estimates its time on a device with these rates.
+fn quickstart_time(sets: &[&str]) -> TimeEstimate {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/quickstart.toml");
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    let plan = plan(&load(&path, &sets).unwrap()).unwrap();
+    TimeEstimate::new(&plan, &WorkRates::of_cpu(1e11)).unwrap()
+}
+
+#[test]
+fn the_time_grows_with_the_budget_and_with_the_tasks() {
+    let is_near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+    let whole = quickstart_time(&[]);
+    assert!(whole.distil_seconds > 0.0 && whole.search_seconds > 0.0, "{whole:?}");
+    assert!(whole.unread_tasks.is_empty() && !whole.has_unknown_shape, "{whole:?}");
+    let longer = quickstart_time(&[r#"distil.token-budget="256k""#]);
+    assert!(is_near(longer.distil_seconds, 2.0 * whole.distil_seconds), "{longer:?}");
+    assert!(is_near(longer.search_seconds, whole.search_seconds), "{longer:?}");
+    let of_task = |task: &str| quickstart_time(&[&format!("sweep.task=[{task:?}]")]);
+    let tasks = ["recall", "facts", "topic", "moves"].map(of_task);
+    assert!(is_near(tasks.iter().map(|one| one.search_seconds).sum(), whole.search_seconds), "{tasks:?}");
+    // One pass of the base serves all variants, so one variant takes more than a third of the time.
+    let one = quickstart_time(&[r#"sweep.variant=["gla"]"#]);
+    assert!(one.distil_seconds > whole.distil_seconds / 3.0, "{one:?}");
+    assert!(one.distil_seconds < whole.distil_seconds, "{one:?}");
+}
+
+#[test]
+fn the_time_of_a_search_is_unknown_without_the_rows() {
+    let file = "hf://datasets/a/b@0123456789abcdef0123456789abcdef01234567/x.jsonl";
+    let source = format!(
+        "tasks.recall.source={{ file = {{ test = {file:?}, prompt = \"x\", label = \"y\", choices = {{ fixed = [\"a\"] }} }} }}"
+    );
+    let time = quickstart_time(&[r#"sweep.task=["recall"]"#, &source]);
+    assert_eq!((time.search_seconds, time.unread_tasks.len()), (0.0, 1));
+    assert!(time.unread_seconds > 0.0 && time.distil_seconds > 0.0, "{time:?}");
 }

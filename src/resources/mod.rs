@@ -1,10 +1,12 @@
-//! Estimates of a job's resources: memory, tokens and evaluations.
+//! Estimates of a job's resources: memory, tokens, evaluations and work.
 
 mod evaluations;
 mod memory;
+mod work;
 
 pub use evaluations::max_evaluations;
 pub use memory::{DistilMemory, GPU_OVERHEAD_BYTES, cache_bytes, training_bytes, twin_bytes, weight_bytes};
+pub use work::{SplitSize, Work, WorkRates, distil_work, search_work};
 
 /// The resources of a job, as estimated before the job runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

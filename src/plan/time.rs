@@ -1,0 +1,124 @@
+//! Estimates how long the distillations and the searches of a plan take.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::expand::Plan;
+use crate::data::scoring_requests::ScoringRequests;
+use crate::data::{Split, Task, TaskSource, load_items, split_file};
+use crate::hub;
+use crate::resources::{SplitSize, WorkRates, distil_work, search_work};
+use crate::stages::{BaseSource, Cell, DistilJob, SearchJob, Stage};
+use dtr_core::error::Result;
+use dtr_model::{BaseModel, DecoderConfig};
+
+/// Number of validation tokens for which [`TimeEstimate::unread_seconds`] says how long a search takes.
+pub const UNREAD_TOKENS: u64 = 10_000;
+
+/// The time that the cells of a plan take on a device, without the time of downloads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TimeEstimate {
+    /// Seconds of all distillations.
+    pub distil_seconds: f64,
+    /// Maximum seconds of the searches on tasks whose files are on disk, one after the other. A search takes
+    /// this long if it replaces every layer and prunes no candidate.
+    pub search_seconds: f64,
+    /// The tasks whose files, or the tokenizer of whose base, are not downloaded.
+    pub unread_tasks: BTreeSet<String>,
+    /// Maximum seconds of one search for every [`UNREAD_TOKENS`] tokens of a validation split, for the base
+    /// and variant that take longest.
+    pub unread_seconds: f64,
+    /// Whether the shape of a base is unknown. Its cells are not part of the estimate.
+    pub has_unknown_shape: bool,
+}
+
+impl TimeEstimate {
+    /// Estimates the time of a plan on a device with these rates.
+    ///
+    /// # Errors
+    /// Fails if a file of a base or of a task cannot be read.
+    pub fn new(plan: &Plan, rates: &WorkRates) -> Result<Self> {
+        let mut estimate = Self::default();
+        estimate.add_distillations(plan, rates)?;
+        estimate.add_searches(plan, rates)?;
+        Ok(estimate)
+    }
+
+    /// Adds the distillations. Cells of a group share the forward passes of their base.
+    fn add_distillations(&mut self, plan: &Plan, rates: &WorkRates) -> Result<()> {
+        let mut pending: Vec<&DistilJob> = plan.cells.iter().filter_map(Cell::downcast_job).collect();
+        while let Some(first) = pending.first().copied() {
+            let (group, others) = pending.into_iter().partition(|job| Stage::is_grouped_with(first, job));
+            pending = others;
+            let Some(config) = self.known_config(&first.base)? else { continue };
+            let variants: Vec<_> = group.iter().map(|job: &&DistilJob| &job.variant).collect();
+            self.distil_seconds += rates.distil_seconds(distil_work(&config, &variants, &first.recipe));
+        }
+        Ok(())
+    }
+
+    fn add_searches(&mut self, plan: &Plan, rates: &WorkRates) -> Result<()> {
+        let mut sizes = TaskSizes::default();
+        for cell in &plan.cells {
+            let Some(job) = cell.downcast_job::<SearchJob>() else { continue };
+            let Some(config) = self.known_config(&job.base)? else { continue };
+            let seconds = |validation, test| {
+                let work = search_work(&config, &job.variant, &job.strategy, validation, test);
+                rates.search_seconds(work)
+            };
+            let task = cell.labels.task.clone().unwrap_or_default();
+            match sizes.get(job, &task, &config)? {
+                Some([validation, test]) => self.search_seconds += seconds(validation, test),
+                None => {
+                    self.unread_tasks.insert(task);
+                    let unread = SplitSize { tokens: UNREAD_TOKENS, targets: UNREAD_TOKENS };
+                    let no_test = SplitSize { tokens: 0, targets: 0 };
+                    self.unread_seconds = self.unread_seconds.max(seconds(unread, no_test));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the shape of a base. If it is unknown, notes that.
+    fn known_config(&mut self, base: &BaseSource) -> Result<Option<DecoderConfig>> {
+        let config = base.config()?;
+        self.has_unknown_shape |= config.is_none();
+        Ok(config)
+    }
+}
+
+/// The sizes of the validation split and the test split of tasks, by the folder of the base and the name of
+/// the task. `None` if a file is not downloaded.
+#[derive(Default)]
+struct TaskSizes(BTreeMap<(PathBuf, String), Option<[SplitSize; 2]>>);
+
+impl TaskSizes {
+    fn get(&mut self, job: &SearchJob, task: &str, config: &DecoderConfig) -> Result<Option<[SplitSize; 2]>> {
+        let BaseSource::Directory { folder, .. } = &job.base else { return Ok(None) };
+        let key = (folder.clone(), task.to_owned());
+        if !self.0.contains_key(&key) {
+            let is_known = BaseModel::has_tokenizer(folder) && has_files(&job.task)?;
+            let measure = || -> Result<[SplitSize; 2]> {
+                let size = |split| split_size(folder, config, &job.task, split);
+                Ok([size(Split::Validation)?, size(Split::Test)?])
+            };
+            self.0.insert(key.clone(), is_known.then(measure).transpose()?);
+        }
+        Ok(self.0[&key])
+    }
+}
+
+/// Returns whether the files of a task are on disk.
+fn has_files(task: &Task) -> Result<bool> {
+    let TaskSource::File(file) = &task.source else { return Ok(true) };
+    Ok(hub::is_local_or_cached(split_file(file, Split::Validation).path)?
+        && hub::is_local_or_cached(split_file(file, Split::Test).path)?)
+}
+
+fn split_size(folder: &Path, config: &DecoderConfig, task: &Task, split: Split) -> Result<SplitSize> {
+    let (tokenizer, items) = (BaseModel::read_tokenizer(folder)?, load_items(task, split)?);
+    let requests = ScoringRequests::new(&tokenizer, items, task.metric(), config.max_positions)?;
+    let targets = requests.num_targets_by_item().iter().sum::<usize>();
+    Ok(SplitSize { tokens: requests.num_tokens() as u64, targets: targets as u64 })
+}
