@@ -7,6 +7,7 @@ mod convert;
 mod doctor;
 mod export;
 mod generate;
+mod init;
 mod plan;
 mod prune;
 mod quickstart;
@@ -41,6 +42,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Quickstart(quickstart::QuickstartCommand),
+    Init(init::InitCommand),
     Sweep(sweep::SweepCommand),
     Plan(plan::PlanCommand),
     Status(status::StatusCommand),
@@ -65,6 +67,7 @@ impl Cli {
     pub fn run(self) -> Result<u8> {
         match self.command {
             Command::Quickstart(command) => command.run(),
+            Command::Init(command) => command.run(),
             Command::Sweep(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Status(command) => command.run(),

@@ -1,12 +1,12 @@
 //! `dtr plan`: lists the cells of an experiment, the reason why each cell would run, and an estimate of the
 //! resources that the cells need.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
-use super::{DeviceArgs, ExperimentArgs, WorkersArgs, print_json, print_notes};
-use crate::plan::{
-    CellStatus, Estimate, RunReason, WorkerPlan, can_run_in_parallel, cell_statuses, plan_for_machine,
-};
+use super::{DEFAULT_RESULTS, DeviceArgs, ExperimentArgs, ResultsArgs, WorkersArgs, print_json, print_notes};
+use crate::plan::{CellStatus, Estimate, Plan, RunReason, WorkerPlan, can_run_in_parallel, cell_statuses};
 use crate::stages::{Cell, STAGES};
 use crate::store::StageName;
 use dtr_core::error::Result;
@@ -27,23 +27,38 @@ pub struct PlanCommand {
 }
 
 impl PlanCommand {
+    /// Creates the command for a manifest without settings, with the default results folder.
+    pub(super) fn new(manifest: PathBuf, device: DeviceArgs) -> Self {
+        let results = ResultsArgs { results: PathBuf::from(DEFAULT_RESULTS) };
+        let experiment = ExperimentArgs { manifest, sets: Vec::new(), results };
+        Self { experiment, device, workers: WorkersArgs::default(), json: false }
+    }
+
     pub(super) fn run(self) -> Result<u8> {
-        let loaded = self.experiment.load()?;
-        let plan = plan_for_machine(&loaded, &self.device.device.hardware_label())?;
-        print_notes(&plan);
+        self.print(&self.plan()?)?;
+        Ok(0)
+    }
+
+    pub(super) fn plan(&self) -> Result<Plan> {
+        self.experiment.plan_on(&self.device)
+    }
+
+    /// Prints the cells of the plan and the estimate of their resources.
+    pub(super) fn print(&self, plan: &Plan) -> Result<()> {
+        print_notes(plan);
         let store = self.experiment.results.store()?;
-        let statuses = cell_statuses(&plan, &store)?;
+        let statuses = cell_statuses(plan, &store)?;
         let rows: Vec<_> = plan.cells.iter().zip(&statuses).collect();
         let is_to_do = |cell: &Cell| {
             rows.iter().any(|(row, (status, _))| row.key() == cell.key() && *status != CellStatus::Done)
         };
-        let estimate = Estimate::new(&plan, is_to_do)?;
+        let estimate = Estimate::new(plan, is_to_do)?;
         let workers = self.plan_workers(plan.cells.iter().filter(|cell| is_to_do(cell)).collect())?;
         if self.json {
             let cells: Vec<_> =
                 rows.iter().map(|(cell, (status, reason))| json(cell, *status, reason.as_ref())).collect();
             print_json(&serde_json::json!({ "cells": cells, "to-do": estimate, "workers": workers }));
-            return Ok(0);
+            return Ok(());
         }
         for (cell, (status, reason)) in &rows {
             println!("{:<8} {}  {}", status_text(*status), cell.key().short(), cell.to_line());
@@ -53,7 +68,7 @@ impl PlanCommand {
         }
         print_estimate(&estimate);
         workers.iter().for_each(print_workers);
-        Ok(0)
+        Ok(())
     }
 
     /// Returns the number of workers that would run the cells of `to_do` in parallel, and their memory.
@@ -112,7 +127,7 @@ fn print_workers(workers: &WorkerPlan) {
 }
 
 /// Returns a number with a comma after each group of three digits.
-fn group_digits(number: u64) -> String {
+pub(super) fn group_digits(number: u64) -> String {
     let digits = number.to_string();
     let parts: Vec<&str> = digits
         .as_bytes()

@@ -26,6 +26,7 @@ mod gguf;
 mod hub;
 mod hub_project;
 mod hub_server;
+mod init;
 mod plan;
 mod report;
 mod report_page;
