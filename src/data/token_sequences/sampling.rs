@@ -17,8 +17,9 @@ use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 
-/// The number of bytes of text that are tokenized together, on all threads.
-const BATCH_BYTES: usize = 1 << 20;
+/// The number of bytes of text that are tokenized together, on all threads. A thread tokenizes one document,
+/// and a book has about half a megabyte.
+const BATCH_BYTES: usize = 1 << 24;
 
 /// A sampled document. Documents are ordered by their sort keys.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
