@@ -44,7 +44,7 @@ impl SearchOptimisations {
 #[derive(Clone, Debug, Serialize)]
 pub struct SearchCost {
     /// The optimisations of the search.
-    pub savings: SearchOptimisations,
+    pub optimisations: SearchOptimisations,
     /// Work in tokens times layers.
     pub layer_tokens: u64,
     /// Median seconds of a run.
@@ -63,37 +63,37 @@ impl SearchCost {
 }
 
 impl SearchCase {
-    /// Measures the search with the optimisations `savings`. Repeats it until the runs have taken
+    /// Measures the search with the optimisations `optimisations`. Repeats it until the runs have taken
     /// `MIN_SECONDS` in total.
     ///
     /// # Errors
     /// Fails if a candidate cannot be scored.
-    pub fn measure(&self, savings: SearchOptimisations) -> Result<SearchCost> {
-        let mut cost = self.run(savings)?;
+    pub fn measure(&self, optimisations: SearchOptimisations) -> Result<SearchCost> {
+        let mut cost = self.run(optimisations)?;
         let mut seconds = vec![cost.seconds];
         while seconds.iter().sum::<f64>() < MIN_SECONDS {
-            seconds.push(self.run(savings)?.seconds);
+            seconds.push(self.run(optimisations)?.seconds);
         }
         cost.seconds = median(&seconds).expect("the search ran at least once");
         Ok(cost)
     }
 
-    fn run(&self, savings: SearchOptimisations) -> Result<SearchCost> {
+    fn run(&self, optimisations: SearchOptimisations) -> Result<SearchCost> {
         let sharing =
             ScoringRequests::new(&self.tokenizer, self.items.clone(), self.metric, self.max_row_tokens())?;
         let requests =
-            if savings >= SearchOptimisations::Prompts { sharing } else { sharing.without_sharing() };
-        let prune = savings >= SearchOptimisations::Pruning;
+            if optimisations >= SearchOptimisations::Prompts { sharing } else { sharing.without_sharing() };
+        let prune = optimisations >= SearchOptimisations::Pruning;
         let policy = BatchPolicy {
             prune,
-            candidates_per_batch: if savings >= SearchOptimisations::Prompts {
+            candidates_per_batch: if optimisations >= SearchOptimisations::Prompts {
                 candidates_per_batch(true, 1)
             } else {
                 1
             },
         };
         let mut scorer = Scorer::new(&self.base, Some(&self.twins), &requests);
-        if savings < SearchOptimisations::HiddenStates {
+        if optimisations < SearchOptimisations::HiddenStates {
             scorer = scorer.without_cache();
         }
         let mut layer_tokens = 0;
@@ -111,6 +111,6 @@ impl SearchCase {
             Ok(scored.iter().map(|one| one.score.bounds()).collect())
         })?;
         let seconds = start.elapsed().as_secs_f64();
-        Ok(SearchCost { savings, layer_tokens: layer_tokens + scorer.layer_tokens(), seconds, outcome })
+        Ok(SearchCost { optimisations, layer_tokens: layer_tokens + scorer.layer_tokens(), seconds, outcome })
     }
 }

@@ -105,11 +105,12 @@ impl SearchBenchmark {
 
 fn measure_costs(case: &SearchCase, progress: &ProgressDisplay) -> Result<Vec<SearchCost>> {
     let mut costs: Vec<SearchCost> = Vec::new();
-    for savings in SearchOptimisations::ALL {
-        progress.print_line(&format!("{}: {}", case.name, label(savings)));
-        let cost = case.measure(savings)?;
+    for optimisations in SearchOptimisations::ALL {
+        progress.print_line(&format!("{}: {}", case.name, label(optimisations)));
+        let cost = case.measure(optimisations)?;
         if costs.first().is_some_and(|first| !first.has_same_outcome(&cost)) {
-            let message = format!("`{}` changes the outcome of the search `{}`", label(savings), case.name);
+            let message =
+                format!("`{}` changes the outcome of the search `{}`", label(optimisations), case.name);
             return Err(Error::failed(message));
         }
         costs.push(cost);
@@ -122,7 +123,7 @@ fn print_table(case: &SearchCase, costs: &[SearchCost]) {
     for cost in costs {
         println!(
             "  {:<26} {:>15} {:>5.1}x {:>9.2} {:>5.1}x",
-            label(cost.savings),
+            label(cost.optimisations),
             cost.layer_tokens,
             costs[0].layer_tokens as f64 / cost.layer_tokens as f64,
             cost.seconds,
@@ -131,8 +132,8 @@ fn print_table(case: &SearchCase, costs: &[SearchCost]) {
     }
 }
 
-fn label(savings: SearchOptimisations) -> &'static str {
-    match savings {
+fn label(optimisations: SearchOptimisations) -> &'static str {
+    match optimisations {
         SearchOptimisations::None => "no optimisation",
         SearchOptimisations::HiddenStates => "+ cached hidden states",
         SearchOptimisations::Pruning => "+ pruned candidates",

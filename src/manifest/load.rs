@@ -14,7 +14,7 @@ use super::dotted_key::parse_dotted_key;
 use super::include::read_manifest_layers;
 use super::source_map::SourceMap;
 use super::spanned_value::{Content, SpannedValue};
-use super::{Manifest, ranges, references};
+use super::{Manifest, ranges, sweep_checks};
 use dtr_core::error::{Error, Result};
 
 /// A manifest and the texts from which it was loaded.
@@ -35,7 +35,7 @@ pub struct LoadedManifest {
 /// Fails when a file cannot be read, or when the manifest is invalid. The error underlines the invalid token.
 pub fn load(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
     let loaded = LoadedManifest::merge(read_manifest_layers(path, sets)?)?;
-    references::check(&loaded)?;
+    sweep_checks::check_names_and_sweep(&loaded)?;
     Ok(loaded)
 }
 

@@ -16,7 +16,6 @@ mod new_manifest;
 mod paths;
 mod ranges;
 mod reference_page;
-mod references;
 mod report;
 mod schema;
 mod schema_tree;
@@ -25,6 +24,7 @@ mod spanned_value;
 mod structure;
 mod suggestions;
 mod sweep;
+mod sweep_checks;
 #[cfg(test)]
 mod tests;
 

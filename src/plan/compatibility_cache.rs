@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::data::{Split, Task, TaskSource, split_file};
 use crate::hub;
-use crate::stages::TaskIdentity;
+use crate::stages::SplitIdentity;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file, user_cache_folder};
 use dtr_core::process::running_program;
@@ -25,7 +25,7 @@ pub(super) type BaseDigests = BTreeMap<String, Option<Digest>>;
 #[derive(Serialize)]
 struct CheckInputs<'a> {
     base: &'a BaseDigests,
-    task: TaskIdentity,
+    task: SplitIdentity,
     /// The name and the digest of the task's data file. `None` for a synthetic task. The name decides the
     /// format in which the file is read.
     rows: Option<(String, Digest)>,
@@ -68,7 +68,7 @@ impl CompatibilityCache {
         let is_kept = matches!(task.source, TaskSource::File(_));
         let inputs = CheckInputs {
             base,
-            task: TaskIdentity::compute(task, split)?,
+            task: SplitIdentity::compute(task, split)?,
             rows: rows_of(task, split)?,
             program: if is_kept { self.program_digest()? } else { None },
         };

@@ -34,7 +34,7 @@ fn find_twins<'a>(search: &SearchCell, records: &'a ExperimentRecords) -> Option
 
 fn row(search: &SearchCell, distillation: &DistilCell, records: &ExperimentRecords) -> CostRow {
     let pretraining = input_key(search, "base")
-        .and_then(|key| records.usages.iter().find(|usage| usage.record.key() == key));
+        .and_then(|key| records.work_counts.iter().find(|usage| usage.record.key() == key));
     let published = paper_match::matching_cost(search);
     let [distil_device, search_device] =
         [&distillation.record.provenance, &search.record.provenance].map(|provenance| &provenance.device);

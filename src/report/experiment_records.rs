@@ -36,7 +36,7 @@ pub struct ExperimentRecords {
     /// The finished timings of this machine and of other machines.
     pub timings: Vec<TimingCell>,
     /// The tokens, the evaluations and the record of each finished cell.
-    pub usages: Vec<CellWorkCounts>,
+    pub work_counts: Vec<CellWorkCounts>,
     /// The cells without a result.
     pub missing: Vec<MissingCell>,
 }
@@ -216,7 +216,7 @@ impl ExperimentRecords {
             Lookup::Corrupt { reason, .. } => return Ok(Some(format!("its record is damaged: {reason}"))),
             Lookup::Missing => return Ok(Some("not done yet".to_owned())),
         };
-        self.usages.push(StoredCell { labels: cell.labels.clone(), job: (), record });
+        self.work_counts.push(StoredCell { labels: cell.labels.clone(), job: (), record });
         self.distillations.extend(find_record::<DistilJob>(cell, store)?);
         self.bases.extend(find_record::<ScoreJob>(cell, store)?);
         if let Some(timing) = find_record::<ThroughputJob>(cell, store)? {

@@ -157,7 +157,7 @@ impl CorpusIdentity {
 /// The identity of one split of a task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum TaskIdentity {
+pub enum SplitIdentity {
     /// Items of a synthetic task.
     Synthetic {
         /// The kind of question.
@@ -195,7 +195,7 @@ pub enum TaskIdentity {
     },
 }
 
-impl TaskIdentity {
+impl SplitIdentity {
     /// Computes the identity of a split of a task.
     ///
     /// # Errors

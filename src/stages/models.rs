@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device};
 use super::base::BaseSource;
 use super::cell::Cell;
 use super::distil::DistilJob;
-use super::identity::TaskIdentity;
+use super::identity::SplitIdentity;
 use super::pretrain::PretrainJob;
 use super::stage::Stage;
 use crate::data::Task;
@@ -27,13 +27,13 @@ pub(super) const TWINS_FILE: &str = "twins.safetensors";
 
 /// The bases, twins and tokenized items that have been loaded so far.
 #[derive(Default)]
-pub struct LoadedModels {
+pub struct ModelCache {
     bases: BTreeMap<String, Rc<Vec<BaseModel>>>,
     twins: BTreeMap<Key, Rc<Vec<Twins>>>,
     requests: BTreeMap<(String, String), Rc<ScoringRequests>>,
 }
 
-impl LoadedModels {
+impl ModelCache {
     /// Returns one copy of a base and its tokenizer for each device of `context`. Loads the copies if
     /// necessary.
     ///
@@ -94,7 +94,7 @@ impl LoadedModels {
         source: &BaseSource,
         task: &Task,
         split: Split,
-        identity: &TaskIdentity,
+        identity: &SplitIdentity,
     ) -> Result<Rc<ScoringRequests>> {
         let identity_text = serde_json::to_string(identity).expect("an identity is plain JSON");
         let key = (source.cache_key(), identity_text);
@@ -104,7 +104,7 @@ impl LoadedModels {
         let base = &self.load_replicas(context, source)?[0];
         let (items, max_positions) = (load_items(task, split)?, base.decoder.config.max_positions);
         let requests = Rc::new(ScoringRequests::new(&base.tokenizer, items, task.metric(), max_positions)?);
-        if TaskIdentity::compute(task, split)? != *identity {
+        if SplitIdentity::compute(task, split)? != *identity {
             return Err(Error::failed(format!("the {split} items of the task changed after the run began"))
                 .hint("run the same command again"));
         }

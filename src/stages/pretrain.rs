@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cell::{Cell, Labels};
 use super::identity::CorpusIdentity;
-use super::models::LoadedModels;
+use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::pretrain::{PretrainConfig, PretrainResult, Trainer, base_config_and_tokenizer};
@@ -84,7 +84,7 @@ impl Stage for PretrainJob {
     const VERSION: u32 = 1;
     type Spec = PretrainSpec;
     type Output = PretrainResult;
-    type Cache = LoadedModels;
+    type Cache = ModelCache;
 
     fn spec(&self) -> Result<PretrainSpec> {
         let tokenizer = self.architecture.tokenizer.as_ref();
@@ -123,7 +123,7 @@ impl Stage for PretrainJob {
 
     fn run(
         context: &RunContext<'_>,
-        _models: &mut LoadedModels,
+        _models: &mut ModelCache,
         group: &[(&Cell, &Self)],
     ) -> Vec<Result<CompletedBy>> {
         group.iter().map(|(cell, job)| job.run_one(context, cell)).collect()

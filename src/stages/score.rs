@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::base::{BaseSource, BaseSpec};
 use super::cell::{Cell, Labels};
-use super::identity::TaskIdentity;
-use super::models::LoadedModels;
+use super::identity::SplitIdentity;
+use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::score::{ScoreResult, Scorer};
@@ -29,7 +29,7 @@ pub struct ScoreJob {
     /// The split.
     pub split: Split,
     /// The identity of the split at the time of the plan.
-    pub identity: TaskIdentity,
+    pub identity: SplitIdentity,
     /// The replaced layers, ascending.
     pub layers: Vec<u32>,
 }
@@ -42,7 +42,7 @@ pub struct ScoreSpec {
     #[serde(flatten)]
     pub base: BaseSpec,
     /// The identity of the split.
-    pub task: TaskIdentity,
+    pub task: SplitIdentity,
     /// The replaced layers, ascending. The input `twins` is the distil cell that holds the twins of these
     /// layers.
     pub layers: Vec<u32>,
@@ -53,7 +53,7 @@ impl Stage for ScoreJob {
     const VERSION: u32 = 5;
     type Spec = ScoreSpec;
     type Output = ScoreResult;
-    type Cache = LoadedModels;
+    type Cache = ModelCache;
 
     fn spec(&self) -> Result<ScoreSpec> {
         let (task, layers) = (self.identity.clone(), self.layers.clone());
@@ -93,7 +93,7 @@ impl Stage for ScoreJob {
             let base = planner.plan_base(point, model)?;
             let labels = Labels { task: Some(task.to_owned()), ..point.labels(model) };
             let task = point.manifest.tasks[task].clone();
-            let identity = TaskIdentity::compute(&task, Split::Test)?;
+            let identity = SplitIdentity::compute(&task, Split::Test)?;
             let job = Self { base, twins: None, task, split: Split::Test, identity, layers: Vec::new() };
             planner.add_result_cell(Cell::new(job, labels)?)?;
         }
@@ -102,7 +102,7 @@ impl Stage for ScoreJob {
 
     fn run(
         context: &RunContext<'_>,
-        models: &mut LoadedModels,
+        models: &mut ModelCache,
         group: &[(&Cell, &Self)],
     ) -> Vec<Result<CompletedBy>> {
         group.iter().map(|(cell, job)| job.run_one(context, models, cell)).collect()
@@ -110,12 +110,7 @@ impl Stage for ScoreJob {
 }
 
 impl ScoreJob {
-    fn run_one(
-        &self,
-        context: &RunContext<'_>,
-        models: &mut LoadedModels,
-        cell: &Cell,
-    ) -> Result<CompletedBy> {
+    fn run_one(&self, context: &RunContext<'_>, models: &mut ModelCache, cell: &Cell) -> Result<CompletedBy> {
         let claimed = match RunningCell::claim_blocking::<ScoreResult>(context, &cell.spec, cell.to_line())? {
             ClaimOutcome::Claimed(claimed) => claimed,
             ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),

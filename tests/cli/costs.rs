@@ -93,7 +93,10 @@ fn a_killed_search_costs_the_time_of_both_processes_in_every_table() {
     for (stage, column) in [("search", "search_hours"), ("distil", "distil_hours")] {
         let seconds = recorded_seconds(&project, stage);
         assert!(close(numbers(&cost, column)[0], seconds), "{column} of `cost`");
-        assert!(close(numbers(&project.table("table2"), column)[0], seconds), "{column} of `table2`");
+        assert!(
+            close(numbers(&project.table("compute_hours"), column)[0], seconds),
+            "{column} of `compute_hours`"
+        );
     }
     let total: f64 = numbers(&project.table("stages"), "seconds").iter().sum();
     let page = String::from_utf8(project.page()).unwrap();

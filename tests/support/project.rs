@@ -30,7 +30,8 @@ const CELLS: &str = "cells-v2";
 ///
 /// The list omits `throughput.parquet` and `speedup.parquet`, because no compared experiment measures
 /// throughput.
-const NOT_COMPARED: [&str; 5] = ["stages.parquet", "table2.parquet", "cost.parquet", "index.html", ".lock"];
+const NOT_COMPARED: [&str; 5] =
+    ["stages.parquet", "compute_hours.parquet", "cost.parquet", "index.html", ".lock"];
 
 /// Maximum time that a test waits for an event. Even on a busy machine, every event comes much sooner.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(240);

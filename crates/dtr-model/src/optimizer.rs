@@ -173,7 +173,7 @@ impl AdamW {
             learning_rate,
             betas: self.config.betas,
             epsilon: self.config.epsilon,
-            clip: self.config.clip,
+            max_gradient_norm: self.config.clip,
             steps: self.num_steps,
         };
         let Gradient { groups, norm } = gradient;

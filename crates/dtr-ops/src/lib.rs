@@ -24,7 +24,7 @@ mod chunks;
 mod conv;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod decode;
+mod cuda_graph;
 mod delta_rule;
 mod device;
 mod elementwise;
@@ -53,7 +53,7 @@ mod testing;
 pub use adamw::{AdamWStep, WeightDecay, adamw_step, sum_of_squares};
 pub use attention::{CausalMask, attention, attention_weights};
 pub use conv::{ConvState, causal_conv_silu, dynamic_conv_silu};
-pub use decode::{PositionCounter, RecordedStep};
+pub use cuda_graph::{PositionCounter, RecordedStep};
 pub use delta_rule::{gated_delta_rule, normalised_gated_delta_rule};
 #[cfg(feature = "cuda")]
 pub use device::{cuda_devices, missing_cuda_requirements};

@@ -9,8 +9,8 @@
 mod config;
 mod distilled;
 mod result;
+mod stack_sizes;
 mod stack_trainer;
-mod stacks;
 mod step;
 mod student;
 #[cfg(test)]
@@ -19,7 +19,7 @@ mod tests;
 pub use config::DistilConfig;
 pub use distilled::DistilledTwins;
 pub use result::{DistilResult, LayerCurvePoint, LayerLoss};
-pub use stacks::largest_stack_size;
+pub use stack_sizes::largest_stack_size;
 pub use step::{train_first_stack, train_step};
 pub use student::Student;
 

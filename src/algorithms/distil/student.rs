@@ -12,8 +12,8 @@ use dtr_model::{
 };
 use dtr_ops::is_cpu;
 
+use super::stack_sizes::{layers_per_stack, split_into_stacks};
 use super::stack_trainer::{StackTrainer, StepLoss, layer_divergence_error};
-use super::stacks::{layers_per_stack, split_into_stacks};
 use super::{DistilConfig, DistilResult, DistilledTwins, LayerCurvePoint, LayerLoss};
 use crate::algorithms::training::{EncodedCheckpoint, read_checkpoint};
 

@@ -50,7 +50,7 @@ pub fn measure(
     let num_layers = model.num_layers;
     let config = DistilConfig {
         sequence_length: SEQUENCE_LENGTH,
-        batch_size: shape.batch(),
+        batch_size: shape.batch_size(),
         ..DistilConfig::default()
     };
     // Read the free memory before the device is opened. The predicted memory includes the memory of the
@@ -59,7 +59,7 @@ pub fn measure(
     let bench = DeviceBench {
         device: choice.open_all_return_first()?,
         model,
-        batch_size: shape.batch(),
+        batch_size: shape.batch_size(),
         config,
         on_measurement,
     };

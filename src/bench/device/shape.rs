@@ -48,7 +48,7 @@ impl BenchModelShape {
     }
 
     /// Returns the number of rows in a training or scoring batch.
-    pub(super) fn batch(self) -> usize {
+    pub(super) fn batch_size(self) -> usize {
         if self == Self::Llama31_8B { 16 } else { 32 }
     }
 

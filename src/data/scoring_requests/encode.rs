@@ -1,7 +1,7 @@
 //! Tokenizes the choices of an item.
 
 use super::TargetToken;
-use super::prompt_length::PromptLength;
+use super::prompt_encoder::PromptEncoder;
 use crate::data::Item;
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
@@ -24,7 +24,7 @@ pub(super) fn encode_item(
     item: &Item,
     max_row_tokens: usize,
 ) -> Result<Vec<EncodedChoice>> {
-    let mut prompt = PromptLength::default();
+    let mut prompt = PromptEncoder::default();
     let mut encoded = Vec::with_capacity(item.choices.len());
     for choice in 0..item.choices.len() {
         prompt = prompt.reuse_or_measure(tokenizer, item.prompt_for_choice(choice))?;

@@ -4,7 +4,7 @@
 
 mod encode;
 mod prefix_groups;
-mod prompt_length;
+mod prompt_encoder;
 
 use std::collections::{BTreeMap, BTreeSet};
 

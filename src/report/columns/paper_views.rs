@@ -1,4 +1,4 @@
-//! The columns of the tables that have the layout of the paper's tables: `table1`, `table2` and `speedup`.
+//! The columns of the tables that have the layout of the paper's tables: `table1`, `compute_hours` and `speedup`.
 
 use polars::prelude::Column;
 
@@ -65,7 +65,7 @@ pub(in crate::report) const TABLE1: TableSpec = TableSpec {
 tables! {
     /// One row per base and device, in the layout of the paper's Table 3: the average device time of one
     /// search and of its distillation. The table `cost` has one row per search. Times differ from run to run.
-    table2: ComputeHoursRow {
+    compute_hours: ComputeHoursRow {
         /// Name of the base model in the manifest.
         model: String => "",
         /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;

@@ -18,7 +18,7 @@ pub(super) struct ProvenanceEntry {
 
 /// Returns the provenance of the finished cells. Returns no entries if no cell is finished.
 pub(super) fn provenance_entries(records: &ExperimentRecords) -> Vec<ProvenanceEntry> {
-    let cells = &records.usages;
+    let cells = &records.work_counts;
     if cells.is_empty() {
         return Vec::new();
     }

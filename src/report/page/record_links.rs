@@ -16,7 +16,7 @@ pub(super) struct RecordLinks {
 impl RecordLinks {
     /// Collects the keys of all cells in `records`.
     pub(super) fn new(records: &ExperimentRecords) -> Self {
-        let finished = records.usages.iter().map(|usage| &usage.record.spec.id);
+        let finished = records.work_counts.iter().map(|usage| &usage.record.spec.id);
         let searches = records.searches.iter();
         let answers = searches.flat_map(SearchCell::all_answers);
         let cells = finished.chain(answers.map(|answers| &answers.cell));

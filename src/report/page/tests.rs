@@ -43,7 +43,7 @@ fn text_of_a_manifest_is_escaped() {
             .for_each(|item| item.id = format!("{hostile}{}", item.id));
     }
     records.distillations.iter_mut().for_each(|cell| cell.labels.model = hostile.to_owned());
-    records.usages.iter_mut().for_each(|cell| cell.record.provenance.device = hostile.to_owned());
+    records.work_counts.iter_mut().for_each(|cell| cell.record.provenance.device = hostile.to_owned());
     records.missing.iter_mut().for_each(|cell| cell.reason = hostile.to_owned());
     let html = html(&records);
     assert_eq!(html.matches("<script").count(), 1, "the page must have only its own script");
@@ -86,7 +86,7 @@ fn every_figure_is_shown() {
 fn keys_link_to_the_records_of_their_stage() {
     let mut records = fixture::records();
     records.searches[0].cell.record.spec.id.key = KEY.parse().unwrap();
-    records.usages[0].record.spec.id.key = KEY.parse().unwrap();
+    records.work_counts[0].record.spec.id.key = KEY.parse().unwrap();
     let scored = KEY.replace("ea", "ae");
     records.searches[0].best_answers.cell.key = scored.parse().unwrap();
     let html = html(&records);
@@ -118,7 +118,7 @@ fn a_value_that_all_rows_share_is_shown_once() {
 #[test]
 fn rounded_numbers_keep_their_exact_value() {
     let mut records = fixture::records();
-    records.usages[0].record.seconds = 1_234.567_891;
+    records.work_counts[0].record.seconds = 1_234.567_891;
     let html = html(&records);
     assert!(section(&html, "stages").contains("<data value=\"1234.567891\">1235</data>"));
 }

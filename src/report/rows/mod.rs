@@ -87,7 +87,7 @@ pub(super) fn stage_rows(records: &ExperimentRecords) -> Vec<StageRow> {
         peak_memory_bytes: stage.record.provenance.peak_memory_bytes,
         cell_key: stage.key(),
     };
-    let mut rows: Vec<_> = records.usages.iter().map(row).collect();
+    let mut rows: Vec<_> = records.work_counts.iter().map(row).collect();
     rows.sort_by(|a, b| {
         let name = |row: &StageRow| {
             (row.model.clone(), row.variant.clone(), row.task.clone(), row.axes.clone(), row.stage.clone())

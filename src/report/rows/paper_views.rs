@@ -1,5 +1,5 @@
 //! The tables that have the layout of the paper's tables. `table1` has the layout of Table 1, `speedup` has
-//! the layout of Table 2, and `table2` has the layout of Table 3.
+//! the layout of Table 2, and `compute_hours` has the layout of Table 3.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,7 @@ fn column_name(template: ColumnSpec, model: &str, variant: &str) -> String {
     template.name.replace("{model}", model).replace("{variant}", variant)
 }
 
-/// Returns the rows of the table `table2`. Each row averages the rows of the table `cost` with the same base,
+/// Returns the rows of the table `compute_hours`. Each row averages the rows of the table `cost` with the same base,
 /// axes and device.
 pub(in crate::report) fn compute_hours_rows(costs: &[CostRow]) -> Vec<ComputeHoursRow> {
     let mut groups: BTreeMap<(&str, &str, &str), Vec<&CostRow>> = BTreeMap::new();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn table2_averages_the_hours_of_a_base() {
+    fn compute_hours_average_the_hours_of_a_base() {
         let mut records = fixture::records_of_size(2, 2, 8);
         // The first search takes 1.5 hours, the other three take half an hour each, and the distillation
         // takes two hours.

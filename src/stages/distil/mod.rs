@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::base::{BaseSource, BaseSpec};
 use super::cell::Cell;
 use super::identity::CorpusIdentity;
-use super::models::LoadedModels;
+use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::distil::{DistilConfig, DistilResult};
@@ -81,7 +81,7 @@ impl Stage for DistilJob {
     const VERSION: u32 = 2;
     type Spec = DistilSpec;
     type Output = DistilResult;
-    type Cache = LoadedModels;
+    type Cache = ModelCache;
 
     fn spec(&self) -> Result<DistilSpec> {
         Ok(DistilSpec {
@@ -129,7 +129,7 @@ impl Stage for DistilJob {
     /// other error becomes the result of every cell of the group that has not ended.
     fn run(
         context: &RunContext<'_>,
-        models: &mut LoadedModels,
+        models: &mut ModelCache,
         group: &[(&Cell, &Self)],
     ) -> Vec<Result<CompletedBy>> {
         let mut results = CellResults::new();

@@ -8,7 +8,7 @@ use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 use crate::resources::DistilMemory;
 use crate::runner::{ProgressTask, RunContext, UsageRecorder};
-use crate::stages::models::{LoadedModels, TWINS_FILE};
+use crate::stages::models::{ModelCache, TWINS_FILE};
 use crate::stages::stage::CompletedBy;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
@@ -17,7 +17,7 @@ use dtr_model::{Decoder, Variant};
 /// Trains and records the twins of claimed cells. The cells have the same base, recipe and corpus.
 pub(super) fn distil_claimed(
     context: &RunContext<'_>,
-    models: &mut LoadedModels,
+    models: &mut ModelCache,
     jobs: &[ClaimedJob<'_>],
     results: &mut CellResults,
 ) -> Result<()> {

@@ -11,8 +11,8 @@ pub use result::{ChosenHybrid, EarlierStopResult, SearchResult, TestScore};
 use super::base::{BaseSource, BaseSpec};
 use super::cell::{Cell, Labels};
 use super::distil;
-use super::identity::TaskIdentity;
-use super::models::LoadedModels;
+use super::identity::SplitIdentity;
+use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::score::max_cache_bytes;
@@ -40,9 +40,9 @@ pub struct SearchJob {
     pub task: Task,
     /// The identity of the validation split at the time of the plan. The search compares scores on this
     /// split.
-    pub validation: TaskIdentity,
+    pub validation: SplitIdentity,
     /// The identity of the test split at the time of the plan. The chosen hybrids are scored on this split.
-    pub test: TaskIdentity,
+    pub test: SplitIdentity,
     /// The search strategy.
     pub strategy: SearchStrategy,
     /// The stop criterion.
@@ -62,9 +62,9 @@ pub struct SearchSpec {
     #[serde(flatten)]
     pub base: BaseSpec,
     /// The identity of the validation split.
-    pub validation: TaskIdentity,
+    pub validation: SplitIdentity,
     /// The identity of the test split.
-    pub test: TaskIdentity,
+    pub test: SplitIdentity,
     /// The search strategy.
     pub strategy: SearchStrategy,
     /// The stop criterion.
@@ -82,7 +82,7 @@ impl Stage for SearchJob {
     const VERSION: u32 = 5;
     type Spec = SearchSpec;
     type Output = SearchResult;
-    type Cache = LoadedModels;
+    type Cache = ModelCache;
 
     fn spec(&self) -> Result<SearchSpec> {
         Ok(SearchSpec {
@@ -136,7 +136,7 @@ impl Stage for SearchJob {
 
     fn run(
         context: &RunContext<'_>,
-        models: &mut LoadedModels,
+        models: &mut ModelCache,
         group: &[(&Cell, &Self)],
     ) -> Vec<Result<CompletedBy>> {
         group.iter().map(|(cell, job)| job.run_one(context, models, cell)).collect()
@@ -153,8 +153,8 @@ impl SearchJob {
             base,
             variant: manifest.variants[variant].clone(),
             twins,
-            validation: TaskIdentity::compute(task, Split::Validation)?,
-            test: TaskIdentity::compute(task, Split::Test)?,
+            validation: SplitIdentity::compute(task, Split::Validation)?,
+            test: SplitIdentity::compute(task, Split::Test)?,
             task: task.clone(),
             strategy: manifest.search.strategy.clone(),
             stop: manifest.search.stop.clone(),
@@ -163,12 +163,7 @@ impl SearchJob {
         })
     }
 
-    fn run_one(
-        &self,
-        context: &RunContext<'_>,
-        models: &mut LoadedModels,
-        cell: &Cell,
-    ) -> Result<CompletedBy> {
+    fn run_one(&self, context: &RunContext<'_>, models: &mut ModelCache, cell: &Cell) -> Result<CompletedBy> {
         let mut claimed =
             match RunningCell::claim_blocking::<SearchResult>(context, &cell.spec, cell.to_line())? {
                 ClaimOutcome::Claimed(claimed) => claimed,

@@ -18,7 +18,7 @@ use crate::resources::max_evaluations;
 use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell, UsageRecorder};
 use crate::stages::cell::Cell;
 use crate::stages::distil::DistilJob;
-use crate::stages::models::{LoadedModels, find_done_record};
+use crate::stages::models::{ModelCache, find_done_record};
 use crate::stages::score::ScoreJob;
 use crate::store::{CellId, EventKind};
 use dtr_core::error::Result;
@@ -29,7 +29,7 @@ use dtr_ops::is_cpu;
 /// the test split.
 pub(super) fn search(
     context: &RunContext<'_>,
-    models: &mut LoadedModels,
+    models: &mut ModelCache,
     cell: &Cell,
     job: &SearchJob,
     claimed: &RunningCell<'_>,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use random_models::RandomModels;
+pub use random_models::RandomModelCache;
 
 use super::cell::Cell;
 use super::models::find_done_record;
@@ -96,7 +96,7 @@ impl Stage for ThroughputJob {
     const MEASURES_TIME: bool = true;
     type Spec = ThroughputSpec;
     type Output = ThroughputResult;
-    type Cache = RandomModels;
+    type Cache = RandomModelCache;
 
     fn spec(&self) -> Result<ThroughputSpec> {
         let recipe = &self.recipe;
@@ -167,7 +167,7 @@ impl Stage for ThroughputJob {
 
     fn run(
         context: &RunContext<'_>,
-        models: &mut RandomModels,
+        models: &mut RandomModelCache,
         group: &[(&Cell, &Self)],
     ) -> Vec<Result<CompletedBy>> {
         group.iter().map(|(cell, job)| job.run_one(context, models, cell)).collect()
@@ -198,7 +198,7 @@ impl ThroughputJob {
     fn run_one(
         &self,
         context: &RunContext<'_>,
-        models: &mut RandomModels,
+        models: &mut RandomModelCache,
         cell: &Cell,
     ) -> Result<CompletedBy> {
         let claimed =
@@ -215,7 +215,7 @@ impl ThroughputJob {
     fn measure(
         &self,
         context: &RunContext<'_>,
-        models: &mut RandomModels,
+        models: &mut RandomModelCache,
         cell: &Cell,
     ) -> Result<ThroughputResult> {
         let mask: Mask = self.replaced_layers(context.store)?.into_iter().collect();

@@ -10,12 +10,12 @@ use dtr_model::{Decoder, DecoderConfig, TwinInit, Twins, Variant};
 
 /// A cache of the base and the twins that the last timed job used.
 #[derive(Default)]
-pub struct RandomModels {
+pub struct RandomModelCache {
     base: Option<(DecoderConfig, Seed, Decoder)>,
     twins: Option<(Variant, Twins)>,
 }
 
-impl RandomModels {
+impl RandomModelCache {
     /// Returns a base of the job's shape. If the job has a variant, also returns twins of that variant.
     pub(super) fn load(
         &mut self,

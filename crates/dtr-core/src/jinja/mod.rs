@@ -15,9 +15,9 @@ mod limits;
 mod methods;
 mod numbers;
 mod object;
-mod source;
 mod text;
 mod tojson;
+mod translate;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
@@ -26,9 +26,9 @@ use minijinja::{AutoEscape, Environment, Output, State, Value};
 pub use json::{JsonObject, RawObject, parse_object, parse_value};
 pub use limits::{charge_bytes, explain_out_of_fuel};
 pub use object::{NumberKind, PythonObject};
-pub use source::{code_names, translate_template};
 pub use text::{python_repr, python_str};
 pub use tojson::tojson;
+pub use translate::{code_names, translate_template};
 
 /// Creates a minijinja environment that formats values as Python does. It has Jinja's filters, Python's
 /// methods, and limits on the work of each template.

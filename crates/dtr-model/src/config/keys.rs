@@ -28,8 +28,8 @@ pub(super) enum KeyRule {
     Flag,
     /// Part of the rotary embedding: see [`super::rope`].
     Rope,
-    /// Part of the sliding-window settings: see [`super::attention_pattern`].
-    LayerPattern,
+    /// Part of the sliding-window settings: see [`super::sliding_window`].
+    SlidingWindow,
     /// The key may be absent or have one of the values `allowed`. Any other value needs `feature`, which dtr
     /// does not support.
     Only { allowed: &'static [AllowedValue], feature: &'static str },
@@ -95,8 +95,8 @@ const ATTENTION_BIAS: KeyRule = only(&[False, Null], "biases in the attention (`
 const MLP_BIAS: KeyRule = only(&[False, Null], "biases in the MLP");
 const NESTED: KeyRule = only(&[Null], "a model inside a model");
 
-/// The table of keys. The defaults of keys with [`KeyRule::Rope`] or [`KeyRule::LayerPattern`] are in the
-/// modules `rope` and `attention_pattern`.
+/// The table of keys. The defaults of keys with [`KeyRule::Rope`] or [`KeyRule::SlidingWindow`] are in the
+/// modules `rope` and `sliding_window`.
 pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
     // Sizes. `each` takes the rules of llama, qwen2 and qwen3, in this order.
     each("vocab_size", size(32_000), size(151_936), size(151_936)),
@@ -140,11 +140,11 @@ pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
     all("partial_rotary_factor", KeyRule::Rope),
     all("original_max_position_embeddings", KeyRule::Rope),
     // Sliding windows. In a Llama, a window limits only the cache, not the attention.
-    all("layer_types", KeyRule::LayerPattern),
-    all("sliding_window", KeyRule::LayerPattern),
-    each("use_sliding_window", KeyRule::Ignored, KeyRule::LayerPattern, KeyRule::LayerPattern),
-    each("max_window_layers", KeyRule::Ignored, KeyRule::LayerPattern, KeyRule::LayerPattern),
-    each("attention_chunk_size", KeyRule::LayerPattern, KeyRule::Ignored, KeyRule::Ignored),
+    all("layer_types", KeyRule::SlidingWindow),
+    all("sliding_window", KeyRule::SlidingWindow),
+    each("use_sliding_window", KeyRule::Ignored, KeyRule::SlidingWindow, KeyRule::SlidingWindow),
+    each("max_window_layers", KeyRule::Ignored, KeyRule::SlidingWindow, KeyRule::SlidingWindow),
+    each("attention_chunk_size", KeyRule::SlidingWindow, KeyRule::Ignored, KeyRule::Ignored),
     // Records of training, and settings for loading and for generation. For `dtr generate`,
     // `directory/eos_tokens.rs` reads `eos_token_id`. The manifest sets the dtype in which a base computes.
     all("architectures", KeyRule::Ignored),

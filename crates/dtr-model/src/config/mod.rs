@@ -2,10 +2,10 @@
 //!
 //! [`keys`] holds the table of the keys of `config.json`.
 
-pub(crate) mod attention_pattern;
 mod fields;
 mod keys;
 mod rope;
+pub(crate) mod sliding_window;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use self::attention_pattern::checked_cache_limit;
 use self::fields::ConfigFields;
 use self::rope::read_rope;
+use self::sliding_window::checked_cache_limit;
 use dtr_core::error::{Error, Result};
 use dtr_ops::RopeScaling;
 

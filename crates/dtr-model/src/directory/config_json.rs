@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::model_files::ModelFiles;
-use crate::config::attention_pattern::{FULL_ATTENTION, LINEAR_ATTENTION};
+use crate::config::sliding_window::{FULL_ATTENTION, LINEAR_ATTENTION};
 use crate::{DecoderConfig, Mask, TwinGeometry, Variant};
 use dtr_core::error::{Error, Result};
 

@@ -53,7 +53,12 @@ pub(super) fn step(
     let arguments = [
         vec![pointer(&gradient)],
         state.iter().map(pointer).collect(),
-        vec![pointer(&squares), float(step.clip), KernelArg::Float(decay_rate), float(step.learning_rate)],
+        vec![
+            pointer(&squares),
+            float(step.max_gradient_norm),
+            KernelArg::Float(decay_rate),
+            float(step.learning_rate),
+        ],
         vec![float(beta_first), float(beta_second), float(step.epsilon)],
         vec![float(bias_correction(beta_first)), float(bias_correction(beta_second))],
         vec![KernelArg::Long(count as i64)],

@@ -28,7 +28,13 @@ fn steps_match_the_portable_form() {
         let (mut found, mut truth) = (start(&device), start(&Device::flex()));
         for (steps, scale) in [(1, 0.001), (2, 3.0), (3, 1.0)] {
             let gradient = random_bf16_exact([size], -scale, scale);
-            let step = AdamWStep { learning_rate: 1e-2, betas: [0.9, 0.95], epsilon: 1e-8, clip: 1.0, steps };
+            let step = AdamWStep {
+                learning_rate: 1e-2,
+                betas: [0.9, 0.95],
+                epsilon: 1e-8,
+                max_gradient_norm: 1.0,
+                steps,
+            };
             let next = |state: [Tensor<1>; 3], gradient: Tensor<1>| {
                 let norm = sum_of_squares(gradient.clone(), layers).sqrt();
                 (norm.clone(), adamw_step(state, gradient, norm, &decay, &step))

@@ -56,7 +56,7 @@ pub struct AdamWStep {
     /// The term that is added to the square root of the second moment.
     pub epsilon: f64,
     /// The maximum norm of the gradient. A gradient with a larger norm is scaled down.
-    pub clip: f64,
+    pub max_gradient_norm: f64,
     /// The number of steps so far, including this step. The bias correction uses this number.
     pub steps: u64,
 }
@@ -92,7 +92,7 @@ pub fn adamw_step(
     }
     let [beta_first, beta_second] = step.betas;
     // The clipping factor is computed on the device, so that the host does not wait for the norm.
-    let scale = (norm + 1e-6).recip().mul_scalar(step.clip).clamp_max(1.0);
+    let scale = (norm + 1e-6).recip().mul_scalar(step.max_gradient_norm).clamp_max(1.0);
     let gradient = match (gradient.dims(), scale.dims()) {
         (_, [1]) => gradient * scale,
         ([size], [layers]) => {

@@ -6,7 +6,7 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 #[cfg(feature = "cuda")]
 use burn::tensor::{DType, Int};
 
-use crate::decode::PositionCounter;
+use crate::cuda_graph::PositionCounter;
 
 /// A causal mask. Each query sees the keys up to its own position, except the padding at the left of its row.
 #[derive(Clone)]

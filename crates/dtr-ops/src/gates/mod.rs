@@ -5,7 +5,7 @@ mod cuda;
 #[cfg(all(test, feature = "cuda"))]
 mod cuda_tests;
 #[cfg(feature = "cuda")]
-mod delta_cuda;
+mod delta_gates_cuda;
 
 use burn::tensor::activation::{log_sigmoid, sigmoid, softplus};
 use burn::tensor::{DType, Tensor};
@@ -35,8 +35,8 @@ pub fn delta_gates(
     scale: f64,
 ) -> [Tensor<3>; 2] {
     #[cfg(feature = "cuda")]
-    if has_cuda_kernels(&a_bth) && a_bth.dims()[2] <= delta_cuda::MAX_HEADS {
-        return delta_cuda::delta_gates([a_bth, b_bth], [a_log, dt_bias], scale);
+    if has_cuda_kernels(&a_bth) && a_bth.dims()[2] <= delta_gates_cuda::MAX_HEADS {
+        return delta_gates_cuda::delta_gates([a_bth, b_bth], [a_log, dt_bias], scale);
     }
     let row = |x: &Tensor<1>| broadcast_row(x, &a_bth);
     let strength = sigmoid(b_bth.cast(DType::F32)).mul_scalar(scale);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::{rotate_and_append, rotate_from_counter};
 
-use crate::decode::PositionCounter;
+use crate::cuda_graph::PositionCounter;
 use crate::kernel_support::has_cpu_inference_kernels;
 #[cfg(feature = "cuda")]
 use crate::kernel_support::has_cuda_kernels;

@@ -20,7 +20,7 @@ const MAX_COMBINATIONS: usize = 10_000;
 const MAX_NAME_BYTES: usize = 100;
 
 /// Checks the name, the sweep, and the models that the sweep uses.
-pub(super) fn check(loaded: &LoadedManifest) -> Result<()> {
+pub(super) fn check_names_and_sweep(loaded: &LoadedManifest) -> Result<()> {
     let check = ReferenceCheck { loaded, manifest: &loaded.manifest };
     let sweep = &loaded.manifest.sweep;
     check.check_name()?;

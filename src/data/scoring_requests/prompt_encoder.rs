@@ -7,13 +7,13 @@ use dtr_model::Tokenizer;
 /// A prompt and the number of its tokens. The choices of an item usually share one prompt, so the prompt is
 /// encoded only once for all of them.
 #[derive(Default)]
-pub(super) struct PromptLength<'a> {
+pub(super) struct PromptEncoder<'a> {
     text: Option<&'a str>,
     /// The number of tokens before the tokens of a choice.
     pub num_tokens: usize,
 }
 
-impl<'a> PromptLength<'a> {
+impl<'a> PromptEncoder<'a> {
     /// Returns `self` if it has the text `prompt`. Otherwise encodes `prompt`.
     ///
     /// # Errors
