@@ -59,7 +59,7 @@ check:
 deny:
     cargo deny check
 
-# Fuzz a reader: manifest, record, rows, parquet, weights, gguf, tokenizer or model; needs nightly Rust, cargo-fuzz.
+# Fuzz a reader: manifest, record, archive, rows, parquet, weights, gguf, tokenizer or model; needs nightly Rust, cargo-fuzz.
 fuzz target seconds="300":
     cargo +nightly fuzz run {{target}} -s none -- -max_total_time={{seconds}}
 

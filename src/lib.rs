@@ -15,6 +15,7 @@ pub mod hub;
 pub mod manifest;
 pub mod observer;
 pub mod plan;
+pub mod publish;
 pub mod report;
 pub mod resources;
 pub mod runner;

@@ -14,7 +14,7 @@ use dtr::data::documents::for_each_document;
 use dtr::data::{FileCorpus, Task};
 use dtr::data::{Split, load_items};
 use dtr::manifest::load;
-use dtr::store::{CellId, Lookup, StageName, Store};
+use dtr::store::{CellId, Lookup, RecordArchive, StageName, Store};
 use dtr_core::error::Result;
 use dtr_core::files::Digest;
 use dtr_model::{BaseModel, LoadedModel, SafetensorsReader, Tokenizer};
@@ -87,6 +87,19 @@ pub fn read_record(bytes: &[u8]) {
         Ok(Lookup::Done(record)) => assert_eq!(record.spec.id, cell),
         Ok(Lookup::Failed(record)) => assert_eq!(record.spec.id, cell),
         Err(error) => check_error(Err::<(), _>(error), "record.json"),
+    }
+}
+
+/// Reads the decompressed lines of an archive of records, and looks the records up.
+pub fn read_archive(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let name = "fuzzed.jsonl.xz";
+    let archive = RecordArchive::from_lines(Path::new(name), text.lines().map(str::to_owned).collect());
+    let Ok(archive) = archive else { return check_error(archive, name) };
+    check_error(archive.header::<toml::Table>(), name);
+    let store = Store::from_archive(Path::new("results"), archive);
+    for cell in store.list_cells().expect("the cells of an archive can be listed") {
+        check_error(store.find::<ScoreResult>(&cell), name);
     }
 }
 

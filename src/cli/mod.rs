@@ -10,6 +10,7 @@ mod generate;
 mod init;
 mod plan;
 mod prune;
+mod publish;
 mod quickstart;
 mod report;
 mod schema;
@@ -24,10 +25,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::device;
-use crate::manifest::{LoadedManifest, load};
+use crate::manifest::{LoadedManifest, Manifest, load, load_portable};
 use crate::plan::{Plan, WorkerOptions, plan as make_plan, plan_for_machine};
-use crate::store::{Provenance, Store};
-use dtr_core::error::Result;
+use crate::publish::{archive_path, list_archives, open_archive};
+use crate::store::{Provenance, RecordArchive, Store};
+use dtr_core::error::{Error, Result};
 
 /// Distill-then-Replace: build and score task-guided hybrids of full and linear attention.
 #[derive(Parser)]
@@ -49,6 +51,7 @@ enum Command {
     Show(show::ShowCommand),
     Prune(prune::PruneCommand),
     Report(report::ReportCommand),
+    Publish(publish::PublishCommand),
     Verify(verify::VerifyCommand),
     Export(export::ExportCommand),
     Convert(convert::ConvertCommand),
@@ -74,6 +77,7 @@ impl Cli {
             Command::Show(command) => command.run(),
             Command::Prune(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Publish(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Convert(command) => command.run(),
@@ -121,13 +125,47 @@ impl ExperimentArgs {
         plan_for_machine(&self.load()?, &device.device.hardware_label())
     }
 
+    /// Loads the manifest with paths relative to its folder, for comparing it with a published manifest.
+    fn load_portable(&self) -> Result<Manifest> {
+        load_portable(&self.manifest, &self.sets)
+    }
+
+    /// Returns whether the results folder holds published results of the experiment.
+    fn is_published(&self) -> Result<bool> {
+        let name = self.load()?.manifest.name.unwrap_or_default();
+        Ok(archive_path(&self.results.results, &name).exists())
+    }
+
+    /// Returns the plan and the store of the experiment. If the results folder holds published results of
+    /// the experiment, reads them, and no base or data file.
+    fn open(&self, device: device::DeviceChoice) -> Result<(Plan, Store)> {
+        let (loaded, machine) = (self.load()?, device.hardware_label());
+        if self.is_published()? {
+            return open_archive(&self.results.results, &loaded, &self.load_portable()?, &machine);
+        }
+        Ok((plan_for_machine(&loaded, &machine)?, self.results.store()?))
+    }
+
+    /// Checks that the results folder is one to compute in.
+    fn ensure_not_published(&self) -> Result<()> {
+        match self.is_published()? {
+            true => Err(Error::manifest(format!(
+                "`{}` holds published results of the experiment, which are read-only",
+                self.results.results.display()
+            ))
+            .hint("name another folder with `--results`, and publish its results afterwards")),
+            false => Ok(()),
+        }
+    }
+
     /// Returns the command line that runs the experiment, for hints to the user.
     fn sweep_command(&self) -> String {
         let mut command = format!("dtr sweep {}", self.manifest.display());
         for set in &self.sets {
             command += &format!(" --set '{}'", set.replace('\'', r"'\''"));
         }
-        if self.results.results != Path::new(DEFAULT_RESULTS) {
+        let is_default = self.results.results == Path::new(DEFAULT_RESULTS);
+        if !is_default && !self.is_published().unwrap_or_default() {
             command += &format!(" --results {}", self.results.results.display());
         }
         command
@@ -146,6 +184,14 @@ impl ResultsArgs {
             );
         }
         Ok(store)
+    }
+
+    /// Opens the store of the results folder, and a store for each archive of published results in it.
+    fn stores(&self) -> Result<Vec<Store>> {
+        let archives = list_archives(&self.results)?;
+        let archived =
+            archives.iter().map(|path| Ok(Store::from_archive(&self.results, RecordArchive::read(path)?)));
+        std::iter::once(self.store()).chain(archived).collect()
     }
 
     fn tables(&self, plan: &Plan) -> PathBuf {

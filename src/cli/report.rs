@@ -4,15 +4,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ExperimentArgs, print_json};
+use super::{ExperimentArgs, ResultsArgs, print_json};
+use crate::device::DeviceChoice;
 use crate::plan::Plan;
+use crate::publish::check_consistency;
 use crate::report;
 use crate::store::Store;
-use dtr_core::error::{ErrorKind, Result};
+use dtr_core::error::{Error, ErrorKind, Result};
 
 /// Write tables and figures from finished cells, without running cells
 ///
-/// If cells are missing, writes the report of the finished cells and exits with code 3.
+/// If cells are missing, writes the report of the finished cells and exits with code 3. If the results
+/// directory holds published results of the experiment, reads them, and no base or data file.
 #[derive(Args)]
 pub struct ReportCommand {
     #[command(flatten)]
@@ -24,8 +27,9 @@ pub struct ReportCommand {
 
 impl ReportCommand {
     pub(super) fn run(self) -> Result<u8> {
-        let plan = self.experiment.plan()?;
-        let written = write_report(&self.experiment, &plan, &self.experiment.results.store()?)?;
+        let (plan, store) = self.experiment.open(DeviceChoice::Cpu)?;
+        let command = self.experiment.sweep_command();
+        let written = write_report(&self.experiment.results, &command, &plan, &store)?;
         if self.json {
             print_json(&serde_json::json!({ "missing": written.num_missing, "paths": written.paths }));
         } else {
@@ -34,7 +38,6 @@ impl ReportCommand {
         if written.num_missing == 0 {
             return Ok(0);
         }
-        let command = self.experiment.sweep_command();
         match written.num_missing {
             1 => eprintln!("1 cell is missing; run `{command}` to compute it"),
             many => eprintln!("{many} cells are missing; run `{command}` to compute them"),
@@ -63,13 +66,33 @@ impl WrittenReport {
     }
 }
 
-/// Reads the finished cells of a plan and writes their report.
+/// Checks the records of an archive, which may come from a stranger.
+fn ensure_consistent(plan: &Plan, store: &Store) -> Result<()> {
+    match check_consistency(plan, store)?.first() {
+        None => Ok(()),
+        Some(fault) => {
+            Err(Error::environment(format!("cannot use `{}`: {}", fault.path.display(), fault.reason))
+                .hint("run `dtr verify --without-artifacts` to list all contradictions"))
+        }
+    }
+}
+
+/// Reads the finished cells of a plan and writes their report to `results`. `command` is the command line
+/// that computes missing cells.
 ///
 /// # Errors
-/// Fails if a record cannot be read, or if a file cannot be written.
-pub(super) fn write_report(experiment: &ExperimentArgs, plan: &Plan, store: &Store) -> Result<WrittenReport> {
-    let records = report::ExperimentRecords::read(plan, store, &experiment.sweep_command())?;
-    let results = &experiment.results;
+/// Fails if a record cannot be read, if an archived record contradicts another, or if a file cannot be
+/// written.
+pub(super) fn write_report(
+    results: &ResultsArgs,
+    command: &str,
+    plan: &Plan,
+    store: &Store,
+) -> Result<WrittenReport> {
+    if store.is_archive() {
+        ensure_consistent(plan, store)?;
+    }
+    let records = report::ExperimentRecords::read(plan, store, command)?;
     let data = report::ReportData::new(&records);
     let paths = report::write(&data, &results.tables(plan), &results.figures(plan))?;
     Ok(WrittenReport { summary: report::summary_text(&data), paths, num_missing: records.missing.len() })

@@ -1,5 +1,7 @@
 //! `dtr show KEY`: prints the record and the log of one cell.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::Value;
 
@@ -18,8 +20,7 @@ pub struct ShowCommand {
 
 impl ShowCommand {
     pub(super) fn run(self) -> Result<u8> {
-        let store = self.results.store()?;
-        let cell = self.resolve(&store)?;
+        let (store, cell) = self.resolve()?;
         match store.find::<Value>(&cell)? {
             Lookup::Done(record) => print(&store, record.map(Outcome::Done)),
             Lookup::Failed(record) => print(&store, record.map(|error| Outcome::Failed { error })),
@@ -37,12 +38,18 @@ impl ShowCommand {
         Ok(0)
     }
 
-    /// Returns the cell whose key begins with the given digits. Fails if no cell or several cells match.
-    fn resolve(&self, store: &Store) -> Result<CellId> {
-        let mut matches = store.results_folder().list_cells()?;
-        matches.retain(|cell| cell.key.to_string().starts_with(&self.key));
+    /// Returns the cell whose key begins with the given digits, and the store that has its record. Fails if
+    /// no cell or several cells match.
+    fn resolve(&self) -> Result<(Store, CellId)> {
+        let mut matches: BTreeMap<CellId, Store> = BTreeMap::new();
+        for store in self.results.stores()? {
+            let cells = store.list_cells()?.into_iter();
+            let matching = cells.filter(|cell| cell.key.to_string().starts_with(&self.key));
+            matches.extend(matching.map(|cell| (cell, store.clone())));
+        }
+        let matches: Vec<(CellId, Store)> = matches.into_iter().collect();
         match matches.as_slice() {
-            [one] => Ok(one.clone()),
+            [(cell, store)] => Ok((store.clone(), cell.clone())),
             [] => Err(Error::manifest(format!("no cell's key begins with `{}`", self.key))
                 .hint("run `dtr plan MANIFEST` to list keys")),
             many => {

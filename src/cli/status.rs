@@ -24,8 +24,8 @@ pub struct StatusCommand {
 
 impl StatusCommand {
     pub(super) fn run(self) -> Result<u8> {
-        let plan = self.experiment.plan_on(&self.device)?;
-        let statuses = cell_statuses(&plan, &self.experiment.results.store()?)?;
+        let (plan, store) = self.experiment.open(self.device.device)?;
+        let statuses = cell_statuses(&plan, &store)?;
         let mut counts: BTreeMap<StageName, [usize; 4]> = BTreeMap::new();
         for (cell, (status, _)) in plan.cells.iter().zip(statuses) {
             counts.entry(cell.stage().clone()).or_default()[column(status)] += 1;

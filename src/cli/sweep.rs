@@ -59,6 +59,7 @@ impl SweepCommand {
 
     /// Runs the sweep in a worker process.
     fn run_as_worker(&self, supervisor: &SupervisorConnection) -> Result<u8> {
+        self.experiment.ensure_not_published()?;
         let mut plan = self.experiment.plan_on(&self.device)?;
         let memory_limit = match supervisor.role() {
             WorkerRole::Parallel { memory_limit, .. } => memory_limit,
@@ -109,7 +110,7 @@ impl SweepCommand {
 
     /// Writes the report, prints the summary, and returns the exit code.
     fn report(&self, plan: &Plan, store: &Store, summary: &RunSummary) -> Result<u8> {
-        let written = write_report(&self.experiment, plan, store)?;
+        let written = write_report(&self.experiment.results, &self.experiment.sweep_command(), plan, store)?;
         if self.json {
             print_json(&serde_json::json!({
                 "cached": summary.cached,

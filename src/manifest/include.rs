@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::paths::resolve_path;
+use super::paths::{PathStyle, portable_path, resolve_path};
 use super::source_map::SourceMap;
 use super::spanned_value::{Content, Span, SpannedValue};
 use dtr_core::error::{Error, Result};
@@ -17,10 +17,10 @@ const MAX_FILE_BYTES: u64 = 1 << 24;
 const MAX_CHAIN_FILES: usize = 32;
 
 /// Reads the files that the manifest at `path` extends, the manifest itself, and the `--set` strings `sets`.
-/// Each layer overrides the layers before it.
-pub(super) fn read_manifest_layers(path: &Path, sets: &[String]) -> Result<SourceMap> {
-    let mut reader = LayerReader::default();
-    reader.read(path, None)?;
+/// Each layer overrides the layers before it. Paths in the layers get the style `style`.
+pub(super) fn read_manifest_layers(path: &Path, sets: &[String], style: PathStyle) -> Result<SourceMap> {
+    let mut reader = LayerReader { sources: SourceMap::new(style), ..LayerReader::default() };
+    reader.read(path, Path::new(""), None)?;
     let mut sources = reader.sources;
     for set in sets {
         let layer = parse_set(set, &mut sources)?;
@@ -43,12 +43,13 @@ struct LayerReader {
 }
 
 impl LayerReader {
-    /// Reads the files that the file at `path` extends, then the file itself. `entry` is the entry of
-    /// `extends` that names `path`.
+    /// Reads the files that the file at `path` extends, then the file itself. `portable_folder` is the folder
+    /// of the file, relative to the folder of the manifest. `entry` is the entry of `extends` that names
+    /// `path`.
     ///
     /// A file that several files extend is read only the first time. If it were read again, its values would
     /// override the values of files that were read in between.
-    fn read(&mut self, path: &Path, entry: Option<&Span>) -> Result<()> {
+    fn read(&mut self, path: &Path, portable_folder: &Path, entry: Option<&Span>) -> Result<()> {
         let name = path.display().to_string();
         let canonical_path =
             fs::canonicalize(path).map_err(|source| self.unreadable_error(path, entry, source))?;
@@ -66,11 +67,16 @@ impl LayerReader {
         // Use `\n` for all line ends. Multi-line strings contain line ends, which editors and Git can change.
         let text = text.replace("\r\n", "\n");
         let folder = path.parent().unwrap_or(Path::new(""));
-        let file = self.sources.add_file(&name, text, folder);
+        let file = match self.sources.path_style() {
+            PathStyle::Local => self.sources.add_file(&name, text, folder),
+            PathStyle::Portable => self.sources.add_file(&name, text, portable_folder),
+        };
         let layer = self.sources.parse(file)?;
         self.open_files.push(OpenFile { canonical_path, name });
         for (base, span) in extended_files(&layer, &self.sources)? {
-            self.read(Path::new(&resolve_path(folder, base)), Some(span))?;
+            let portable = PathBuf::from(portable_path(portable_folder, base));
+            let portable_folder = portable.parent().unwrap_or(Path::new(""));
+            self.read(Path::new(&resolve_path(folder, base)), portable_folder, Some(span))?;
         }
         self.open_files.pop();
         self.sources.push_layer(layer)

@@ -12,6 +12,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 use super::diagnostics::DeserializeError;
 use super::dotted_key::parse_dotted_key;
 use super::include::read_manifest_layers;
+use super::paths::PathStyle;
 use super::source_map::SourceMap;
 use super::spanned_value::{Content, SpannedValue};
 use super::{Manifest, ranges, sweep_checks};
@@ -34,9 +35,20 @@ pub struct LoadedManifest {
 /// # Errors
 /// Fails when a file cannot be read, or when the manifest is invalid. The error underlines the invalid token.
 pub fn load(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
-    let loaded = LoadedManifest::merge(read_manifest_layers(path, sets)?)?;
+    let loaded = LoadedManifest::merge(read_manifest_layers(path, sets, PathStyle::Local)?)?;
     sweep_checks::check_names_and_sweep(&loaded)?;
     Ok(loaded)
+}
+
+/// Loads the manifest at `path` as [`load`] does, but with paths relative to the folder of the manifest.
+///
+/// Two copies of an experiment have equal portable manifests, wherever the copies are. The paths cannot be
+/// used to read files. Paths in `sets` stay as they are.
+///
+/// # Errors
+/// Fails as [`load`] does.
+pub fn load_portable(path: &Path, sets: &[String]) -> Result<Manifest> {
+    Ok(LoadedManifest::merge(read_manifest_layers(path, sets, PathStyle::Portable)?)?.manifest)
 }
 
 impl LoadedManifest {

@@ -39,7 +39,7 @@ use dtr_model::Variant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use load::{LoadedManifest, load};
+pub use load::{LoadedManifest, load, load_portable};
 pub use model::{Dtype, HubModel, ModelConfig, ModelSource};
 pub use new_manifest::NewManifest;
 pub use reference_page::manifest_reference;

@@ -4,6 +4,34 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::hub::FileLocation;
 
+/// The form of the paths in a loaded manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum PathStyle {
+    /// Relative to the working directory, for reading the files.
+    #[default]
+    Local,
+    /// Relative to the folder of the manifest, for comparing manifests. The paths are the same in every copy
+    /// of the manifest and the files that it extends.
+    Portable,
+}
+
+/// Joins `folder` and `path` without looking at the file system. Leaves `hf://` URIs as they are.
+pub(super) fn portable_path(folder: &Path, path: &str) -> String {
+    if FileLocation::is_hub_uri(path) {
+        return path.to_owned();
+    }
+    let mut joined = PathBuf::new();
+    for part in folder.join(path).components() {
+        match (part, joined.components().next_back()) {
+            (Component::CurDir, _) => {}
+            (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(joined.pop()),
+            (part, _) => joined.push(part),
+        }
+    }
+    joined.display().to_string()
+}
+
 /// Converts a `path` relative to `folder` to a path relative to the working directory. Leaves `hf://` URIs
 /// as they are.
 ///
@@ -37,6 +65,20 @@ fn is_plain_folder(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_portable_path_depends_on_the_texts_alone() {
+        for (folder, path, joined) in [
+            ("", "../models/mini", "../models/mini"),
+            ("base", "../../data/*.txt", "../data/*.txt"),
+            ("absent", "../a.toml", "a.toml"),
+            ("../shared", "./b/c", "../shared/b/c"),
+            ("base", "/data/../x", "/x"),
+            ("base", "hf://datasets/a/b@c/d.parquet", "hf://datasets/a/b@c/d.parquet"),
+        ] {
+            assert_eq!(portable_path(Path::new(folder), path), joined);
+        }
+    }
 
     #[test]
     fn parent_folders_are_resolved() {

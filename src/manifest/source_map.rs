@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dotted_key::format_dotted_key;
-use super::paths::resolve_path;
+use super::paths::{PathStyle, portable_path, resolve_path};
 use super::schema_tree::SchemaNode;
 use super::spanned_value::{Content, Span, SpannedValue, SyntaxError};
 use super::structure;
@@ -38,9 +38,20 @@ pub struct SourceMap {
     /// values.
     files: Vec<Arc<SourceFile>>,
     layers: Vec<SpannedValue>,
+    path_style: PathStyle,
 }
 
 impl SourceMap {
+    /// Creates a map without texts, whose layers get paths of the style `path_style`.
+    pub(super) fn new(path_style: PathStyle) -> Self {
+        Self { path_style, ..Self::default() }
+    }
+
+    /// Returns the style of the paths in the layers.
+    pub(super) fn path_style(&self) -> PathStyle {
+        self.path_style
+    }
+
     /// Adds a text without parsing it, and returns its index. Relative paths in the text start from `folder`.
     pub(super) fn add_file(&mut self, name: &str, text: String, folder: &Path) -> usize {
         self.files.push(Arc::new(SourceFile { name: name.to_owned(), text, folder: folder.to_owned() }));
@@ -72,7 +83,11 @@ impl SourceMap {
     fn resolve_paths(&self, value: &mut SpannedValue, schema: &SchemaNode) {
         match (&mut value.content, schema) {
             (Content::String(path), SchemaNode::Path) => {
-                *path = resolve_path(&self.files[value.span.file].folder, path);
+                let folder = &self.files[value.span.file].folder;
+                *path = match self.path_style {
+                    PathStyle::Local => resolve_path(folder, path),
+                    PathStyle::Portable => portable_path(folder, path),
+                };
             }
             (Content::Table(table), _) => {
                 for (key, value) in table {

@@ -6,8 +6,8 @@ use super::compatibility;
 use super::compatibility_cache::CompatibilityCache;
 use super::downloads::Downloads;
 use crate::device::{self, HardwareLabel};
-use crate::manifest::LoadedManifest;
-use crate::stages::{Cell, Planner, STAGES, SweepPoint, stage_order};
+use crate::manifest::{LoadedManifest, Manifest};
+use crate::stages::{Cell, InputIdentities, Planner, STAGES, SweepPoint, stage_order};
 use crate::store::{Key, StageName};
 use dtr_core::error::Result;
 
@@ -26,6 +26,8 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// The models and data files that the cells read from the hub.
     pub downloads: Downloads,
+    /// The identities of the files from which the keys of the cells are computed.
+    pub identities: InputIdentities,
     /// Notes for the user about the files of bases, such as unused tensors.
     pub notes: BTreeSet<String>,
 }
@@ -55,22 +57,48 @@ pub fn plan(loaded: &LoadedManifest) -> Result<Plan> {
 /// # Errors
 /// Fails for the same reasons as [`plan`].
 pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Result<Plan> {
-    let manifest = &loaded.manifest;
-    let mut downloads = Downloads::default();
-    let mut notes = BTreeSet::new();
-    let mut planner = Planner::default();
+    let (mut downloads, mut notes) = (Downloads::default(), BTreeSet::new());
     let cache = CompatibilityCache::of_user();
+    let plan = expand(loaded, machine, Planner::default(), |manifest| {
+        downloads.add(manifest)?;
+        notes.extend(compatibility::check(loaded, manifest, &cache)?);
+        Ok(())
+    })?;
+    Ok(Plan { downloads, notes, ..plan })
+}
+
+/// Plans a loaded manifest for `machine` without reading a file. `identities` are those of an earlier plan of
+/// the same manifest.
+///
+/// # Errors
+/// Fails if `identities` lacks an input of the manifest, or if a combination of axis values is invalid.
+pub fn plan_from_identities(
+    loaded: &LoadedManifest,
+    machine: &HardwareLabel,
+    identities: InputIdentities,
+) -> Result<Plan> {
+    expand(loaded, machine, Planner::from_identities(identities), |_| Ok(()))
+}
+
+/// Adds the cells of each combination of axis values to `planner`. Calls `check` with the manifest of each
+/// combination first.
+fn expand(
+    loaded: &LoadedManifest,
+    machine: &HardwareLabel,
+    mut planner: Planner,
+    mut check: impl FnMut(&Manifest) -> Result<()>,
+) -> Result<Plan> {
+    let manifest = &loaded.manifest;
     for values in combinations(&manifest.sweep.axes) {
         let manifest = &loaded.with_overrides(&values)?;
         let axes = &values.into_iter().map(|(key, value)| (key, value_text(&value))).collect();
-        downloads.add(manifest)?;
-        notes.extend(compatibility::check(loaded, manifest, &cache)?);
+        check(manifest)?;
         let point = SweepPoint { loaded, manifest, axes, machine };
         for stage in &STAGES {
             (stage.plan)(&point, &mut planner)?;
         }
     }
-    let mut cells = planner.into_cells();
+    let (mut cells, identities) = planner.into_parts();
     cells.sort_by_key(|cell| stage_order(cell.stage()));
     let name = manifest.name.clone().unwrap_or_default();
     Ok(Plan {
@@ -79,8 +107,9 @@ pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Res
         name,
         confidence: manifest.report.confidence,
         cells,
-        downloads,
-        notes,
+        downloads: Downloads::default(),
+        identities,
+        notes: BTreeSet::new(),
     })
 }
 

@@ -19,7 +19,7 @@ mod tests;
 
 pub use downloads::Downloads;
 pub use estimate::{Estimate, ensure_weights_fit};
-pub use expand::{Plan, plan, plan_for_machine};
-pub use status::{CellStatus, RunReason, SpecChange, cell_statuses};
+pub use expand::{Plan, plan, plan_for_machine, plan_from_identities};
+pub use status::{CellStatus, RunReason, SpecChange, cell_statuses, compare_json};
 pub use time::{TimeEstimate, UNREAD_TOKENS};
 pub use workers::{WorkerOptions, WorkerPlan, can_run_in_parallel};

@@ -66,7 +66,8 @@ impl RunReason {
 }
 
 impl SpecChange {
-    fn to_line(&self) -> String {
+    /// Returns the change as `path: before -> after`.
+    pub fn to_line(&self) -> String {
         let show = |value: &Option<Value>| value.as_ref().map_or("absent".to_owned(), Value::to_string);
         format!("{}: {} -> {}", self.path, show(&self.before), show(&self.after))
     }
@@ -120,6 +121,16 @@ fn compare_with_nearest(spec: &CellSpec, recorded: &[CellSpec]) -> RunReason {
         .map(|other| compare_values(&flatten_spec(other), &own))
         .min_by_key(Vec::len)
         .map_or(RunReason::New, RunReason::Changed)
+}
+
+/// Compares two JSON values. Ignores members that are `null`.
+pub fn compare_json(before: &Value, after: &Value) -> Vec<SpecChange> {
+    let [before, after] = [before, after].map(|value| {
+        let mut values = BTreeMap::new();
+        flatten_value(value, String::new(), &mut values);
+        values
+    });
+    compare_values(&before, &after)
 }
 
 /// Returns all values of a specification except nulls, by dotted path. The key of each input is also a value.

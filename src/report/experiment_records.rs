@@ -39,6 +39,8 @@ pub struct ExperimentRecords {
     pub work_counts: Vec<CellWorkCounts>,
     /// The cells without a result.
     pub missing: Vec<MissingCell>,
+    /// Whether all records are in one archive, so that a cell has no file of its own.
+    pub are_archived: bool,
 }
 
 /// A finished cell with its labels and its job. Dereferences to the output of the job.
@@ -192,6 +194,7 @@ impl ExperimentRecords {
             question: plan.question.clone(),
             command: command.to_owned(),
             confidence: plan.confidence,
+            are_archived: store.is_archive(),
             ..Self::default()
         };
         for cell in &plan.cells {

@@ -66,6 +66,14 @@ impl BaseSource {
         }
     }
 
+    /// Returns the identity of the weights, or `None` if a pretrain cell trains the base.
+    pub(super) fn identity(&self) -> Option<&ModelIdentity> {
+        match self {
+            Self::Directory { identity, .. } => Some(identity),
+            Self::Trained { .. } => None,
+        }
+    }
+
     /// Returns the floating-point type that the base computes in.
     pub fn dtype(&self) -> Dtype {
         match self {
@@ -90,11 +98,7 @@ impl BaseSource {
 
     /// Returns the base as it appears in a cell's specification.
     pub(super) fn spec(&self) -> BaseSpec {
-        let model = match self {
-            Self::Directory { identity, .. } => Some(identity.clone()),
-            Self::Trained { .. } => None,
-        };
-        BaseSpec { model, dtype: self.dtype() }
+        BaseSpec { model: self.identity().cloned(), dtype: self.dtype() }
     }
 
     /// Returns the inputs of a cell that reads the base. If a pretrain cell trains the base, that cell is the

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::base_path::base_path;
 use crate::data::documents;
@@ -24,7 +24,7 @@ use dtr_core::seed::Seed;
 use dtr_model::BaseModel;
 
 /// The identity of a base that no pretrain cell trains.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ModelIdentity {
     /// A base in a local directory or a local GGUF file.
@@ -36,8 +36,6 @@ pub enum ModelIdentity {
         #[serde(rename = "reading", skip_serializing_if = "Option::is_none")]
         reader_version: Option<u32>,
     },
-    /// A base in a repository of the hub, at a commit. The commit determines the content of the files.
-    Hub(PinnedRepo),
     /// A base in a GGUF file of a repository of the hub, at a commit.
     HubFile {
         /// The repository.
@@ -46,6 +44,9 @@ pub enum ModelIdentity {
         /// The path of the file in the repository.
         file: String,
     },
+    /// A base in a repository of the hub, at a commit. The commit determines the content of the files.
+    // This variant is after `HubFile`, because a reader takes the first variant whose fields are present.
+    Hub(PinnedRepo),
 }
 
 impl ModelIdentity {
@@ -75,7 +76,7 @@ impl ModelIdentity {
 }
 
 /// The identity of a file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FileIdentity {
     /// The digest of a local file.
@@ -100,7 +101,7 @@ impl FileIdentity {
 }
 
 /// The identity of a corpus.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CorpusIdentity {
     /// The synthetic corpus.
@@ -155,7 +156,7 @@ impl CorpusIdentity {
 }
 
 /// The identity of one split of a task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SplitIdentity {
     /// Items of a synthetic task.

@@ -8,6 +8,7 @@ mod base_path;
 mod cell;
 pub mod distil;
 mod identity;
+mod input_identities;
 mod models;
 mod planner;
 pub mod pretrain;
@@ -21,6 +22,7 @@ pub use base_path::base_path;
 pub use cell::{Cell, Labels};
 pub use distil::DistilJob;
 pub use identity::{CorpusIdentity, FileIdentity, ModelIdentity, SplitIdentity};
+pub use input_identities::InputIdentities;
 pub use models::{ModelCache, base_directory, ensure_dtypes_supported, twins_file};
 pub use planner::{Planner, SweepPoint};
 pub use pretrain::PretrainJob;
@@ -36,13 +38,15 @@ use dtr_core::error::Result;
 pub struct StageEntry {
     /// The stage's name.
     pub name: StageName,
+    /// The version of the stage's algorithm. This is [`Stage::VERSION`].
+    pub version: u32,
     /// Adds the cells that a point of the sweep asks for. This is [`Stage::plan`].
     pub plan: fn(&SweepPoint<'_>, &mut Planner) -> Result<()>,
 }
 
 impl StageEntry {
     const fn for_stage<S: Stage>() -> Self {
-        Self { name: S::NAME, plan: S::plan }
+        Self { name: S::NAME, version: S::VERSION, plan: S::plan }
     }
 }
 

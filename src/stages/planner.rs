@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 use super::base::{BaseSource, read_config};
 use super::cell::{Cell, Labels};
-use super::identity::{CorpusIdentity, ModelIdentity};
+use super::identity::{CorpusIdentity, ModelIdentity, SplitIdentity};
+use super::input_identities::{IdentitySource, InputIdentities};
 use super::pretrain::{self, PretrainJob};
 use crate::algorithms::pretrain::base_config_and_tokenizer;
-use crate::data::CorpusSource;
 use crate::data::documents::check_first_documents;
+use crate::data::{CorpusSource, Split};
 use crate::device::HardwareLabel;
-use crate::manifest::{LoadedManifest, Manifest, ModelSource};
+use crate::manifest::{LoadedManifest, Manifest, ModelConfig, ModelSource};
 use crate::store::{CellId, Key, StageName};
 use dtr_core::error::{Error, Result};
-use dtr_model::DecoderConfig;
+use dtr_core::files::{Digest, digest_file};
+use dtr_model::{DecoderConfig, DecoderShape};
 
 /// A point of a sweep: one value for each axis.
 pub struct SweepPoint<'a> {
@@ -33,22 +35,36 @@ impl SweepPoint<'_> {
     pub fn labels(&self, model: &str) -> Labels {
         Labels { model: model.to_owned(), axes: self.axes.clone(), ..Labels::default() }
     }
+
+    /// Returns the name under which the identity of an input is stored: its dotted key in the manifest, and
+    /// the values of the axes.
+    fn input_name(&self, key: &str) -> String {
+        let axes = self.axes.iter().map(|(axis, value)| format!(" {axis}={value}"));
+        std::iter::once(key.to_owned()).chain(axes).collect()
+    }
 }
 
-/// The cells that have been planned so far. The planner also keeps the identities of bases and corpora, so
-/// that it computes each identity only once.
+/// The cells that have been planned so far. The planner also keeps the identities of all inputs, so that it
+/// computes each identity only once.
 #[derive(Default)]
 pub struct Planner {
     cells: Vec<Cell>,
+    identities: InputIdentities,
+    identity_source: IdentitySource,
     /// The source of each base, by the text of its definition. `None` for a base that a pretrain cell trains.
     bases: BTreeMap<String, Option<BaseSource>>,
     corpora: Vec<(CorpusSource, CorpusIdentity)>,
 }
 
 impl Planner {
-    /// Returns the cells, in the order in which they were added.
-    pub fn into_cells(self) -> Vec<Cell> {
-        self.cells
+    /// Creates a planner that knows the identities of all inputs and reads no file.
+    pub fn from_identities(identities: InputIdentities) -> Self {
+        Self { identities, identity_source: IdentitySource::Known, ..Self::default() }
+    }
+
+    /// Returns the cells, in the order in which they were added, and the identities of their inputs.
+    pub fn into_parts(self) -> (Vec<Cell>, InputIdentities) {
+        (self.cells, self.identities)
     }
 
     /// Returns the cells of a stage that have been added so far.
@@ -96,18 +112,59 @@ impl Planner {
         }
     }
 
-    /// Returns the identity of a corpus. Also checks the first documents of its files.
+    /// Returns the identity of the corpus. Also checks the first documents of its files.
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the first documents of a file are not valid.
-    pub fn identify_corpus(&mut self, source: &CorpusSource) -> Result<CorpusIdentity> {
-        if let Some((_, identity)) = self.corpora.iter().find(|(known, _)| known == source) {
-            return Ok(identity.clone());
-        }
-        let identity = CorpusIdentity::compute(source)?;
-        check_corpus(source)?;
-        self.corpora.push((source.clone(), identity.clone()));
-        Ok(identity)
+    pub fn identify_corpus(&mut self, point: &SweepPoint<'_>) -> Result<CorpusIdentity> {
+        let (source, corpora) = (&point.manifest.corpus.source, &mut self.corpora);
+        let compute = || {
+            if let Some((_, identity)) = corpora.iter().find(|(known, _)| known == source) {
+                return Ok(identity.clone());
+            }
+            let identity = CorpusIdentity::compute(source)?;
+            check_corpus(source)?;
+            corpora.push((source.clone(), identity.clone()));
+            Ok(identity)
+        };
+        self.identity_source.get(&mut self.identities.corpora, &point.input_name("corpus"), compute)
+    }
+
+    /// Returns the identity of a split of the task `name`.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read, or if the hub does not know a revision.
+    pub fn identify_task(
+        &mut self,
+        point: &SweepPoint<'_>,
+        name: &str,
+        split: Split,
+    ) -> Result<SplitIdentity> {
+        let part = if split == Split::Test { "test" } else { "validation" };
+        let key = point.input_name(&format!("tasks.{name}.{part}"));
+        let compute = || SplitIdentity::compute(&point.manifest.tasks[name], split);
+        self.identity_source.get(&mut self.identities.tasks, &key, compute)
+    }
+
+    /// Returns the shape of the base `model`, which a pretrain cell trains, and the digest of its tokenizer's
+    /// file. The digest is `None` for the tokenizer of the synthetic language.
+    ///
+    /// # Errors
+    /// Fails if the tokenizer cannot be read.
+    pub(super) fn identify_trained_base(
+        &mut self,
+        point: &SweepPoint<'_>,
+        model: &str,
+        architecture: &DecoderShape,
+    ) -> Result<(DecoderConfig, Option<Digest>)> {
+        let key = point.input_name(&format!("models.{model}"));
+        let read_shape = || Ok(Some(base_config_and_tokenizer(architecture, &point.manifest.pretrain)?.0));
+        let digest = || architecture.tokenizer.as_ref().map(|path| digest_file(Path::new(path))).transpose();
+        let shape = self.identity_source.get(&mut self.identities.shapes, &key, read_shape)?;
+        let tokenizer = self.identity_source.get(&mut self.identities.tokenizers, &key, digest)?;
+        let shape = shape
+            .ok_or_else(|| Error::environment(format!("the published results lack the shape of `{key}`")))?;
+        Ok((shape, tokenizer))
     }
 
     /// Returns the source of a base. If the manifest asks to pretrain the base, adds the pretrain cell.
@@ -116,7 +173,7 @@ impl Planner {
     /// Fails if a file cannot be read, or if the manifest sets a type other than f32 for a base that a
     /// pretrain cell trains.
     pub fn plan_base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<BaseSource> {
-        if let Some(source) = self.stored_base(point.manifest, model)? {
+        if let Some(source) = self.stored_base(point, model)? {
             return Ok(source);
         }
         let labels = point.labels(model).without_search_axes();
@@ -131,19 +188,23 @@ impl Planner {
     /// # Errors
     /// Fails if a configuration on disk cannot be read.
     pub fn model_config(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<Option<DecoderConfig>> {
-        match &point.manifest.models[model].source {
-            ModelSource::Shape(path) => read_config(Path::new(path)).map(Some),
+        let definition = &point.manifest.models[model];
+        let base = match &definition.source {
             ModelSource::Pretrain(architecture) => {
-                base_config_and_tokenizer(architecture, &point.manifest.pretrain)
-                    .map(|(config, _)| Some(config))
+                return self.identify_trained_base(point, model, architecture).map(|(shape, _)| Some(shape));
             }
+            ModelSource::Shape(_) => None,
             ModelSource::Path(_) | ModelSource::Gguf(_) | ModelSource::Hub(_) => {
-                match self.stored_base(point.manifest, model)? {
-                    Some(base) => base.config(),
-                    None => Ok(None),
-                }
+                self.stored_base(point, model)?
             }
-        }
+        };
+        let read = || match (&definition.source, base) {
+            (ModelSource::Shape(path), _) => read_config(Path::new(path)).map(Some),
+            (_, Some(base)) => base.config(),
+            (_, None) => Ok(None),
+        };
+        let key = point.input_name(&format!("models.{model}"));
+        self.identity_source.get(&mut self.identities.shapes, &key, read)
     }
 
     fn find(&self, key: &Key) -> Option<&Cell> {
@@ -152,8 +213,27 @@ impl Planner {
 
     /// Returns the source of a base in a directory or on the hub. Returns `None` for a base that a pretrain
     /// cell trains, and for a model without weights.
-    fn stored_base(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
-        let definition = &manifest.models[model];
+    fn stored_base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<Option<BaseSource>> {
+        let definition = &point.manifest.models[model];
+        let key = point.input_name(&format!("models.{model}"));
+        if self.identity_source == IdentitySource::Files {
+            let source = self.read_base(definition)?;
+            self.identities.models.insert(key, source.as_ref().and_then(BaseSource::identity).cloned());
+            return Ok(source);
+        }
+        let unknown = || unreachable!("no identity is computed if all are known");
+        let identity = self.identity_source.get(&mut self.identities.models, &key, unknown)?;
+        Ok(identity.map(|identity| BaseSource::Directory {
+            folder: PathBuf::new(),
+            identity,
+            dtype: definition.dtype,
+            config_copy: None,
+        }))
+    }
+
+    /// Identifies a base by its files, or by its commit on the hub. Returns `None` for a base that a pretrain
+    /// cell trains, and for a model without weights.
+    fn read_base(&mut self, definition: &ModelConfig) -> Result<Option<BaseSource>> {
         let name = format!("{definition:?}");
         if let Some(source) = self.bases.get(&name) {
             return Ok(source.clone());

@@ -1,7 +1,5 @@
 //! The stage `pretrain`: trains a base model from scratch.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::cell::{Cell, Labels};
@@ -18,7 +16,7 @@ use crate::resources::{ResourceEstimate, training_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellInputs, StageName};
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{Digest, digest_file};
+use dtr_core::files::Digest;
 use dtr_model::{DecoderConfig, DecoderShape, write_base_model};
 
 /// Names of the artifacts of a pretrain cell. They are the files of a Hugging Face directory.
@@ -31,6 +29,8 @@ pub struct PretrainJob {
     pub architecture: DecoderShape,
     /// The complete shape, including the vocabulary size of the tokenizer.
     pub config: DecoderConfig,
+    /// The digest of the tokenizer's file. `None` for the tokenizer of the synthetic language.
+    pub tokenizer: Option<Digest>,
     /// The training recipe.
     pub recipe: PretrainConfig,
     /// The training corpus.
@@ -68,13 +68,14 @@ pub(super) fn plan_base_cell(
         let message = format!("dtr pretrains `models.{model}` in f32, so its `dtype` must be f32");
         return Err(Error::manifest(message).hint("remove `dtype`"));
     }
-    let (corpus, recipe) = (&point.manifest.corpus.source, &point.manifest.pretrain);
+    let (config, tokenizer) = planner.identify_trained_base(point, model, architecture)?;
     let job = PretrainJob {
         architecture: architecture.clone(),
-        config: base_config_and_tokenizer(architecture, recipe)?.0,
-        recipe: recipe.clone(),
-        corpus: corpus.clone(),
-        corpus_identity: planner.identify_corpus(corpus)?,
+        config,
+        tokenizer,
+        recipe: point.manifest.pretrain.clone(),
+        corpus: point.manifest.corpus.source.clone(),
+        corpus_identity: planner.identify_corpus(point)?,
     };
     Cell::new(job, labels)
 }
@@ -87,10 +88,9 @@ impl Stage for PretrainJob {
     type Cache = ModelCache;
 
     fn spec(&self) -> Result<PretrainSpec> {
-        let tokenizer = self.architecture.tokenizer.as_ref();
         Ok(PretrainSpec {
             architecture: DecoderShape { tokenizer: None, ..self.architecture.clone() },
-            tokenizer: tokenizer.map(|path| digest_file(Path::new(path))).transpose()?,
+            tokenizer: self.tokenizer,
             recipe: self.recipe.clone(),
             corpus: self.corpus_identity.clone(),
         })

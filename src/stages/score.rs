@@ -92,8 +92,8 @@ impl Stage for ScoreJob {
             }
             let base = planner.plan_base(point, model)?;
             let labels = Labels { task: Some(task.to_owned()), ..point.labels(model) };
+            let identity = planner.identify_task(point, task, Split::Test)?;
             let task = point.manifest.tasks[task].clone();
-            let identity = SplitIdentity::compute(&task, Split::Test)?;
             let job = Self { base, twins: None, task, split: Split::Test, identity, layers: Vec::new() };
             planner.add_result_cell(Cell::new(job, labels)?)?;
         }

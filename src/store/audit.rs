@@ -12,7 +12,7 @@ use super::cell_id::CellId;
 use super::cell_spec::CellSpec;
 use super::event_log::read_events;
 use super::folders::CellFolder;
-use super::record::{self, ParsedRecord};
+use super::record::{Outcome, ParsedRecord, Record};
 
 /// A stored file that is missing or damaged, or that differs from the expected content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,39 +41,58 @@ impl Store {
     /// Fails if a folder cannot be listed. If a file cannot be read, [`Audit::faults`] lists it.
     pub fn audit(&self) -> Result<Audit> {
         let mut audit = Audit::default();
-        for cell in self.results_folder().list_cells()? {
-            let folder = self.cell_folder(&cell);
-            if folder.record_path().exists() {
-                self.audit_cell(&cell, &folder, &mut audit);
+        for cell in self.list_cells()? {
+            if self.record_path(&cell).exists() {
+                self.audit_cell(&cell, &mut audit);
             }
         }
         Ok(audit)
     }
 
-    fn audit_cell(&self, cell: &CellId, folder: &CellFolder, audit: &mut Audit) {
+    /// Audits a cell that has a record. In an archive, a record stands alone.
+    fn audit_cell(&self, cell: &CellId, audit: &mut Audit) {
         audit.num_records += 1;
-        let mut add_fault = |path: PathBuf, reason: String| audit.faults.push(DamagedFile { path, reason });
-        let record = match record::read::<Value>(&folder.record_path(), cell) {
-            Ok(ParsedRecord::Valid(record)) => record,
-            Ok(ParsedRecord::Corrupt(reason)) => return add_fault(folder.record_path(), reason),
-            Ok(ParsedRecord::Missing) => return add_fault(folder.record_path(), "it is missing".to_owned()),
-            Err(error) => return add_fault(folder.record_path(), error.to_line()),
-        };
-        if !record.spec.key_matches().is_ok_and(|matches| matches) {
-            add_fault(folder.record_path(), "its key is not the digest of its spec and inputs".to_owned());
+        match self.audit_record(cell) {
+            Err(fault) => audit.faults.push(fault),
+            Ok(record) if !self.is_archive() => self.audit_files(&self.cell_folder(cell), &record, audit),
+            Ok(_) => {}
         }
+    }
+
+    /// Reads a record and checks its key.
+    fn audit_record(&self, cell: &CellId) -> std::result::Result<Record<Outcome<Value>>, DamagedFile> {
+        let reason = match self.read_record::<Value>(cell) {
+            Ok(ParsedRecord::Valid(record)) => match record.spec.key_matches().is_ok_and(|matches| matches) {
+                true => return Ok(record),
+                false => "its key is not the digest of its spec and inputs".to_owned(),
+            },
+            Ok(ParsedRecord::Corrupt(reason)) => reason,
+            Ok(ParsedRecord::Missing) => "it is missing".to_owned(),
+            Err(error) => error.to_line(),
+        };
+        let reason = if self.is_archive() { format!("{cell}: {reason}") } else { reason };
+        Err(DamagedFile { path: self.record_path(cell), reason })
+    }
+
+    /// Audits the files beside a record.
+    fn audit_files(&self, folder: &CellFolder, record: &Record<Outcome<Value>>, audit: &mut Audit) {
+        let mut add_fault = |path: PathBuf, reason: String| audit.faults.push(DamagedFile { path, reason });
         if CellSpec::read(folder).is_none_or(|written| written != record.spec) {
             add_fault(folder.spec_path(), "it differs from the spec in the record beside it".to_owned());
         }
         if let Err(error) = read_events(&folder.event_log_path()) {
             add_fault(folder.event_log_path(), error.to_line());
         }
+        audit.num_files += 2;
+        if self.ignores_artifacts {
+            return;
+        }
         for name in record.artifacts.keys() {
-            if let Err(error) = self.verify_artifact(&record, name) {
+            if let Err(error) = self.verify_artifact(record, name) {
                 add_fault(folder.path().join(name), error.message_with_sources());
             }
         }
-        audit.num_files += record.artifacts.len() + 2;
+        audit.num_files += record.artifacts.len();
     }
 }
 

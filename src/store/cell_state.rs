@@ -62,7 +62,8 @@ impl Store {
                 return Ok(Some(format!("its record refers to {cell}, which is missing or damaged")));
             }
         }
-        let mut names = record.artifacts.keys().filter(|_| depth == CheckDepth::Full);
+        let mut names =
+            record.artifacts.keys().filter(|_| depth == CheckDepth::Full && !self.ignores_artifacts);
         Ok(names
             .find_map(|name| self.verify_artifact(record, name).err())
             .map(|error| error.message_with_sources()))

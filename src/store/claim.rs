@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::de::IgnoredAny;
 
 use dtr_core::checkpoint::CheckpointFile;
-use dtr_core::error::Result;
+use dtr_core::error::{Error, Result};
 use dtr_core::files::{self, FileLock};
 
 use super::Store;
@@ -68,6 +68,9 @@ impl Store {
     /// Fails if the folder cannot be written, or if the cell's record is of a newer format. This program must
     /// not replace such a record.
     pub fn try_claim(&self, cell: &CellId) -> Result<Option<Claim>> {
+        if self.is_archive() {
+            return Err(Error::failed(format!("cannot work on {cell}: published results are read-only")));
+        }
         let folder = self.cell_folder(cell);
         record::read::<IgnoredAny>(&folder.record_path(), cell)?;
         let Some(lock) = FileLock::try_acquire(&folder.lock_path())? else { return Ok(None) };
@@ -99,7 +102,7 @@ impl Store {
 
     /// Returns whether this process or another process works on a cell.
     pub fn is_running(&self, cell: &CellId) -> Result<bool> {
-        FileLock::is_held(&self.cell_folder(cell).lock_path())
+        Ok(!self.is_archive() && FileLock::is_held(&self.cell_folder(cell).lock_path())?)
     }
 }
 
@@ -111,7 +114,6 @@ mod tests {
     use super::super::lookup::Lookup;
     use super::super::test_store::{TestStore, cell, new_record};
     use super::*;
-    use dtr_core::error::Error;
 
     /// The environment variable through which a test passes a results folder to the process that it kills.
     const RESULTS: &str = "DTR_TEST_CLAIM_RESULTS";

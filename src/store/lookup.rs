@@ -4,16 +4,17 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use dtr_core::error::{Error, Result};
 use dtr_core::files;
 
 use super::Store;
+use super::archive::RecordArchive;
 use super::cell_id::{CellId, StageName};
 use super::cell_spec::CellSpec;
 use super::folders::CellFolder;
-use super::record::{self, ParsedRecord, Record};
+use super::record::{ParsedRecord, Record};
 
 /// The result of looking up the record of a cell.
 #[derive(Debug, PartialEq)]
@@ -50,16 +51,16 @@ impl Store {
     /// # Errors
     /// Fails if a file cannot be read, or if the record is of a newer format.
     pub fn find<T: DeserializeOwned>(&self, cell: &CellId) -> Result<Lookup<T>> {
-        let folder = self.cell_folder(cell);
-        let path = folder.record_path();
-        let record = match record::read(&path, cell)? {
+        let path = self.record_path(cell);
+        let record = match self.read_record(cell)? {
             ParsedRecord::Missing => return Ok(Lookup::Missing),
             ParsedRecord::Corrupt(reason) => return Ok(Lookup::Corrupt { path, reason }),
             ParsedRecord::Valid(record) => record,
         };
         Ok(match record.into_result() {
             Err(failed) => Lookup::Failed(failed),
-            Ok(done) => match find_damaged_artifact(&folder, &done)? {
+            Ok(done) if self.ignores_artifacts => Lookup::Done(done),
+            Ok(done) => match find_damaged_artifact(&self.cell_folder(cell), &done)? {
                 Some((path, reason)) => Lookup::Corrupt { path, reason },
                 None => Lookup::Done(done),
             },
@@ -87,10 +88,24 @@ impl Store {
 
     /// Returns the specifications of all cells of a stage that have a record, sorted by key.
     pub fn recorded_specs(&self, stage: &StageName) -> Result<Vec<CellSpec>> {
+        if let Some(archive) = &self.archive {
+            return archived_specs(archive, stage);
+        }
         let folders = self.results.list_cells_of(stage)?.into_iter().map(|cell| self.cell_folder(&cell));
         let recorded = folders.filter(|folder: &CellFolder| folder.record_path().exists());
         Ok(recorded.filter_map(|folder| CellSpec::read(&folder)).collect())
     }
+}
+
+/// Returns the specifications of all cells of a stage whose record in `archive` is not damaged.
+fn archived_specs(archive: &RecordArchive, stage: &StageName) -> Result<Vec<CellSpec>> {
+    let mut specs = Vec::new();
+    for cell in archive.cells().filter(|cell| cell.stage == *stage) {
+        if let ParsedRecord::Valid(record) = archive.find::<IgnoredAny>(cell)? {
+            specs.push(record.spec);
+        }
+    }
+    Ok(specs)
 }
 
 /// Returns the path of the first artifact that is missing or has the wrong length, and a description of the

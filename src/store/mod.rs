@@ -4,6 +4,7 @@
 //! nothing else. A process holds a [`Claim`] while it works on a cell, and writes the cell's [`Record`]
 //! atomically when the cell ends. The store runs no cell, and knows a stage only by its name.
 
+mod archive;
 mod audit;
 mod cell_id;
 mod cell_spec;
@@ -20,6 +21,7 @@ mod prune;
 mod record;
 mod record_writer;
 
+pub use archive::{NewArchive, RecordArchive};
 pub use audit::{Audit, DamagedFile};
 pub use cell_id::{CellId, CellInputs, StageName};
 pub use cell_spec::CellSpec;
@@ -34,14 +36,22 @@ pub use prune::{Leftover, LeftoverKind};
 pub use record::{Artifact, Outcome, RECORD_FORMAT, Record};
 pub use record_writer::NewRecord;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
 
 use dtr_core::error::{Error, Result};
 
-/// The store of the cells in a results folder.
+use self::record::ParsedRecord;
+
+/// The store of the cells in a results folder, or of the records in an archive.
 #[derive(Clone, Debug)]
 pub struct Store {
     results: ResultsFolder,
+    /// The archive of the records. `None` if each cell has a folder.
+    archive: Option<Arc<RecordArchive>>,
+    ignores_artifacts: bool,
 }
 
 impl Store {
@@ -51,10 +61,59 @@ impl Store {
     /// Fails if `results` is a file.
     pub fn open(results: &Path) -> Result<Self> {
         match results.is_dir() || !results.exists() {
-            true => Ok(Self { results: ResultsFolder::new(results) }),
+            true => {
+                Ok(Self { results: ResultsFolder::new(results), archive: None, ignores_artifacts: false })
+            }
             false => {
                 Err(Error::environment(format!("`{}` is a file, not a results folder", results.display())))
             }
+        }
+    }
+
+    /// Creates the store of the records in `archive`, which is in the folder `results`. The store is
+    /// read-only, and its cells have no artifacts.
+    pub fn from_archive(results: &Path, archive: RecordArchive) -> Self {
+        Self {
+            results: ResultsFolder::new(results),
+            archive: Some(Arc::new(archive)),
+            ignores_artifacts: true,
+        }
+    }
+
+    /// Returns the store with all artifacts ignored: a cell is done even if its artifacts are missing.
+    pub fn without_artifacts(self) -> Self {
+        Self { ignores_artifacts: true, ..self }
+    }
+
+    /// Returns whether the records are in an archive.
+    pub fn is_archive(&self) -> bool {
+        self.archive.is_some()
+    }
+
+    /// Lists all cells that have a folder or an archived record, sorted by stage and key.
+    ///
+    /// # Errors
+    /// Fails if a folder cannot be listed.
+    pub fn list_cells(&self) -> Result<Vec<CellId>> {
+        match &self.archive {
+            Some(archive) => Ok(archive.cells().cloned().collect()),
+            None => self.results.list_cells(),
+        }
+    }
+
+    /// Reads the record of a cell.
+    fn read_record<T: DeserializeOwned>(&self, cell: &CellId) -> Result<ParsedRecord<T>> {
+        match &self.archive {
+            Some(archive) => archive.find(cell),
+            None => record::read(&self.cell_folder(cell).record_path(), cell),
+        }
+    }
+
+    /// Returns the path of the file that holds the record of a cell.
+    pub fn record_path(&self, cell: &CellId) -> PathBuf {
+        match &self.archive {
+            Some(archive) => archive.path().to_owned(),
+            None => self.cell_folder(cell).record_path(),
         }
     }
 

@@ -72,6 +72,16 @@ impl Provenance {
         }
     }
 
+    /// Returns the provenance with the folders of absolute paths removed from the command line. They may name
+    /// a user.
+    pub fn without_folders(self) -> Self {
+        let file_name = |word: String| match word.rsplit_once('/') {
+            Some((_, name)) if word.starts_with('/') => name.to_owned(),
+            _ => word,
+        };
+        Self { command: self.command.into_iter().map(file_name).collect(), ..self }
+    }
+
     /// Returns the provenance with the current peak memory, for the end of a cell.
     pub fn with_current_peak(self) -> Self {
         Self { peak_memory_bytes: process::peak_resident_bytes(), ..self }

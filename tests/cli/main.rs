@@ -28,6 +28,7 @@ mod hub_project;
 mod hub_server;
 mod init;
 mod plan;
+mod publish;
 mod report;
 mod report_page;
 mod resume;

@@ -5,10 +5,11 @@
 //!
 //! # Threat model
 //!
-//! Manifests, model directories, corpora, task files, their templates, and responses of the hub are
-//! untrusted. They may be damaged or forged. A bad file must end the program with an error that names the
-//! file. It must not crash the program, exhaust the memory, or write outside the program's folders. dtr
-//! trusts that nobody has forged results folders, checkpoints and caches. They may still be damaged.
+//! Manifests, model directories, corpora, task files, their templates, archives of published results, and
+//! responses of the hub are untrusted. They may be damaged or forged. A bad file must end the program with an
+//! error that names the file. It must not crash the program, exhaust the memory, or write outside the
+//! program's folders. dtr trusts that nobody has forged results folders, checkpoints and caches. They may
+//! still be damaged.
 //!
 //! Each threat has one defence:
 //!
@@ -19,6 +20,8 @@
 //!   length, as [`files::read_text_up_to`] does.
 //! - A template runs forever or writes a huge text: [`jinja`] gives the template a limited amount of fuel.
 //! - A template engine allocates much memory before it charges fuel: [`memory_guard`] ends the process.
+//! - A record in an archive has a valid digest, but impossible numbers: the records are compared with one
+//!   another before a report uses them.
 //! - A checkpoint, an artifact or a download is damaged: its reader compares digests.
 //! - A file name points outside its folder: the hub client and the reader of sharded weights refuse `..` and
 //!   absolute paths.

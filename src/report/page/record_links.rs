@@ -8,8 +8,9 @@ use crate::report::experiment_records::{ExperimentRecords, SearchCell};
 use crate::store::{CellId, ResultsFolder, StageName};
 
 /// The stage of each cell, by the cell's key. Stage and key give the path of the cell's record. The page
-/// shows each of these keys as a link to the record.
+/// shows each of these keys as a link to the record, unless all records are in one archive.
 pub(super) struct RecordLinks {
+    are_archived: bool,
     stages: BTreeMap<String, StageName>,
 }
 
@@ -20,7 +21,8 @@ impl RecordLinks {
         let searches = records.searches.iter();
         let answers = searches.flat_map(SearchCell::all_answers);
         let cells = finished.chain(answers.map(|answers| &answers.cell));
-        Self { stages: cells.map(|cell| (cell.key.to_string(), cell.stage.clone())).collect() }
+        let stages = cells.map(|cell| (cell.key.to_string(), cell.stage.clone())).collect();
+        Self { are_archived: records.are_archived, stages }
     }
 
     /// Returns whether a cell of the records has this key.
@@ -29,9 +31,9 @@ impl RecordLinks {
     }
 
     /// Returns the path of the record of the cell with this key, relative to the page. Returns `None` for an
-    /// unknown key.
+    /// unknown key, and if the record has no file of its own.
     pub(super) fn record_path(&self, key: &str) -> Option<String> {
-        let stage = self.stages.get(key)?.clone();
+        let stage = self.stages.get(key).filter(|_| !self.are_archived)?.clone();
         let cell = CellId { stage, key: key.parse().ok()? };
         let record = ResultsFolder::new(Path::new(RESULTS)).cell_folder(&cell).record_path();
         Some(record.to_string_lossy().into_owned())

@@ -63,13 +63,12 @@ pub(super) fn plan_twins(
     variant: &str,
 ) -> Result<(BaseSource, CellId)> {
     let base = planner.plan_base(point, model)?;
-    let corpus = &point.manifest.corpus.source;
     let job = DistilJob {
         base: base.clone(),
         variant: point.manifest.variants[variant].clone(),
         recipe: point.manifest.distil.clone(),
-        corpus: corpus.clone(),
-        corpus_identity: planner.identify_corpus(corpus)?,
+        corpus: point.manifest.corpus.source.clone(),
+        corpus_identity: planner.identify_corpus(point)?,
     };
     let mut labels = point.labels(model).without_search_axes();
     labels.variant = Some(variant.to_owned());

@@ -4,6 +4,8 @@ mod pruned;
 mod result;
 mod search_run;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 pub use result::{ChosenHybrid, EarlierStopResult, SearchResult, TestScore};
@@ -14,6 +16,7 @@ use super::distil;
 use super::identity::SplitIdentity;
 use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
+use super::score::ScoreJob;
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::score::max_cache_bytes;
 use crate::algorithms::search::{EarlierStops, SearchStrategy, StopCriterion};
@@ -129,7 +132,8 @@ impl Stage for SearchJob {
             let (base, twins) = distil::plan_twins(point, planner, model, variant)?;
             let (variant, task) = (Some(variant.to_owned()), Some(task.to_owned()));
             let labels = Labels { variant, task, ..point.labels(model) };
-            planner.add_result_cell(Cell::new(Self::new(point, base, twins, &labels)?, labels)?)?;
+            let job = Self::new(point, planner, base, twins, &labels)?;
+            planner.add_result_cell(Cell::new(job, labels)?)?;
         }
         Ok(())
     }
@@ -145,22 +149,58 @@ impl Stage for SearchJob {
 
 impl SearchJob {
     /// Creates the search job for the variant and the task of `labels`.
-    fn new(point: &SweepPoint<'_>, base: BaseSource, twins: CellId, labels: &Labels) -> Result<Self> {
+    fn new(
+        point: &SweepPoint<'_>,
+        planner: &mut Planner,
+        base: BaseSource,
+        twins: CellId,
+        labels: &Labels,
+    ) -> Result<Self> {
         let manifest = point.manifest;
         let variant = labels.variant.as_ref().expect("a search has a variant");
-        let task = &manifest.tasks[labels.task.as_ref().expect("a search has a task")];
+        let task = labels.task.as_ref().expect("a search has a task");
         Ok(Self {
             base,
             variant: manifest.variants[variant].clone(),
             twins,
-            validation: SplitIdentity::compute(task, Split::Validation)?,
-            test: SplitIdentity::compute(task, Split::Test)?,
-            task: task.clone(),
+            validation: planner.identify_task(point, task, Split::Validation)?,
+            test: planner.identify_task(point, task, Split::Test)?,
+            task: manifest.tasks[task].clone(),
             strategy: manifest.search.strategy.clone(),
             stop: manifest.search.stop.clone(),
             earlier_stops: manifest.search.earlier_stops.clone(),
             prune: manifest.search.prunes_candidates(),
         })
+    }
+
+    /// Returns the cell that scores a hybrid on a split. `labels` are the labels of the search.
+    ///
+    /// # Errors
+    /// Fails if the cell's specification cannot be created.
+    pub fn score_cell(&self, labels: &Labels, split: Split, layers: Vec<u32>) -> Result<Cell> {
+        let score = ScoreJob {
+            base: self.base.clone(),
+            twins: Some(self.twins.clone()),
+            task: self.task.clone(),
+            split,
+            identity: if split == Split::Test { self.test.clone() } else { self.validation.clone() },
+            layers,
+        };
+        Cell::new(score, labels.clone())
+    }
+
+    /// Returns the cells and the values of the exact scores of a search on the validation split. The base
+    /// comes first. `labels` are the labels of the search.
+    ///
+    /// # Errors
+    /// Fails if the specification of a cell cannot be created.
+    pub fn validation_scores(&self, labels: &Labels, result: &SearchResult) -> Result<Vec<(CellId, f64)>> {
+        let exact = result.trials.iter().filter_map(|trial| Some((&trial.layers, trial.bounds.score()?)));
+        let hybrids: BTreeMap<&Vec<u32>, f64> = exact.filter(|(layers, _)| !layers.is_empty()).collect();
+        let base = Vec::new();
+        let scores = std::iter::once((&base, result.base)).chain(hybrids);
+        let cell = |layers: &Vec<u32>| self.score_cell(labels, Split::Validation, layers.clone());
+        scores.map(|(layers, score)| Ok((cell(layers)?.id().clone(), score))).collect()
     }
 
     fn run_one(&self, context: &RunContext<'_>, models: &mut ModelCache, cell: &Cell) -> Result<CompletedBy> {

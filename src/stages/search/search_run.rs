@@ -19,7 +19,6 @@ use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell, UsageRe
 use crate::stages::cell::Cell;
 use crate::stages::distil::DistilJob;
 use crate::stages::models::{ModelCache, find_done_record};
-use crate::stages::score::ScoreJob;
 use crate::store::{CellId, EventKind};
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -278,15 +277,6 @@ impl<'a> SearchRun<'a> {
     /// Fails if the user has asked to stop, or if the cell's specification cannot be created.
     fn score_cell(&self, split: Split, mask: &Mask) -> Result<Cell> {
         self.task.check_interrupted()?;
-        let job = self.job;
-        let score = ScoreJob {
-            base: job.base.clone(),
-            twins: Some(job.twins.clone()),
-            task: job.task.clone(),
-            split,
-            identity: if split == Split::Test { job.test.clone() } else { job.validation.clone() },
-            layers: mask.layers(),
-        };
-        Cell::new(score, self.cell.labels.clone())
+        self.job.score_cell(&self.cell.labels, split, mask.layers())
     }
 }

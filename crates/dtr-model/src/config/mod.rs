@@ -44,7 +44,7 @@ pub enum ModelType {
 }
 
 /// The architecture, the sizes and the constants of a decoder.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecoderConfig {
     /// The architecture, under its name in transformers.
     pub model_type: ModelType,
@@ -78,7 +78,7 @@ pub struct DecoderConfig {
     pub max_positions: usize,
     /// The most tokens that the cache may hold during generation. `None` if the cache may hold
     /// `max_positions` tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_window: Option<usize>,
 }
 
@@ -227,6 +227,18 @@ impl DecoderConfig {
             "max_position_embeddings": self.max_positions,
             "torch_dtype": "bfloat16",
         })
+    }
+
+    /// Checks that every size is in the range that [`DecoderConfig::parse`] accepts. A configuration that was
+    /// deserialized has not been checked.
+    ///
+    /// # Errors
+    /// Fails with the name of the first value that is out of range.
+    pub fn ensure_valid(&self) -> Result<()> {
+        match self.invalid_value() {
+            None => Ok(()),
+            Some(problem) => Err(Error::environment(format!("a configuration {problem}"))),
+        }
     }
 
     /// Describes the first value that is out of range.
