@@ -5,8 +5,9 @@ use dtr_model::Mask;
 /// A hybrid whose score a search requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The mask that the candidate extends. If the search strategy does not extend masks, this mask is the
-    /// winner of the previous round. Candidates with the same incumbent share hidden states.
+    /// The mask whose cached hidden states the candidate starts from. Greedy and beam search add one layer to
+    /// this mask. For strategies with an order that is known in advance, it is the mask accepted last.
+    /// Candidates with the same incumbent share hidden states.
     pub incumbent: &'a Mask,
     /// The layers that the candidate replaces.
     pub mask: &'a Mask,

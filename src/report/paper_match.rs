@@ -1,7 +1,9 @@
 //! Finds the results in the paper's tables that correspond to a search.
 
 use super::experiment_records::SearchCell;
-use super::published::{self, PaperKey, PublishedCost, PublishedLayerSet, PublishedScore, PublishedSpeedup};
+use super::published::{
+    self, PaperKey, PublishedCost, PublishedReplacedLayers, PublishedScore, PublishedSpeedup,
+};
 use crate::algorithms::search::RoundWinner;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 
@@ -35,7 +37,7 @@ pub(super) fn matching_cost(search: &SearchCell) -> Option<&'static PublishedCos
 pub(super) fn matching_layer_set(
     search: &SearchCell,
     round: &RoundWinner,
-) -> Option<&'static PublishedLayerSet> {
+) -> Option<&'static PublishedReplacedLayers> {
     let strategy = match search.job.strategy {
         SearchStrategy::Greedy {} => "greedy",
         SearchStrategy::Impact {} => "impact",

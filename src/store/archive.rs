@@ -22,7 +22,7 @@ use dtr_core::files::write_atomically;
 use super::Store;
 use super::cell_id::CellId;
 use super::checksum;
-use super::record::{self, Outcome, ParsedRecord, Record};
+use super::record::{self, Outcome, Record, RecordOnDisk};
 
 /// The largest content of an archive after decompression, in bytes.
 const MAX_BYTES: u64 = 1 << 29;
@@ -111,10 +111,10 @@ impl RecordArchive {
     ///
     /// # Errors
     /// Fails if the record is of a newer format.
-    pub(super) fn find<T: DeserializeOwned>(&self, cell: &CellId) -> Result<ParsedRecord<T>> {
+    pub(super) fn find<T: DeserializeOwned>(&self, cell: &CellId) -> Result<RecordOnDisk<T>> {
         match self.records.get(cell) {
             Some(text) => record::parse(text.as_bytes(), &self.path, cell),
-            None => Ok(ParsedRecord::Missing),
+            None => Ok(RecordOnDisk::Missing),
         }
     }
 }
@@ -140,12 +140,12 @@ impl NewArchive {
         convert: impl FnOnce(T) -> U,
     ) -> Result<Option<Vec<CellId>>> {
         let record = match store.read_record::<T>(cell)? {
-            ParsedRecord::Missing => return Ok(None),
-            ParsedRecord::Corrupt(reason) => {
+            RecordOnDisk::Missing => return Ok(None),
+            RecordOnDisk::Corrupt(reason) => {
                 return Err(Error::environment(format!("cannot read the record of {cell}: {reason}"))
                     .hint("run `dtr sweep` to compute the cell again"));
             }
-            ParsedRecord::Valid(record) => record,
+            RecordOnDisk::Valid(record) => record,
         };
         let references = record.references.clone();
         if !self.records.contains_key(cell) {

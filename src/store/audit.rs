@@ -12,7 +12,7 @@ use super::cell_id::CellId;
 use super::cell_spec::CellSpec;
 use super::event_log::read_events;
 use super::folders::CellFolder;
-use super::record::{Outcome, ParsedRecord, Record};
+use super::record::{Outcome, Record, RecordOnDisk};
 
 /// A stored file that is missing or damaged, or that differs from the expected content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,12 +62,12 @@ impl Store {
     /// Reads a record and checks its key.
     fn audit_record(&self, cell: &CellId) -> std::result::Result<Record<Outcome<Value>>, DamagedFile> {
         let reason = match self.read_record::<Value>(cell) {
-            Ok(ParsedRecord::Valid(record)) => match record.spec.key_matches().is_ok_and(|matches| matches) {
+            Ok(RecordOnDisk::Valid(record)) => match record.spec.key_matches().is_ok_and(|matches| matches) {
                 true => return Ok(record),
                 false => "its key is not the digest of its spec and inputs".to_owned(),
             },
-            Ok(ParsedRecord::Corrupt(reason)) => reason,
-            Ok(ParsedRecord::Missing) => "it is missing".to_owned(),
+            Ok(RecordOnDisk::Corrupt(reason)) => reason,
+            Ok(RecordOnDisk::Missing) => "it is missing".to_owned(),
             Err(error) => error.to_line(),
         };
         let reason = if self.is_archive() { format!("{cell}: {reason}") } else { reason };

@@ -14,7 +14,7 @@ use super::archive::RecordArchive;
 use super::cell_id::{CellId, StageName};
 use super::cell_spec::CellSpec;
 use super::folders::CellFolder;
-use super::record::{ParsedRecord, Record};
+use super::record::{Record, RecordOnDisk};
 
 /// The result of looking up the record of a cell.
 #[derive(Debug, PartialEq)]
@@ -53,9 +53,9 @@ impl Store {
     pub fn find<T: DeserializeOwned>(&self, cell: &CellId) -> Result<Lookup<T>> {
         let path = self.record_path(cell);
         let record = match self.read_record(cell)? {
-            ParsedRecord::Missing => return Ok(Lookup::Missing),
-            ParsedRecord::Corrupt(reason) => return Ok(Lookup::Corrupt { path, reason }),
-            ParsedRecord::Valid(record) => record,
+            RecordOnDisk::Missing => return Ok(Lookup::Missing),
+            RecordOnDisk::Corrupt(reason) => return Ok(Lookup::Corrupt { path, reason }),
+            RecordOnDisk::Valid(record) => record,
         };
         Ok(match record.into_result() {
             Err(failed) => Lookup::Failed(failed),
@@ -101,7 +101,7 @@ impl Store {
 fn archived_specs(archive: &RecordArchive, stage: &StageName) -> Result<Vec<CellSpec>> {
     let mut specs = Vec::new();
     for cell in archive.cells().filter(|cell| cell.stage == *stage) {
-        if let ParsedRecord::Valid(record) = archive.find::<IgnoredAny>(cell)? {
+        if let RecordOnDisk::Valid(record) = archive.find::<IgnoredAny>(cell)? {
             specs.push(record.spec);
         }
     }

@@ -43,7 +43,7 @@ use serde::de::DeserializeOwned;
 
 use dtr_core::error::{Error, Result};
 
-use self::record::ParsedRecord;
+use self::record::RecordOnDisk;
 
 /// The store of the cells in a results folder, or of the records in an archive.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// Reads the record of a cell.
-    fn read_record<T: DeserializeOwned>(&self, cell: &CellId) -> Result<ParsedRecord<T>> {
+    fn read_record<T: DeserializeOwned>(&self, cell: &CellId) -> Result<RecordOnDisk<T>> {
         match &self.archive {
             Some(archive) => archive.find(cell),
             None => record::read(&self.cell_folder(cell).record_path(), cell),

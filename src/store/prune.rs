@@ -12,7 +12,7 @@ use dtr_core::files::{self, FileLock};
 use super::Store;
 use super::cell_id::CellId;
 use super::folders::CellFolder;
-use super::record::{self, Outcome, ParsedRecord};
+use super::record::{self, Outcome, RecordOnDisk};
 
 /// A file or folder that no record needs, in the folder of a cell on which no process works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,9 +83,9 @@ impl Store {
 
 fn leftovers_of(cell: &CellId, folder: &CellFolder) -> Result<Vec<Leftover>> {
     let (has_record, is_done) = match record::read::<IgnoredAny>(&folder.record_path(), cell)? {
-        ParsedRecord::Missing => (false, false),
-        ParsedRecord::Corrupt(_) => (true, false),
-        ParsedRecord::Valid(record) => (true, matches!(record.outcome, Outcome::Done(_))),
+        RecordOnDisk::Missing => (false, false),
+        RecordOnDisk::Corrupt(_) => (true, false),
+        RecordOnDisk::Valid(record) => (true, matches!(record.outcome, Outcome::Done(_))),
     };
     let kind = |path: &Path| match path {
         path if files::is_temporary_file(path) => Some(LeftoverKind::Temporary),

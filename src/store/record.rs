@@ -22,8 +22,8 @@ pub const RECORD_FORMAT: u32 = 1;
 
 /// The record of a cell that ended.
 ///
-/// A record on disk holds an [`Outcome`]. [`super::Lookup`] separates the two kinds: the `Record<T>` of a
-/// done cell holds the stage's output, and the `Record<String>` of a failed cell holds the error.
+/// On disk, `T` is an [`Outcome`]. After a lookup (see [`super::Lookup`]), a done cell has a `Record<T>` with
+/// the stage's output, and a failed cell has a `Record<String>` with the error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record<T> {
     /// The format of this record. [`RECORD_FORMAT`] is the newest format.
@@ -37,9 +37,9 @@ pub struct Record<T> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<CellId>,
     /// Device seconds of work: elapsed seconds times the number of devices, summed over all processes that
-    /// worked on the cell. Cells that were computed together share the time equally. The time of a killed
-    /// process counts up to its last checkpoint or score. If the supervisor records the crash, the time
-    /// counts up to the crash.
+    /// worked on the cell. Cells that were computed together share the time equally. For a process that
+    /// crashed, the supervisor counts the time up to the crash. If the supervisor was killed too, only the
+    /// time up to the last checkpoint or score counts.
     pub seconds: f64,
     /// Energy that the devices used during these seconds, in joules. This energy includes the energy that
     /// other programs used. `None` if a device does not report its energy.
@@ -118,7 +118,7 @@ pub struct Artifact {
 /// The content of `record.json`.
 #[derive(Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a value lives only until it is matched")]
-pub(super) enum ParsedRecord<T> {
+pub(super) enum RecordOnDisk<T> {
     /// The file does not exist.
     Missing,
     /// The file holds a complete record of the cell.
@@ -140,11 +140,11 @@ pub(super) fn encode<T: Serialize>(record: &Record<T>) -> Result<String> {
 ///
 /// # Errors
 /// Fails if the file cannot be read, or is of a newer format. For a damaged record, the function returns
-/// [`ParsedRecord::Corrupt`].
-pub(super) fn read<T: DeserializeOwned>(path: &Path, cell: &CellId) -> Result<ParsedRecord<T>> {
+/// [`RecordOnDisk::Corrupt`].
+pub(super) fn read<T: DeserializeOwned>(path: &Path, cell: &CellId) -> Result<RecordOnDisk<T>> {
     match fs::read(path) {
         Ok(bytes) => parse(&bytes, path, cell),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(ParsedRecord::Missing),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(RecordOnDisk::Missing),
         Err(cause) => Err(Error::io("read", path, cause)),
     }
 }
@@ -157,10 +157,10 @@ pub(super) fn parse<T: DeserializeOwned>(
     bytes: &[u8],
     path: &Path,
     cell: &CellId,
-) -> Result<ParsedRecord<T>> {
+) -> Result<RecordOnDisk<T>> {
     let body = match checksum::verify_checksum(bytes) {
         Ok(body) => body,
-        Err(reason) => return Ok(ParsedRecord::Corrupt(reason)),
+        Err(reason) => return Ok(RecordOnDisk::Corrupt(reason)),
     };
     if let Ok(Versioned { format }) = serde_json::from_str(body)
         && format > RECORD_FORMAT
@@ -168,11 +168,11 @@ pub(super) fn parse<T: DeserializeOwned>(
         return Err(newer_format(path, format));
     }
     Ok(match serde_json::from_str::<Record<Outcome<T>>>(body) {
-        Err(cause) => ParsedRecord::Corrupt(format!("it is not a {} record: {cause}", cell.stage)),
+        Err(cause) => RecordOnDisk::Corrupt(format!("it is not a {} record: {cause}", cell.stage)),
         Ok(record) if record.spec.id != *cell => {
-            ParsedRecord::Corrupt(format!("it is the record of {}", record.spec.id))
+            RecordOnDisk::Corrupt(format!("it is the record of {}", record.spec.id))
         }
-        Ok(record) => ParsedRecord::Valid(record),
+        Ok(record) => RecordOnDisk::Valid(record),
     })
 }
 
@@ -194,7 +194,7 @@ mod tests {
     use super::super::test_store;
     use super::*;
 
-    fn parsed(record: &Record<Outcome<f64>>, cell: &CellId) -> ParsedRecord<f64> {
+    fn parsed(record: &Record<Outcome<f64>>, cell: &CellId) -> RecordOnDisk<f64> {
         parse(encode(record).unwrap().as_bytes(), Path::new("record.json"), cell).unwrap()
     }
 
@@ -202,18 +202,18 @@ mod tests {
     fn a_record_reads_back_to_the_last_bit_of_its_numbers() {
         for outcome in [0.1 + 0.2, 2.0_f64.sqrt() * 1e-300, 0.552] {
             let record = test_store::record(Outcome::Done(outcome));
-            assert_eq!(parsed(&record, &record.spec.id), ParsedRecord::Valid(record.clone()));
+            assert_eq!(parsed(&record, &record.spec.id), RecordOnDisk::Valid(record.clone()));
         }
         let failed = test_store::record(Outcome::Failed { error: "no".to_owned() });
-        assert_eq!(parsed(&failed, &failed.spec.id), ParsedRecord::Valid(failed.clone()));
+        assert_eq!(parsed(&failed, &failed.spec.id), RecordOnDisk::Valid(failed.clone()));
     }
 
     #[test]
     fn a_record_of_another_cell_or_stage_is_corrupt() {
         let record = test_store::record(Outcome::Done(0.5));
-        assert!(matches!(parsed(&record, &test_store::cell("other")), ParsedRecord::Corrupt(_)));
+        assert!(matches!(parsed(&record, &test_store::cell("other")), RecordOnDisk::Corrupt(_)));
         let of_search = CellId { stage: StageName::new("search"), ..record.spec.id.clone() };
-        assert!(matches!(parsed(&record, &of_search), ParsedRecord::Corrupt(_)));
+        assert!(matches!(parsed(&record, &of_search), RecordOnDisk::Corrupt(_)));
     }
 
     #[test]
@@ -233,6 +233,6 @@ mod tests {
         let record = test_store::record(Outcome::Done("text"));
         let bytes = encode(&record).unwrap();
         let parsed = parse::<f64>(bytes.as_bytes(), Path::new("r"), &record.spec.id).unwrap();
-        assert!(matches!(parsed, ParsedRecord::Corrupt(reason) if reason.contains("score record")));
+        assert!(matches!(parsed, RecordOnDisk::Corrupt(reason) if reason.contains("score record")));
     }
 }

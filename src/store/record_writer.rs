@@ -20,7 +20,7 @@ use super::claim::Claim;
 use super::finite::ensure_finite;
 use super::now;
 use super::provenance::Provenance;
-use super::record::{self, Artifact, Outcome, ParsedRecord, RECORD_FORMAT, Record};
+use super::record::{self, Artifact, Outcome, RECORD_FORMAT, Record, RecordOnDisk};
 
 /// The contents of a new record except its outcome. The process that ran the cell provides these contents.
 #[derive(Clone, Debug)]
@@ -105,9 +105,9 @@ impl Claim {
         };
         let bytes = record::encode(&record)?;
         match record::parse(bytes.as_bytes(), &self.folder.record_path(), &self.id)? {
-            ParsedRecord::Valid(record) => Ok((record, bytes)),
-            ParsedRecord::Corrupt(reason) => Err(self.refuse(&reason)),
-            ParsedRecord::Missing => unreachable!("`parse` never returns `Missing`"),
+            RecordOnDisk::Valid(record) => Ok((record, bytes)),
+            RecordOnDisk::Corrupt(reason) => Err(self.refuse(&reason)),
+            RecordOnDisk::Missing => unreachable!("`parse` never returns `Missing`"),
         }
     }
 
@@ -127,9 +127,9 @@ impl Claim {
     fn rename_corrupt_record<T: DeserializeOwned>(&self) -> Result<()> {
         let path = self.folder.record_path();
         match record::read::<T>(&path, &self.id)? {
-            ParsedRecord::Corrupt(_) => fs::rename(&path, self.folder.corrupt_record_path())
+            RecordOnDisk::Corrupt(_) => fs::rename(&path, self.folder.corrupt_record_path())
                 .map_err(|cause| Error::io("rename", &path, cause)),
-            ParsedRecord::Missing | ParsedRecord::Valid(_) => Ok(()),
+            RecordOnDisk::Missing | RecordOnDisk::Valid(_) => Ok(()),
         }
     }
 

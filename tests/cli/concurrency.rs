@@ -61,7 +61,10 @@ fn several_processes_compute_every_cell_once_and_write_the_same_tables() {
     check_cells_were_computed_once(&concurrent);
 
     for name in ["small", "stricter", "looser"] {
-        assert!(concurrent.outputs_of(name) == serial.outputs_of(name), "{name}: the outputs differ");
+        assert!(
+            concurrent.comparable_outputs_of(name) == serial.comparable_outputs_of(name),
+            "{name}: the outputs differ"
+        );
     }
     for (stage, artifact) in [("pretrain", "model.safetensors"), ("distil", "twins.safetensors")] {
         let bytes = |project: &Project| -> Vec<Vec<u8>> {

@@ -26,10 +26,10 @@ pub const LONG_SEARCHES: &[&str] = &["search.stop={ max-relative-drop = 0.5 }"];
 /// The folder of cells in a results folder.
 const CELLS: &str = "cells-v2";
 
-/// Files that `Project::outputs` leaves out: the lock, and tables and pages that contain times.
+/// Files that `Project::comparable_outputs` leaves out: the lock, and tables and pages that contain times.
 ///
-/// The list omits `throughput.parquet` and `speedup.parquet`, because no compared experiment measures
-/// throughput.
+/// `throughput.parquet` and `speedup.parquet` contain times too, but need no entry: the compared experiments
+/// measure no throughput, so these tables are empty.
 const NOT_COMPARED: [&str; 5] =
     ["stages.parquet", "compute_hours.parquet", "cost.parquet", "index.html", ".lock"];
 
@@ -177,7 +177,7 @@ impl Project {
     }
 
     /// Reads all tables and figures of an experiment, except those in `NOT_COMPARED`.
-    pub fn outputs_of(&self, experiment: &str) -> Outputs {
+    pub fn comparable_outputs_of(&self, experiment: &str) -> Outputs {
         let folders = [format!("tables/{experiment}"), format!("figures/{experiment}")];
         let named = |path: PathBuf| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -190,8 +190,8 @@ impl Project {
     }
 
     /// Reads all tables and figures of the small experiment, except those in `NOT_COMPARED`.
-    pub fn outputs(&self) -> Outputs {
-        self.outputs_of("small")
+    pub fn comparable_outputs(&self) -> Outputs {
+        self.comparable_outputs_of("small")
     }
 }
 

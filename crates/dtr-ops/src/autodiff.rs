@@ -4,8 +4,9 @@
 //! trait once, for the backend that its kernels run on. [`apply`] runs the operation.
 //!
 //! burn's own mechanism, `#[backend_extension]`, needs a trait with every signature, an implementation for
-//! the backend, and an implementation for `Autodiff`. [`DifferentiableOp`] replaces all three. Each kernel
-//! here belongs to one backend, so [`Tensor::from_primitive`] and its inverse suffice.
+//! the backend, and an implementation for `Autodiff`. [`DifferentiableOp`] replaces all three. Each operation
+//! here has kernels for one backend only. [`apply`] therefore converts tensors with
+//! [`Tensor::from_primitive`] and its inverse, and needs no trait for each backend.
 
 use std::fmt::{Debug, Formatter};
 use std::marker::PhantomData;
@@ -33,11 +34,11 @@ pub(crate) trait DifferentiableOp<const N: usize>: Clone + Debug + Send + 'stati
     ) -> (FloatTensor<Self::Backend>, Vec<FloatTensor<Self::Backend>>);
 
     /// Returns the gradient of each input, or `None` for an input that needs no gradient.
-    fn backward(&self, pass: BackwardPass<Self::Backend, N>) -> [Option<FloatTensor<Self::Backend>>; N];
+    fn backward(&self, pass: BackwardArgs<Self::Backend, N>) -> [Option<FloatTensor<Self::Backend>>; N];
 }
 
 /// The arguments of [`DifferentiableOp::backward`].
-pub(crate) struct BackwardPass<B: Backend, const N: usize> {
+pub(crate) struct BackwardArgs<B: Backend, const N: usize> {
     /// The inputs of the forward pass.
     pub inputs: [FloatTensor<B>; N],
     /// The tensors that the forward pass saved.
@@ -133,7 +134,7 @@ impl<O: DifferentiableOp<N>, const N: usize> Backward<O::Backend, N> for Node<O>
         let output_gradient = gradients.consume::<O::Backend>(&ops.node);
         let NodeState { op, inputs, saved } = ops.state;
         let needs_gradient = ops.parents.each_ref().map(Option::is_some);
-        let found = op.backward(BackwardPass { inputs, saved, output_gradient, needs_gradient });
+        let found = op.backward(BackwardArgs { inputs, saved, output_gradient, needs_gradient });
         for (parent, gradient) in ops.parents.into_iter().zip(found) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
                 gradients.register::<O::Backend>(parent.id, gradient);

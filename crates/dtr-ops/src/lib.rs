@@ -13,7 +13,7 @@
 //!
 //! Names of tensors end in their shape, such as `q_bhtk`: `b` batch, `t` time, `s` key positions (past and
 //! present), `h` query heads, `g` key/value heads (groups), `k` key width, `v` value width, `d` model width,
-//! `l` layers of a stack, `r` rows, `o` outputs of a projection. In chunkwise forms, `m` or `x` is batch
+//! `l` layers of a stack, `r` rows, `o` outputs of a projection. In chunkwise forms, `m` is batch
 //! times heads, `n` the number of chunks, and `c` the chunk length. In logits, `v` is the vocabulary, `p`
 //! positions, and `n` targets. In an embedding table, `n` is the number of rows.
 
@@ -38,7 +38,7 @@ mod kv_cache;
 mod layer_stack;
 mod linear;
 mod logits;
-mod loss;
+mod mean_squared_error;
 mod norm;
 mod rope;
 mod triangular;
@@ -66,6 +66,6 @@ pub use heads::{merge_heads, split_heads};
 pub use kv_cache::KvCache;
 pub use linear::{linear, linear_f32, linear_triple, stacked_linear, swiglu, to_column_major};
 pub use logits::{argmax_into, linear_cross_entropy, token_log_likelihoods};
-pub use loss::mean_squared_error;
+pub use mean_squared_error::mean_squared_error;
 pub use norm::{add_rms_norm, rms_norm};
 pub use rope::{Rope, RopeScaling, RotaryAngles};

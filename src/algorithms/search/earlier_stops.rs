@@ -19,7 +19,7 @@ pub struct EarlierStops {
     #[schemars(inner(range(min = 0, max = 1)))]
     pub max_relative_drops: Vec<f64>,
     /// Numbers of replaced layers.
-    #[schemars(inner(range(min = 1)))]
+    #[schemars(inner(range(min = 1, max = 65_536)))]
     pub replaced_layers: Vec<u32>,
 }
 

@@ -31,8 +31,8 @@ pub struct OperationTime {
 pub struct OperationMemory {
     /// The name of the operation.
     pub operation: String,
-    /// The device's free memory before the benchmark, minus its free memory after this operation, in bytes.
-    /// `None` if the device does not report its free memory.
+    /// The bytes by which the device's free memory has shrunk from the start of the benchmark to the end of this
+    /// operation. Memory that earlier operations still hold counts too. `None` if the device does not report its free memory.
     pub allocated_bytes: Option<u64>,
     /// The memory that a sweep's estimate predicts for the operation, in bytes.
     pub predicted_bytes: u64,

@@ -1,8 +1,10 @@
 //! The words of the synthetic language, by class. No word is in two classes.
 //!
-//! The lists are the same for all seeds, so one tokenizer serves all languages.
+//! Each seed makes another synthetic language. All of these languages have the same words, so they share one
+//! tokenizer.
 
-/// Names of people. People hold and carry objects. Facts describe people.
+/// Names of people. The sentences of the language say which objects a person holds or carries, and state
+/// facts about a person.
 pub(super) const PEOPLE: [&str; 160] = [
     "ada", "agnes", "albert", "alice", "alma", "anders", "anna", "anton", "arthur", "astrid", "august",
     "axel", "beata", "bela", "benno", "bertha", "bianca", "boris", "bridget", "bruno", "carla", "carmen",

@@ -314,7 +314,7 @@ fn hints_say_what_to_write() {
         ("batch-size = 1", "`batch-size` is a key of `distil`, `pretrain`"),
         ("learning-rate = 1", "`learning-rate` is a key of `distil.optimizer`, `pretrain.optimizer`"),
         ("distil.name = 1", "write `name` at the top of the file, before the first `[table]`"),
-        ("search.depth = 1", "the keys of `search` are `strategy`, `stop`, `prune`"),
+        ("search.depth = 1", "the keys of `search` are `strategy`, `stop`, `earlier-stops`, `prune`"),
         ("search.stop = { never = { x = 1 } }", "`search.stop.never` takes no keys"),
         ("search.strategy = \"greedy\"", "write `strategy = { greedy = {} }`"),
         ("variants.gla.init = { copy = {} }", "write `init = \"copy\"`"),

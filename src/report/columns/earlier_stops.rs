@@ -15,8 +15,8 @@ tables! {
         variant: String => "",
         /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
-        /// axis.
+        /// Values of the sweep axes other than model, variant and task as `key=value`, joined by commas;
+        /// empty if the sweep has no such axis.
         axes: String => "",
         /// Stop criterion: `max-relative-drop` or `replaced-layers`.
         criterion: String => "",

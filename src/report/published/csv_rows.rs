@@ -65,7 +65,7 @@ pub struct PublishedCost {
 
 /// A cell of Table 4: the ten layers that a strategy replaces.
 #[derive(Clone, Debug, Deserialize)]
-pub struct PublishedLayerSet {
+pub struct PublishedReplacedLayers {
     /// Name of the base on the Hugging Face hub, without its owner.
     pub base_model: String,
     /// Kind of linear block.
@@ -81,13 +81,13 @@ pub struct PublishedLayerSet {
 }
 
 impl PublishedScore {
-    /// Returns the name of the cell as `base/block/task`.
-    pub fn cell_name(&self) -> String {
+    /// Returns the name of this cell of the paper's Table 1: `base_model/variant/task`.
+    pub fn table_cell_name(&self) -> String {
         format!("{}/{}/{}", self.base_model, self.variant, self.task)
     }
 }
 
-impl PublishedLayerSet {
+impl PublishedReplacedLayers {
     /// Returns the layers, counted from 0, in ascending order.
     pub fn layers(&self) -> Vec<u32> {
         let number = |word: &str| word.parse().expect("the paper's layers are numbers");

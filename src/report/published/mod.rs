@@ -7,7 +7,7 @@ mod csv_rows;
 
 use std::sync::LazyLock;
 
-pub use csv_rows::{PublishedCost, PublishedLayerSet, PublishedScore, PublishedSpeedup};
+pub use csv_rows::{PublishedCost, PublishedReplacedLayers, PublishedScore, PublishedSpeedup};
 
 static SCORES: LazyLock<Vec<PublishedScore>> =
     LazyLock::new(|| csv_rows::parse_csv(include_str!("table1.csv")));
@@ -15,7 +15,7 @@ static SPEEDUPS: LazyLock<Vec<PublishedSpeedup>> =
     LazyLock::new(|| csv_rows::parse_csv(include_str!("table2_speedup.csv")));
 static COSTS: LazyLock<Vec<PublishedCost>> =
     LazyLock::new(|| csv_rows::parse_csv(include_str!("cost_gpu_hours.csv")));
-static LAYER_SETS: LazyLock<Vec<PublishedLayerSet>> =
+static LAYER_SETS: LazyLock<Vec<PublishedReplacedLayers>> =
     LazyLock::new(|| csv_rows::parse_csv(include_str!("layer_sets_budget10.csv")));
 
 /// Identifies a cell of the paper's tables by the names that a manifest uses.
@@ -51,8 +51,8 @@ pub fn find_cost(base: &str) -> Option<&'static PublishedCost> {
 }
 
 /// Finds the ten layers that a strategy (`greedy` or `impact`) replaces in the paper's Table 4.
-pub fn find_layer_set(key: PaperKey, strategy: &str) -> Option<&'static PublishedLayerSet> {
-    let is_there = |set: &&PublishedLayerSet| key.matches(&set.base_model, &set.variant, &set.task);
+pub fn find_layer_set(key: PaperKey, strategy: &str) -> Option<&'static PublishedReplacedLayers> {
+    let is_there = |set: &&PublishedReplacedLayers| key.matches(&set.base_model, &set.variant, &set.task);
     LAYER_SETS.iter().filter(is_there).find(|set| set.strategy == strategy)
 }
 
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn the_tables_have_all_cells_of_the_paper() {
         assert_eq!(scores().len(), 3 * 3 * 18);
-        let cells: BTreeSet<_> = scores().iter().map(PublishedScore::cell_name).collect();
+        let cells: BTreeSet<_> = scores().iter().map(PublishedScore::table_cell_name).collect();
         assert_eq!(cells.len(), scores().len());
         assert_eq!((SPEEDUPS.len(), COSTS.len(), LAYER_SETS.len()), (18, 3, 6));
         assert!(scores().iter().all(|score| has_base(&score.base_model)));

@@ -16,7 +16,7 @@ pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<Publ
         .searches
         .iter()
         .filter_map(paper_match::matching_score)
-        .map(PublishedScore::cell_name)
+        .map(PublishedScore::table_cell_name)
         .collect();
     published::scores().iter().map(|score| row(score, &matched)).collect()
 }
@@ -26,7 +26,7 @@ pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<Publ
 fn row(score: &PublishedScore, matched: &[String]) -> PublishedRow {
     let key = PaperKey { base: &score.base_model, block: &score.variant, task: &score.task };
     let speedup = published::find_speedup(key);
-    let cell = score.cell_name();
+    let cell = score.table_cell_name();
     PublishedRow {
         searches: matched.iter().filter(|name| **name == cell).count() as u32,
         cell_paper: cell,

@@ -106,7 +106,7 @@ fn row(search: &SearchCell, confidence: f64) -> SearchRow {
         validation_items: search.validation_items,
         splits: splits(search).to_owned(),
         evaluations: search.evaluations,
-        cell_paper: cell.map(|cell| cell.cell_name()),
+        cell_paper: cell.map(|cell| cell.table_cell_name()),
         p_base_paper: cell.map(|cell| cell.p_base / 100.0),
         base_minus_paper: cell.map(|cell| p_base.minus_percent(cell.p_base)),
         p_base_paper_inside: cell.map(|cell| p_base.contains_percent(cell.p_base)),

@@ -1,4 +1,5 @@
-//! Opens the weights of a model. The names and the sharing of tensors follow transformers 5.17.
+//! Opens the weights of a model. The names of tensors, and the tying of the output head to the embedding,
+//! follow transformers 5.17.
 
 use std::path::Path;
 
@@ -94,8 +95,8 @@ pub(super) fn open_model_weights(
     Ok(ModelWeights::Safetensors(weights))
 }
 
-/// Returns the model's name for a tensor whose name in a file is `stored`. If the file was saved without an
-/// output head, its names lack the prefix `model.`.
+/// Converts the name of a tensor in a file to the name that this crate uses. Names in files that were saved
+/// without an output head lack the prefix `model.`, so this function adds the prefix.
 pub(super) fn model_tensor_name(stored: String) -> String {
     match stored.as_str() {
         "model.lm_head.weight" => HEAD.to_owned(),

@@ -10,7 +10,8 @@ use dtr_ops::{CausalMask, PositionCounter, Rope, RotaryAngles};
 pub struct ForwardContext {
     /// The rotary angles of the tokens' positions.
     pub(super) rope_angles: RotaryAngles,
-    /// The number of tokens for which KV caches reserve memory. The number is 0 if no token will follow.
+    /// The capacity of KV caches, in tokens. 0 for a pass that no decoding step follows: the caches then
+    /// reserve no memory for further tokens.
     pub(crate) cache_capacity: usize,
     /// The counter in device memory that holds the token's position. `None` if the host knows the positions.
     pub(super) position: Option<PositionCounter>,

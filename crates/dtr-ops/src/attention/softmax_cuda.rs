@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::CausalMask;
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, gpu_context, int_args, into_cube,
     pointer, pointer_or_null,
@@ -53,7 +53,7 @@ impl DifferentiableOp<1> for CausalSoftmax {
         (weights.clone(), vec![weights])
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
+    fn backward(&self, pass: BackwardArgs<Cube, 1>) -> [Option<CubeTensor>; 1] {
         let (weights, d_weights) = (&pass.saved[0], contiguous(pass.output_gradient));
         let d_scores = empty(weights, weights.shape(), weights.dtype());
         let (rows, launch) = launch_dims(weights);

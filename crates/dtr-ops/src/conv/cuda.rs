@@ -7,7 +7,7 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::ConvState;
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply, uncomputed_final_state};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply, uncomputed_final_state};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, from_cube, gpu_context, int_args,
     into_cube, pointer_and_strides, pointer_or_null, sum_rows, with_contiguous_rows,
@@ -53,7 +53,7 @@ impl DifferentiableOp<2> for ConvSilu {
         (forward(x, taps, None).0, Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+    fn backward(&self, pass: BackwardArgs<Cube, 2>) -> [Option<CubeTensor>; 2] {
         let [x, taps] = pass.inputs;
         backward(x, taps, pass.output_gradient).map(Some)
     }

@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use dtr_kernels::{DeltaInputs, delta_backward, delta_outputs_and_states};
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::flex_tensors::{
     elements, packed_tensor, recurrence_shape, state_or_zeros, tensor_like, unpack_outputs_and_states,
 };
@@ -36,7 +36,7 @@ impl DifferentiableOp<6> for CpuGatedDelta {
         (packed_tensor(delta_outputs_and_states(kernel_inputs(&inputs))), Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Flex, 6>) -> [Option<FlexTensor>; 6] {
+    fn backward(&self, pass: BackwardArgs<Flex, 6>) -> [Option<FlexTensor>; 6] {
         let inputs = pass.inputs.map(|tensor| tensor.to_contiguous());
         let output_gradient = pass.output_gradient.to_contiguous();
         let [q, k, v, beta, g, state] = &inputs;

@@ -8,7 +8,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply, uncomputed_final_state};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply, uncomputed_final_state};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, copy_if_shared, cuda_type, dims, empty, empty_time_major,
     from_cube, gpu_context, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null,
@@ -56,7 +56,7 @@ impl DifferentiableOp<5> for CudaGatedDelta {
         (forward(tensors), Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 5>) -> [Option<CubeTensor>; 5] {
+    fn backward(&self, pass: BackwardArgs<Cube, 5>) -> [Option<CubeTensor>; 5] {
         backward(pass.inputs, pass.output_gradient).map(Some)
     }
 }

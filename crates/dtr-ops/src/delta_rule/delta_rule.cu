@@ -18,13 +18,13 @@
 //     D = dR = M^T dO + H dS'                               dV = beta D
 //     dS = exp(G_last) dS' + (scale exp(G) Q)^T dO - (beta exp(G) K)^T D
 //
-// `delta_backward_scan` computes this adjoint from the last chunk to the first. The other gradients depend on
-// dT only through T^T dT T^T = D U^T. They need no inverse, and `delta_backward_chunks` computes them for all
-// chunks at once.
+// `delta_backward_scan` computes this adjoint from the last chunk to the first. The other gradients never
+// use dT alone. They use the product T^T dT T^T, which equals D U^T. They therefore need no inverse, and
+// `delta_backward_chunks` computes them for all chunks at once.
 //
 // In exact arithmetic, T could also be applied last, as O = .. + P U. In bf16, this order loses accuracy:
-// with correlated keys, P and dU are large, and T takes differences of them. M and H are rounded only after
-// these differences.
+// with correlated keys, P and dU are large, and T takes differences of them. The kernels take these differences
+// in f32, when they compute M and H, and then round M and H to bf16.
 //
 // With L2NORM, the kernels normalise q and k: x / sqrt(sum x^2 + 1e-6). The factors 1 / sqrt(..) are stored
 // as scalars of the tokens, so that all matrix products use the raw q and k.
@@ -417,8 +417,9 @@ struct Share {
         }
     }
 
-    // Calls f(m, half, row) for each row of which the thread holds elements. In every block [m][n], the
-    // elements half * 2 and half * 2 + 1 belong to this row.
+    // A thread holds elements of two rows in each block row m: `half` is 0 for the first row and 1 for the
+    // second. Calls f(m, half, row) for each of these rows. The row's elements have the indices half * 2 and
+    // half * 2 + 1 in the block [m][n], for all n.
     template <class F>
     __device__ __forceinline__ void rows(F f) const {
 #pragma unroll
@@ -462,8 +463,8 @@ struct Token {
     float key;    // factor of the raw k: 1, or 1 / |k| with L2NORM
 };
 
-// The factors of a token's row in the products with raw q and k. `recall`, `read` and `write` include the
-// token's factors of q and k.
+// The matrix products use the raw q and k. Each token's row of a product is then multiplied by one of these
+// factors. `recall`, `read` and `write` include the token's factors `query` and `key`.
 struct Rates {
     float recall;  // factor of K S in R: -beta exp(G)
     float beta;    // factor of V in R
@@ -516,7 +517,7 @@ __device__ void inverse_norms(float *norms, const T *tile) {
 //     [[A, 0], [L, D]]^-1 = [[A^-1, 0], [-D^-1 L A^-1, D^-1]]
 //
 // This is as accurate as a triangular solve. The product (I - N)(I + N^2)(I + N^4).. would lose all digits
-// for correlated keys. Overwrites the upper half of N.
+// for correlated keys. The part of N above the diagonal blocks serves as scratch memory.
 __device__ void invert(float *inverse, float *n) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     if (lane < 16) {
@@ -836,8 +837,8 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
     T *const h_tile = k_tile + CHUNK * K_PITCH;
     T *const s_tile = h_tile + CHUNK * K_PITCH;
     T *const o_tile = s_tile + K * V_PITCH;
-    T *const r_tile = o_tile + CHUNK * V_PITCH;  // D, each row times its factor in dS
-    T *const p_tile = r_tile + CHUNK * V_PITCH;  // dO, each row times its factor in dS
+    T *const r_tile = o_tile + CHUNK * V_PITCH;  // -beta exp(G) D: row by row, `recall` times D
+    T *const p_tile = r_tile + CHUNK * V_PITCH;  // scale exp(G) dO: row by row, `read` times dO
     T *const m_tile = p_tile + CHUNK * V_PITCH;
     __shared__ Rates rates[CHUNK];
 
@@ -929,12 +930,13 @@ __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
 //     X = -beta D U^T * L     dK = A + B + E
 //     A = -beta exp(G) D S^T + X K        B = W^T Q + X^T K        E = exp(G_last - G) U dS'^T
 //     dbeta = D.U / beta        dG = Q.dQ + K.A - K.B - K.E
-//     dG of the last token has the additional terms exp(G_last) S.dS' + sum K.E
 //
-// Y.Z is the dot product of each row of Y with the same row of Z. W and X are rounded only once. The terms of
-// dG that should cancel therefore cancel exactly. dg of a token is the sum of dG from this token to the end
-// of the chunk. Terms that cancel in dg are left out: a part of K.E, and the diagonal of W. The diagonal does
-// not depend on decays. It is added to dQ and B at the end.
+// Y.Z is the dot product of each row of Y with the same row of Z. dG of the chunk's last token also gets
+// exp(G_last) times the sum of S.dS' over all rows, and the sum of K.E over all tokens. W and X are rounded
+// only once. The terms of dG that should cancel therefore cancel exactly. dg of a token is the sum of dG from
+// this token to the end of the chunk. Two terms add nothing to dg, and the kernel leaves them out there: a
+// part of K.E, which cancels, and the diagonal of W, because the diagonal of L has no decay. The diagonal of W
+// is added to dQ and B at the end.
 //
 // The kernel makes four passes over the value channels: for W and X, for dQ, for A, and for E. A single pass
 // would need so many registers that only one block would fit on a multiprocessor. The next slice is loaded
@@ -1156,8 +1158,9 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         *AT(beta_gradient, head, start + thread) = update_dots[thread] / chunk_tokens[thread].beta;
     }
     if (thread < WARP) {
-        // A token's g changes G of this token and of all later tokens. The gradient of g is therefore a sum
-        // of three terms: Q.dQ + K.A - K.B of these tokens, K.E of all earlier tokens, and exp(G_last) S.dS'.
+        // A token's g changes G of this token and of all later tokens. The gradient of g is
+        // therefore a sum of three terms: the sum of Q.dQ + K.A - K.B over these tokens, the sum of K.E over the
+        // tokens before, and exp(G_last) S.dS'.
         auto own = [&](int row) { return q_dots[0][row] + a_dots[0][row] - b_dots[0][row]; };
         const float first = own(thread * 2), second = own(thread * 2 + 1);
         const float first_passed = e_dots[0][thread * 2], second_passed = e_dots[0][thread * 2 + 1];

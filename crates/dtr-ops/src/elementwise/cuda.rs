@@ -6,7 +6,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::Tensor;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, column_sums, contiguous, device_address, empty, from_cube,
     gpu_context, int_args, into_cube, pointer,
@@ -60,7 +60,7 @@ impl DifferentiableOp<2> for AddBias {
     }
 
     /// The gradient of the bias is in f32.
-    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+    fn backward(&self, pass: BackwardArgs<Cube, 2>) -> [Option<CubeTensor>; 2] {
         let ([_, bias], d_sum) = (pass.inputs, pass.output_gradient);
         let layers = bias.shape().num_elements() / *d_sum.shape().last().expect("sums have a last dimension");
         let d_bias = pass.needs_gradient[1].then(|| column_sums(d_sum.clone(), layers));
@@ -106,7 +106,7 @@ impl DifferentiableOp<1> for Silu {
         (y, Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
+    fn backward(&self, pass: BackwardArgs<Cube, 1>) -> [Option<CubeTensor>; 1] {
         let [x] = pass.inputs.map(contiguous);
         let (d_y, d_x) = (contiguous(pass.output_gradient), empty(&x, x.shape(), x.dtype()));
         launch("silu_backward", &[&x, &d_y, &d_x]);
@@ -130,7 +130,7 @@ impl DifferentiableOp<2> for SiluMul {
         (silu_mul_primitive(gate, x), Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+    fn backward(&self, pass: BackwardArgs<Cube, 2>) -> [Option<CubeTensor>; 2] {
         let ([gate, x], d_y) = (pass.inputs.map(contiguous), contiguous(pass.output_gradient));
         let [d_gate, d_x] = [(); 2].map(|()| empty(&x, x.shape(), x.dtype()));
         launch("silu_mul_backward", &[&gate, &x, &d_y, &d_gate, &d_x]);

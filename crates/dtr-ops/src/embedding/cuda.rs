@@ -7,7 +7,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Int, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, gpu_context, into_cube, pointer,
 };
@@ -49,7 +49,7 @@ impl DifferentiableOp<1> for Embedding {
     }
 
     /// The gradient of the table is in f32.
-    fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
+    fn backward(&self, pass: BackwardArgs<Cube, 1>) -> [Option<CubeTensor>; 1] {
         let ([table], d_rows) = (pass.inputs, contiguous(pass.output_gradient));
         let [count, width] = dims(&d_rows);
         // For some widths, burn pads the rows of a new tensor. `contiguous` removes the padding.

@@ -6,7 +6,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, empty_time_major, gpu_context,
     int_args, pointer, pointer_and_strides, sum_rows, with_contiguous_rows,
@@ -42,7 +42,7 @@ impl DifferentiableOp<1> for DecayGate {
         (gate, Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
+    fn backward(&self, pass: BackwardArgs<Cube, 1>) -> [Option<CubeTensor>; 1] {
         let ([x], d_gate) = (pass.inputs.map(contiguous), contiguous(pass.output_gradient));
         let d_x = empty(&x, x.shape(), x.dtype());
         self.launch("decay_gate_backward", &[&x, &d_gate, &d_x]);
@@ -107,7 +107,7 @@ impl DifferentiableOp<3> for GatedRmsNorm {
         (y, Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 3>) -> [Option<CubeTensor>; 3] {
+    fn backward(&self, pass: BackwardArgs<Cube, 3>) -> [Option<CubeTensor>; 3] {
         let [o, gate, weight] = pass.inputs.map(with_contiguous_rows);
         let d_y = with_contiguous_rows(pass.output_gradient);
         let [batch, heads, time, value] = dims(&o);
@@ -136,8 +136,7 @@ impl DifferentiableOp<3> for GatedRmsNorm {
 }
 
 /// Returns the number of stacked layers and the launch dimensions. `weight` holds `width` elements for each
-/// layer, and the stack has `rows` rows. The number of blocks is at most `max_blocks`, rounded up to a
-/// multiple of the number of layers.
+/// layer, and the stack has `rows` rows. Each layer gets at most `max_blocks / layers` blocks, rounded up.
 fn layer_dims(weight: &CubeTensor, rows: usize, width: usize, max_blocks: u32) -> (usize, LaunchDims) {
     let layers = weight.shape().num_elements() / width;
     let blocks = (rows / layers).div_ceil(8).min((max_blocks as usize).div_ceil(layers));

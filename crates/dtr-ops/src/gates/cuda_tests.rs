@@ -5,7 +5,7 @@ use crate::cuda_testing::{
     BOUNDS, assert_close, assert_gradients_close, cuda_device, fill_free_memory_with_nan, for_each_dtype,
     random_beyond_tf32, random_bf16_exact, to_device,
 };
-use crate::loss::mean_squared_error;
+use crate::mean_squared_error;
 
 #[test]
 fn decay_gates_output_gates_and_losses_match_the_portable_form() {

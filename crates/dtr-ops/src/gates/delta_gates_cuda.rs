@@ -6,7 +6,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, gpu_context, pointer, sum_rows,
 };
@@ -46,7 +46,7 @@ impl DifferentiableOp<1> for WriteStrengths {
         (beta, Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
+    fn backward(&self, pass: BackwardArgs<Cube, 1>) -> [Option<CubeTensor>; 1] {
         let ([b], d_beta) = (pass.inputs.map(contiguous), contiguous(pass.output_gradient));
         let d_b = empty(&b, b.shape(), b.dtype());
         self.launch("write_strengths_backward", &[&b, &d_beta, &d_b]);
@@ -98,7 +98,7 @@ impl DifferentiableOp<3> for LogDecays {
         (g, Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 3>) -> [Option<CubeTensor>; 3] {
+    fn backward(&self, pass: BackwardArgs<Cube, 3>) -> [Option<CubeTensor>; 3] {
         let [a, a_log, dt_bias] = pass.inputs.map(contiguous);
         let d_g = contiguous(pass.output_gradient);
         let (layers, heads) = layers_and_heads(&a, &a_log);

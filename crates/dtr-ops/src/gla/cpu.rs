@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use dtr_kernels::{GlaInputs, gla_backward, gla_outputs_and_states};
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::flex_tensors::{
     elements, packed_tensor, recurrence_shape, state_or_zeros, tensor_like, unpack_outputs_and_states,
 };
@@ -32,7 +32,7 @@ impl DifferentiableOp<5> for CpuGla {
         (packed_tensor(gla_outputs_and_states(kernel_inputs(&inputs))), Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Flex, 5>) -> [Option<FlexTensor>; 5] {
+    fn backward(&self, pass: BackwardArgs<Flex, 5>) -> [Option<FlexTensor>; 5] {
         let inputs = pass.inputs.map(|tensor| tensor.to_contiguous());
         let output_gradient = pass.output_gradient.to_contiguous();
         let [q, k, v, gk, state] = &inputs;

@@ -8,7 +8,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply, uncomputed_final_state};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply, uncomputed_final_state};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, copy_if_shared, dims, empty, empty_time_major,
     from_cube, gpu_context, int_args, into_cube, pointer, pointer_and_strides, with_contiguous_rows,
@@ -47,7 +47,7 @@ impl DifferentiableOp<4> for CudaGla {
         (output, vec![states])
     }
 
-    fn backward(&self, mut pass: BackwardPass<Cube, 4>) -> [Option<CubeTensor>; 4] {
+    fn backward(&self, mut pass: BackwardArgs<Cube, 4>) -> [Option<CubeTensor>; 4] {
         let states = pass.saved.pop().expect("the forward pass saved its states");
         backward(pass.inputs, states, pass.output_gradient).map(Some)
     }

@@ -9,7 +9,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::cublas::MatmulSpec;
 use super::small_gemm;
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     column_sums, contiguous, device_address, dims, empty, from_cube, gpu_context, into_cube,
     with_contiguous_rows,
@@ -41,7 +41,7 @@ impl DifferentiableOp<2> for Project {
     }
 
     /// The gradient of the weight is in f32.
-    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+    fn backward(&self, pass: BackwardArgs<Cube, 2>) -> [Option<CubeTensor>; 2] {
         let ([x, weight], d_y) = (pass.inputs, pass.output_gradient);
         let [needs_x, needs_weight] = pass.needs_gradient;
         let dtype = d_y.dtype();
@@ -70,7 +70,7 @@ impl DifferentiableOp<2> for Matmul {
         (multiply(a, false, b, self.transpose_b, dtype), Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+    fn backward(&self, pass: BackwardArgs<Cube, 2>) -> [Option<CubeTensor>; 2] {
         let ([a, b], d_y) = (pass.inputs, pass.output_gradient);
         let [needs_a, needs_b] = pass.needs_gradient;
         let dtype = d_y.dtype();
@@ -135,7 +135,7 @@ impl DifferentiableOp<1> for ExpandRow {
     }
 
     /// The gradient is in f32.
-    fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
+    fn backward(&self, pass: BackwardArgs<Cube, 1>) -> [Option<CubeTensor>; 1] {
         let layers = self.layers(&pass.inputs[0]);
         [Some(column_sums(pass.output_gradient, layers))]
     }

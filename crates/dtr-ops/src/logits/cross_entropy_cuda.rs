@@ -8,7 +8,7 @@ use burn::tensor::{DType, Int, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::cuda::LOGITS;
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, KernelArg, LaunchDims, contiguous, dims, empty, from_cube, gpu_context, int_args, into_cube,
     pointer, sum_partials,
@@ -83,7 +83,7 @@ impl DifferentiableOp<2> for LinearCrossEntropy {
     }
 
     /// The gradient of the head is in f32.
-    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+    fn backward(&self, pass: BackwardArgs<Cube, 2>) -> [Option<CubeTensor>; 2] {
         let d_loss = pass.output_gradient;
         let mut gradients = pass.saved.into_iter().map(|gradient| {
             let factor = Cube::float_cast(d_loss.clone(), gradient.dtype().into());

@@ -6,7 +6,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, from_cube, gpu_context, into_cube,
     num_row_blocks, pointer, row_block_dims, sum_rows,
@@ -43,7 +43,7 @@ impl DifferentiableOp<2> for RmsNorm {
         (forward(x, None, weight, self.epsilon).1, Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+    fn backward(&self, pass: BackwardArgs<Cube, 2>) -> [Option<CubeTensor>; 2] {
         let [x, weight] = pass.inputs;
         backward(x, weight, pass.output_gradient, self.epsilon).map(Some)
     }

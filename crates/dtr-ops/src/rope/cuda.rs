@@ -8,7 +8,7 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, dims, empty_time_major, from_cube, gpu_context, int_args,
     into_cube, pointer, pointer_and_strides, pointer_or_null, with_contiguous_rows,
@@ -33,7 +33,7 @@ impl DifferentiableOp<3> for Rotate {
     }
 
     /// Rotates the gradient back by the same angles. The angles get no gradient.
-    fn backward(&self, pass: BackwardPass<Cube, 3>) -> [Option<CubeTensor>; 3] {
+    fn backward(&self, pass: BackwardArgs<Cube, 3>) -> [Option<CubeTensor>; 3] {
         let [_, cos, sin] = pass.inputs;
         let d_x = rotate_primitive(pass.output_gradient, [cos, Cube::float_neg(sin)], None);
         [Some(d_x), None, None]

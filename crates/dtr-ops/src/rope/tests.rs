@@ -33,7 +33,8 @@ fn a_rotation_has_the_same_bits_on_an_autodiff_graph_and_off_it() {
     for positions in [&positions[..1], &positions[..]] {
         let angles = rope.angles(positions, &x.device());
         let autodiff_angles = angles.autodiff();
-        // The first case has heads in the layout of a projection. The second case has contiguous heads.
+        // The first case is a view: memory has the order [b, t, h, k] of a projection, seen as [b, h, t, k].
+        // The second case is contiguous.
         for x in [x.clone().swap_dims(1, 2), x.clone().reshape([2, 3, 5, 8])] {
             let expected = Rope::apply(x.clone().autodiff(), &autodiff_angles).inner().into_data();
             assert_eq!(Rope::apply(x, &angles).into_data(), expected);

@@ -1,7 +1,6 @@
 //! Dequantises blocks of 32 values. A block has a scale in f16, and 4, 5 or 8 bits for each value. A format
-//! whose name ends in 1 also has an offset. If values have 4 or 5 bits, 16 bytes hold the low 4 bits of all
-//! values: the low 4 bits of the bytes belong to the values 0 to 15, and the high 4 bits to the values 16 to
-//! 31.
+//! whose name ends in 1 also has an offset. With 4 or 5 bits for each value, the low 4 bits of all values
+//! fill 16 bytes. The low half of byte `i` belongs to value `i`, and its high half to value `i + 16`.
 
 use super::half_at;
 

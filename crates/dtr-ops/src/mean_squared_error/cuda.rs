@@ -6,12 +6,12 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, gpu_context, pointer, sum_partials,
 };
 
-static LOSS: CudaSource = CudaSource { name: "loss", text: include_str!("loss.cu") };
+static SQUARED_ERROR: CudaSource = CudaSource { name: "squared_error", text: include_str!("squared_error.cu") };
 
 /// Computes [`mean_squared_error`](super::mean_squared_error).
 pub(super) fn mean_squared_error(a: Tensor<3>, b: Tensor<3>, layers: usize) -> Tensor<1> {
@@ -32,13 +32,13 @@ impl DifferentiableOp<2> for SquaredError {
         let (count, launch) = self.layer_dims(&a);
         let partials = empty(&a, [self.layers * launch.grid.0 as usize], DType::F32);
         let arguments = [pointer(&a), pointer(&b), KernelArg::Long(count as i64), pointer(&partials)];
-        let kernel = CudaKernel::for_element(&LOSS, "squared_error", a.dtype());
+        let kernel = CudaKernel::for_element(&SQUARED_ERROR, "squared_error", a.dtype());
         // SAFETY: all tensors are alive and dense. a and b have the same shape and dtype.
         gpu_context(&a).with_launcher(|launcher| unsafe { launcher.launch(&kernel, launch, &arguments) });
         (sum_partials(&partials, self.layers, 1.0 / count as f32), Vec::new())
     }
 
-    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+    fn backward(&self, pass: BackwardArgs<Cube, 2>) -> [Option<CubeTensor>; 2] {
         let ([a, b], d_loss) = (pass.inputs.map(contiguous), contiguous(pass.output_gradient));
         let (count, launch) = self.layer_dims(&a);
         let d_a = empty(&a, a.shape(), a.dtype());
@@ -46,7 +46,7 @@ impl DifferentiableOp<2> for SquaredError {
             [&a, &b, &d_loss, &d_a].map(pointer).to_vec(),
             vec![KernelArg::Float(2.0 / count as f32), KernelArg::Long(count as i64)],
         ];
-        let kernel = CudaKernel::for_element(&LOSS, "squared_error_backward", a.dtype());
+        let kernel = CudaKernel::for_element(&SQUARED_ERROR, "squared_error_backward", a.dtype());
         // SAFETY: as in `forward`. The gradient of the loss has an f32 for each layer.
         gpu_context(&a).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, launch, &arguments.concat());

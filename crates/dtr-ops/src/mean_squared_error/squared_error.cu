@@ -27,8 +27,8 @@ extern "C" __global__ void __launch_bounds__(512)
     if (threadIdx.x == 0) partials[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
-// Writes the gradient with respect to a: factor * of_loss[layer] * (a - b). `of_loss` is the gradient with
-// respect to the loss, and `factor` is 2 / n.
+// Writes the gradient with respect to a: factor * of_loss[layer] * (a - b). `of_loss[layer]` is the incoming
+// gradient of the layer's loss (PyTorch's `grad_output`), and `factor` is 2 / n.
 extern "C" __global__ void __launch_bounds__(512) squared_error_backward(const T *a, const T *b, const float *of_loss,
                                                                          T *gradient, float factor, long long n) {
     a += blockIdx.y * n, b += blockIdx.y * n, gradient += blockIdx.y * n;
