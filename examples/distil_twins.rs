@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     // If this program is interrupted, its next run resumes the training from this checkpoint.
     let checkpoint = CheckpointFile::new(std::env::temp_dir().join("dtr-example.checkpoint"), "example");
     let layers = 0..base.decoder.config.num_layers;
-    let student = Student::new("gla", &variant, &base.decoder, layers, &config, &checkpoint)?;
+    let student = Student::new_or_resume("gla", &variant, &base.decoder, layers, &config, &checkpoint)?;
     let mut students = [student];
     distil(&base.decoder, &mut students, &config, &sequences, &NullObserver)?;
 

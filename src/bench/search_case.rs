@@ -103,7 +103,7 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
     let checkpoint = CheckpointFile::new(folder.path().join("checkpoint.safetensors"), "bench");
     let layers = 0..base.config.num_layers;
     let variant = gla_variant(TwinInit::Calibrated);
-    let mut students = vec![Student::new("gla", &variant, base, layers, &config, &checkpoint)?];
+    let mut students = vec![Student::new_or_resume("gla", &variant, base, layers, &config, &checkpoint)?];
     let sequences = config.schedule().sequence_shape();
     let sequences =
         TokenSequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;

@@ -9,7 +9,7 @@ mod fdr;
 mod mcnemar;
 mod median;
 mod overlap;
-mod rank_correlation;
+mod rank_correlation_test;
 mod wilson;
 
 pub use bootstrap::paired_bootstrap;
@@ -17,5 +17,5 @@ pub use fdr::benjamini_hochberg;
 pub use mcnemar::mcnemar_exact;
 pub use median::median;
 pub use overlap::overlap_p_value;
-pub use rank_correlation::{RankCorrelation, kendall_tau_b, spearman_rho};
+pub use rank_correlation_test::{RankCorrelationTest, kendall_tau_b, spearman_rho};
 pub use wilson::wilson_interval;

@@ -15,7 +15,7 @@ use super::record::Record;
 /// The depth of the check of a cell's artifacts. Each check verifies the record completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckDepth {
-    /// Compares only the length of each artifact with the record.
+    /// Compares only the length of each artifact with the record. `Store::find` always makes this comparison.
     Quick,
     /// Compares the length and the digest of each artifact with the record. This check reads each artifact
     /// completely.

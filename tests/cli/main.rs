@@ -13,7 +13,6 @@ mod tiny_model;
 
 mod bad_inputs;
 mod concurrency;
-mod costs;
 mod crashes;
 mod damaged_files;
 mod determinism;
@@ -27,6 +26,7 @@ mod hub;
 mod hub_project;
 mod hub_server;
 mod init;
+mod interrupted_costs;
 mod plan;
 mod publish;
 mod report;

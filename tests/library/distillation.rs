@@ -54,7 +54,7 @@ fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
         let checkpoint = CheckpointFile::new(folder.path(&format!("{name} {init:?}")), "test");
         let variant = Variant { init, ..variant.clone() };
         let layers = 0..base.decoder.config.num_layers;
-        Student::new(name, &variant, &base.decoder, layers, &config, &checkpoint).unwrap()
+        Student::new_or_resume(name, &variant, &base.decoder, layers, &config, &checkpoint).unwrap()
     };
     let students = |init: TwinInit| {
         let student = &student;

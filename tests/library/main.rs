@@ -7,6 +7,7 @@ mod tiny_model;
 
 mod corpora;
 mod distillation;
+mod file_tasks;
 mod gguf;
 mod invalid_manifests;
 mod invalid_models;
@@ -17,7 +18,6 @@ mod reader_helpers;
 mod refusals;
 mod safetensors_headers;
 mod source_rules;
-mod tasks;
 mod unusual_model_files;
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use dtr::stats::{
-    RankCorrelation, benjamini_hochberg, kendall_tau_b, mcnemar_exact, overlap_p_value, paired_bootstrap,
+    RankCorrelationTest, benjamini_hochberg, kendall_tau_b, mcnemar_exact, overlap_p_value, paired_bootstrap,
     spearman_rho, wilson_interval,
 };
 use dtr_core::seed::Seed;
@@ -82,7 +82,7 @@ fn false_discovery_rates_are_those_of_statsmodels() {
 
 #[test]
 fn rank_correlations_are_those_of_scipy() {
-    let check = |name: &str, computed: RankCorrelation, (coefficient, p_value): (f64, f64)| {
+    let check = |name: &str, computed: RankCorrelationTest, (coefficient, p_value): (f64, f64)| {
         check(name, computed.coefficient, coefficient, 1e-12);
         // dtr estimates the p-value from 1,000 permutations. The bound is four standard errors plus 0.001.
         let bound = 4.0 * (p_value * (1.0 - p_value) / 1000.0).sqrt() + 0.001;

@@ -135,7 +135,7 @@ impl Layer {
         state: Option<&mut Option<MixerState>>,
     ) -> ResidualStream {
         let (x, io) = self.mix_tokens(mixer, residual, context, epsilon, state);
-        self.feed_forward(x, io.output, epsilon)
+        self.add_and_feed_forward(x, io.output, epsilon)
     }
 
     /// Runs the first half of the layer: norm and token mixer. Returns the hidden states before the norm, and
@@ -155,7 +155,7 @@ impl Layer {
 
     /// Runs the second half of the layer: adds the mixer's output `output_btd` to the hidden states `x_btd`,
     /// then applies the norm and the SwiGLU. This half treats every token independently.
-    pub(super) fn feed_forward(
+    pub(super) fn add_and_feed_forward(
         &self,
         x_btd: Tensor<3>,
         output_btd: Tensor<3>,
@@ -263,7 +263,7 @@ impl Decoder {
             let (x, io) = layer.mix_tokens(&layer.attention, residual, context, epsilon, None);
             // The last MLP is skipped, because its output is unused.
             residual = match index + 1 < num_layers {
-                true => layer.feed_forward(x, io.output.clone(), epsilon),
+                true => layer.add_and_feed_forward(x, io.output.clone(), epsilon),
                 false => x.into(),
             };
             callback(index, io);

@@ -105,7 +105,7 @@ impl<'a> Hybrid<'a> {
         let run = || {
             layers.fold(states, |states, layer| {
                 let outputs = self.mix_tokens(layer, states.clone(), tree);
-                self.feed_forward(layer, states, outputs)
+                self.add_and_feed_forward(layer, states, outputs)
             })
         };
         dtr_ops::run_on_device_thread(&self.device(), run)
@@ -137,7 +137,7 @@ impl<'a> Hybrid<'a> {
 
     /// Runs the second half of a layer: adds the token mixer's `outputs` to the hidden states `states`, and
     /// applies the MLP.
-    pub(super) fn feed_forward(
+    pub(super) fn add_and_feed_forward(
         &self,
         layer: usize,
         states: PrefixTreeStates,
@@ -145,20 +145,20 @@ impl<'a> Hybrid<'a> {
     ) -> PrefixTreeStates {
         let suffixes = states.suffixes.into_iter().zip(outputs.suffixes);
         PrefixTreeStates {
-            prefixes: self.feed_forward_rows(layer, states.prefixes, outputs.prefixes),
-            suffixes: suffixes.map(|(x, output)| self.feed_forward_rows(layer, x, output)).collect(),
+            prefixes: self.add_and_feed_forward_btd(layer, states.prefixes, outputs.prefixes),
+            suffixes: suffixes.map(|(x, output)| self.add_and_feed_forward_btd(layer, x, output)).collect(),
         }
     }
 
     /// Runs the second half of a layer on rows of tokens.
-    pub(super) fn feed_forward_rows(
+    pub(super) fn add_and_feed_forward_btd(
         &self,
         layer: usize,
         x_btd: Tensor<3>,
         output_btd: Tensor<3>,
     ) -> Tensor<3> {
         let epsilon = self.base.config.norm_epsilon;
-        self.base.layers[layer].feed_forward(x_btd, output_btd, epsilon).into_hidden_states()
+        self.base.layers[layer].add_and_feed_forward(x_btd, output_btd, epsilon).into_hidden_states()
     }
 
     /// Returns the logits `[n, vocab]` for hidden states `x_nd` after the last layer.

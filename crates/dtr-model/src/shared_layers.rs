@@ -52,10 +52,10 @@ impl RunBatch<'_> {
             if layer + 1 == num_layers {
                 let [x, mixed] =
                     [active, mixed].map(|states| self.select_positions(states, num_active).unsqueeze::<3>());
-                outputs.push(hybrid.feed_forward_rows(layer, x, mixed).squeeze_dim::<2>(0));
+                outputs.push(hybrid.add_and_feed_forward_btd(layer, x, mixed).squeeze_dim::<2>(0));
                 break;
             }
-            states = vec![hybrid.feed_forward(layer, active, mixed)];
+            states = vec![hybrid.add_and_feed_forward(layer, active, mixed)];
         }
         let without_layers = self.runs[num_active..].iter();
         outputs.extend(without_layers.map(|run| self.select_positions(states_before(run.first_layer), 1)));

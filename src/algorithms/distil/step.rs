@@ -17,7 +17,7 @@ use super::stack_trainer::{PendingLosses, StackTrainer, StepLoss, read_losses};
 /// All students must train the same layers. `num_steps` is the length of the learning-rate schedule.
 pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], step: u64, num_steps: u64) {
     let mut active: Vec<&mut Student> =
-        students.iter_mut().filter(|student| student.is_active(step)).collect();
+        students.iter_mut().filter(|student| student.is_next_step(step)).collect();
     let Some(layers) = active.first().map(|student| student.layers()) else { return };
     let context = StepContext::new(base, layers, [batch.len(), batch[0].len()], step, num_steps);
     let losses = match is_cpu(&base.device()) {
@@ -33,10 +33,10 @@ pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], 
 /// outputs of the stack's layers, one layer after another.
 pub fn train_first_stack(base: &Decoder, student: &mut Student, io: &MixerIo, step: u64, num_steps: u64) {
     let [rows, time, _] = io.input.dims();
-    let batch = rows / student.trainers()[0].layers.len();
+    let batch = rows / student.stack_trainers()[0].layers.len();
     let context = StepContext::new(base, student.layers(), [batch, time], step, num_steps);
     let losses = run_on_device_thread(&base.device(), || {
-        let trainer = &mut student.trainers()[0];
+        let trainer = &mut student.stack_trainers()[0];
         let loss = trainer.train_step(&context, io);
         read_losses(vec![(trainer, loss)], step)
     });
@@ -92,7 +92,7 @@ impl<'a> StepContext<'a> {
             read_losses(vec![(trainer, loss)], self.step).remove(0)
         };
         let train_all = |student: &mut &mut Student| {
-            student.trainers().par_iter_mut().zip(&mixer_ios).map(train).collect()
+            student.stack_trainers().par_iter_mut().zip(&mixer_ios).map(train).collect()
         };
         students.par_iter_mut().map(train_all).collect()
     }
@@ -110,16 +110,16 @@ impl<'a> StepContext<'a> {
         let mut stack = 0;
         self.for_each_mixer_io(batch, |_, io| {
             mixer_ios.push(io);
-            if mixer_ios.len() < students[0].trainers()[stack].layers.len() {
+            if mixer_ios.len() < students[0].stack_trainers()[stack].layers.len() {
                 return;
             }
             let io = MixerIo::stack(std::mem::take(&mut mixer_ios));
             for (student, pending) in students.iter_mut().zip(&mut pending) {
-                pending.push(student.trainers()[stack].train_step(self, &io));
+                pending.push(student.stack_trainers()[stack].train_step(self, &io));
             }
             stack += 1;
         });
-        let trainers = students.iter_mut().flat_map(|student| &*student.trainers());
+        let trainers = students.iter_mut().flat_map(|student| &*student.stack_trainers());
         let pending = trainers.zip(pending.into_iter().flatten()).collect();
         let mut losses = read_losses(pending, self.step).into_iter();
         students.iter().map(|_| losses.by_ref().take(self.layers.len()).collect()).collect()

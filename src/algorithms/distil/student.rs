@@ -23,8 +23,8 @@ const CURVE_POINTS: u64 = 64;
 /// The number of steps at the end of training over which the final loss is averaged.
 const FINAL_STEPS: usize = 8;
 
-/// A layer's loss has diverged when it exceeds this factor times the layer's initial loss, and also this
-/// factor times the variance of the layer's attention output.
+/// The loss of a layer has diverged when it exceeds this factor times the larger of two values: the layer's
+/// initial loss, and the variance of the layer's attention output.
 const DIVERGENCE_FACTOR: f64 = 1e3;
 
 /// The twins of one variant for successive layers of a base, in training.
@@ -55,7 +55,7 @@ impl Student {
     ///
     /// # Errors
     /// Fails if the variant does not fit the base, or the checkpoint cannot be read.
-    pub fn new(
+    pub fn new_or_resume(
         name: &str,
         variant: &Variant,
         base: &Decoder,
@@ -111,7 +111,7 @@ impl Student {
     }
 
     /// Returns the variant's name.
-    pub fn name(&self) -> &str {
+    pub fn variant_name(&self) -> &str {
         self.trainers.first().map_or("", |trainer| &trainer.variant)
     }
 
@@ -121,12 +121,12 @@ impl Student {
     }
 
     /// Returns whether `step` is this student's next step. A student that has failed has no next step.
-    pub(super) fn is_active(&self, step: u64) -> bool {
+    pub(super) fn is_next_step(&self, step: u64) -> bool {
         self.failure.is_none() && self.progress.num_steps == step
     }
 
     /// Returns the trainers, in the order of their layers.
-    pub(super) fn trainers(&mut self) -> &mut [StackTrainer] {
+    pub(super) fn stack_trainers(&mut self) -> &mut [StackTrainer] {
         &mut self.trainers
     }
 
@@ -169,7 +169,7 @@ impl Student {
         for ((layer, loss), reference) in self.layers().zip(losses).zip(references) {
             let bound = DIVERGENCE_FACTOR * reference;
             if bound > 0.0 && loss.loss > bound {
-                return Err(layer_divergence_error(self.name(), layer, loss.loss, bound, *num_steps));
+                return Err(layer_divergence_error(self.variant_name(), layer, loss.loss, bound, *num_steps));
             }
         }
         Ok(())

@@ -44,10 +44,10 @@ fn train(
     let checkpoint = CheckpointFile::new(folder.path().join("twins"), "test");
     let layers = 0..base.config.num_layers;
     let mut students =
-        vec![Student::new("gla", &variants()[0], &base, layers, &config, &checkpoint).unwrap()];
+        vec![Student::new_or_resume("gla", &variants()[0], &base, layers, &config, &checkpoint).unwrap()];
     for step in 0..NUM_STEPS {
         if step == changed_step {
-            students[0].trainers()[1].stack.visit(&mut |name, mut param: ParamMut<'_>| {
+            students[0].stack_trainers()[1].stack.visit(&mut |name, mut param: ParamMut<'_>| {
                 let changed = change(name, param.flat());
                 param.set(changed);
             });
@@ -99,7 +99,7 @@ fn layers_trained_one_range_at_a_time_are_the_same_to_the_bit() {
         let distil = |layers: Range<usize>| {
             let checkpoint = CheckpointFile::new(folder.path().join(format!("{name} {layers:?}")), "test");
             let mut students =
-                vec![Student::new(name, variant, &base, layers, &config, &checkpoint).unwrap()];
+                vec![Student::new_or_resume(name, variant, &base, layers, &config, &checkpoint).unwrap()];
             for step in 0..NUM_STEPS {
                 train_step(&base, &mut students, &batch(step as u32), step, NUM_STEPS);
             }

@@ -53,8 +53,8 @@ pub fn measure(
         batch_size: shape.batch_size(),
         ..DistilConfig::default()
     };
-    // Read the free memory before the device is opened. The predicted memory includes the memory of the
-    // driver and of the kernels, so the measured memory must include it too.
+    // Opening the device takes memory for the driver and for kernels. The prediction counts this memory, so
+    // the measurement starts before the device is opened.
     let free_bytes = choice.available_bytes();
     let bench = DeviceBench {
         device: choice.open_all_return_first()?,

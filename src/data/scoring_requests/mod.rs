@@ -201,7 +201,7 @@ mod tests {
     use crate::data::synthetic_tokenizer;
 
     /// Returns a byte-level BPE tokenizer with the start token `<s>`, whose id is 0.
-    fn byte_tokenizer() -> Tokenizer {
+    fn byte_level_tokenizer() -> Tokenizer {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         Tokenizer::read(&root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap()
     }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn requests(item: Item, max_row_tokens: usize) -> Result<ScoringRequests> {
-        ScoringRequests::new(&byte_tokenizer(), vec![item], Metric::Acc, max_row_tokens)
+        ScoringRequests::new(&byte_level_tokenizer(), vec![item], Metric::Acc, max_row_tokens)
     }
 
     /// Returns the target tokens of a choice.
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_space_before_a_choice_and_trailing_space_of_the_prompt_are_scored_with_the_choice() {
-        let tokens = |text: &str| byte_tokenizer().encode(text, false).unwrap();
+        let tokens = |text: &str| byte_level_tokenizer().encode(text, false).unwrap();
         assert_eq!(scored(&requests(item("Water is", &["wet"]), 512).unwrap(), 0), tokens(" wet"));
         assert_eq!(scored(&requests(item("Water is\n", &["wet"]), 512).unwrap(), 0), tokens("\n wet"));
         assert_eq!(scored(&requests(item("Water is  ", &["wet"]), 512).unwrap(), 0), tokens("   wet"));
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn an_empty_choice_is_scored_by_its_space_if_the_space_is_a_token() {
         let requests = requests(item("Water is", &["wet", ""]), 512).unwrap();
-        assert_eq!(scored(&requests, 1), byte_tokenizer().encode(" ", false).unwrap());
+        assert_eq!(scored(&requests, 1), byte_level_tokenizer().encode(" ", false).unwrap());
         let words = Tokenizer::from(synthetic_tokenizer().unwrap());
         let none = ScoringRequests::new(&words, vec![item("where is the lamp?", &[""])], Metric::Acc, 128);
         assert!(
@@ -260,13 +260,13 @@ mod tests {
 
     #[test]
     fn a_choice_without_a_prompt_follows_the_prefix_token() {
-        let cat = byte_tokenizer().encode(" a cat", false).unwrap();
+        let cat = byte_level_tokenizer().encode(" a cat", false).unwrap();
         let empty = requests(item("", &["a cat"]), 512).unwrap();
         assert_eq!(empty.rows(), [[&[0][..], &cat[..cat.len() - 1]].concat()]);
         assert_eq!(scored(&empty, 0), cat);
         // A prompt of blanks is not empty. As in lm-evaluation-harness 0.4.12, its blanks belong to the
         // choice.
-        let blank = byte_tokenizer().encode("  a cat", false).unwrap();
+        let blank = byte_level_tokenizer().encode("  a cat", false).unwrap();
         assert_eq!(scored(&requests(item(" ", &["a cat"]), 512).unwrap(), 0), blank);
     }
 
@@ -286,7 +286,7 @@ mod tests {
         assert!(refused("").contains("neither `bos_token` nor `eos_token`"), "{}", refused(""));
         assert_eq!(refused("  "), "the prompt of item `one` has no tokens");
         std::fs::write(folder.path().join("tokenizer_config.json"), r#"{ "eos_token": "<s>" }"#).unwrap();
-        let cat = byte_tokenizer().encode(" a cat", false).unwrap();
+        let cat = byte_level_tokenizer().encode(" a cat", false).unwrap();
         assert_eq!(requests("").unwrap().rows(), [[&[0][..], &cat[..cat.len() - 1]].concat()]);
         assert_eq!(refused("  "), "the prompt of item `one` has no tokens");
     }
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_too_long_is_truncated_on_the_left_and_counted() {
-        let tokens = byte_tokenizer().encode("Water is very wet", true).unwrap();
+        let tokens = byte_level_tokenizer().encode("Water is very wet", true).unwrap();
         let max_row_tokens = tokens.len() - 3;
         let truncated = requests(item("Water is very", &["wet"]), max_row_tokens).unwrap();
         assert_eq!(truncated.rows()[0], tokens[2..tokens.len() - 1]);

@@ -83,8 +83,8 @@ fn common_prefix_len(a: &[u32], b: &[u32]) -> usize {
 ///
 /// A pass does not mix single rows with groups that share a prefix. Each of the two kinds gets as few passes
 /// as its tokens allow. The passes have similar sizes, because threads that finish early wait for the others.
-/// With padding, a pass may have up to one and a half times `tokens_per_pass` tokens. A lower limit could
-/// require an extra pass.
+/// With padding, a pass may have up to one and a half times `tokens_per_pass` tokens. A stricter
+/// limit could add a pass.
 pub(super) fn split_into_passes<'a>(
     groups: impl Iterator<Item = &'a PrefixGroup>,
     tokens_per_pass: usize,
@@ -93,8 +93,8 @@ pub(super) fn split_into_passes<'a>(
     [single, sharing].iter().flat_map(|groups| split_evenly(groups, tokens_per_pass)).collect()
 }
 
-/// Tries increasing limits, from half to one and a half times `tokens_per_pass`. Stops when there are no more
-/// passes than the tokens without padding require.
+/// Tries increasing limits, from half to one and a half times `tokens_per_pass`. Stops at the first limit that
+/// needs at most as many passes as the tokens without padding.
 fn split_evenly<'a>(groups: &[&'a PrefixGroup], tokens_per_pass: usize) -> Vec<Vec<&'a PrefixGroup>> {
     let total: usize = groups.iter().map(|group| group.num_tokens()).sum();
     let split = |sixteenths| split_greedily(groups, tokens_per_pass * sixteenths / 16);

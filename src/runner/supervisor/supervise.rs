@@ -15,7 +15,7 @@ use super::parallel::run_parallel_workers;
 use super::previous_attempts::{CellStartTimes, PreviousAttempts};
 use super::stderr_tee::StderrTee;
 use super::sweep_state::SweepState;
-use super::worker_bars::WorkerBars;
+use super::worker_bars::WorkerTaskBars;
 use super::worker_connections::WorkerConnections;
 use crate::runner::progress::ProgressDisplay;
 use dtr_core::error::{Error, ErrorKind, Result};
@@ -128,7 +128,7 @@ impl Supervisor {
         let assignment =
             WorkerAssignment { role: worker.role, previous_attempts: self.previous_attempts(worker.role) };
         self.workers.connect(worker.number, &socket, &assignment).map_err(failure)?;
-        let mut bars = worker.display.clone().map(WorkerBars::new);
+        let mut bars = worker.display.clone().map(WorkerTaskBars::new);
         for line in BufReader::new(&socket).lines() {
             let Ok(message) = line.map(|line| serde_json::from_str(&line)) else { break };
             // A crash may cut off the last line.
@@ -155,7 +155,7 @@ impl Supervisor {
         worker: usize,
         message: WorkerMessage,
         running: &mut CellStartTimes,
-        bars: Option<&mut WorkerBars>,
+        bars: Option<&mut WorkerTaskBars>,
     ) {
         match message {
             WorkerMessage::Divided(division) => self.state().division = Some(division),

@@ -9,12 +9,12 @@ use super::messages::ProgressMessage;
 use crate::runner::progress::ProgressDisplay;
 
 /// The progress bars of a worker's tasks. The bars disappear when the worker ends.
-pub(super) struct WorkerBars {
+pub(super) struct WorkerTaskBars {
     display: Arc<ProgressDisplay>,
     tasks: BTreeMap<u64, ProgressBar>,
 }
 
-impl WorkerBars {
+impl WorkerTaskBars {
     /// Creates the bars of a worker that has no task yet.
     pub(super) fn new(display: Arc<ProgressDisplay>) -> Self {
         Self { display, tasks: BTreeMap::new() }
@@ -37,7 +37,7 @@ impl WorkerBars {
     }
 }
 
-impl Drop for WorkerBars {
+impl Drop for WorkerTaskBars {
     fn drop(&mut self) {
         self.tasks.values().for_each(ProgressBar::finish_and_clear);
     }

@@ -131,13 +131,14 @@ impl DeviceTrainer<'_> {
         // remaining students still train.
         let (mut students, mut creations) = (Vec::new(), Vec::new());
         for ((name, variant), checkpoint) in self.variants.iter().zip(checkpoints) {
-            let student = Student::new(name, variant, self.base, layers.clone(), self.recipe, checkpoint);
+            let student =
+                Student::new_or_resume(name, variant, self.base, layers.clone(), self.recipe, checkpoint);
             creations.push(student.map(|student| students.push(student)));
         }
         for student in students.iter().filter(|student| student.num_steps_done() > 0) {
             self.task.message(&format!(
                 "`{}` resumes after step {}",
-                student.name(),
+                student.variant_name(),
                 student.num_steps_done()
             ));
         }

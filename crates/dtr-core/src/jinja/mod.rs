@@ -38,8 +38,8 @@ pub fn create_environment(syntax: SyntaxConfig) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
     limits::set_fuel(&mut environment);
-    // minijinja calls the formatter for the operator `~` only if escaping is on. The formatter itself escapes
-    // nothing.
+    // With escaping off, minijinja would join the operands of `~` without the formatter. The formatter itself
+    // escapes nothing.
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("none".into()));
     environment.set_formatter(|out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
         limits::charge_list(state, value)?;

@@ -2,8 +2,8 @@
 //!
 //! The table follows transformers 5.17. `tests/reference/configs.py` compares the table with transformers.
 //!
-//! dtr ignores a key that is not in the table without a warning, as transformers does. Such a key changes
-//! nothing, because `model_type` alone selects the architecture. Published files hold dozens of such keys.
+//! If a key is not in the table, dtr ignores it silently, as transformers does. Such a key changes nothing,
+//! because `model_type` alone selects the architecture. Published files hold dozens of such keys.
 
 use super::ModelType;
 use AllowedValue::{EmptyTable, False, Null, Text, True, UnusedQuantization, Zero};
@@ -118,7 +118,7 @@ pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
     ),
     each("max_position_embeddings", size(2048), size(32_768), size(32_768)),
     all("rms_norm_eps", KeyRule::Number(1e-6)),
-    // Even if this flag is set, a head whose stored weight differs from the embedding is not tied.
+    // The stored weights override this flag: a stored head that differs from the embedding is not tied.
     all("tie_word_embeddings", KeyRule::Flag),
     // These keys change the computation. dtr supports only some of their values.
     all("hidden_act", only(&[Text("silu"), Text("swish")], "another activation than SiLU")),
@@ -139,14 +139,16 @@ pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
     all("rope_parameters", KeyRule::Rope),
     all("partial_rotary_factor", KeyRule::Rope),
     all("original_max_position_embeddings", KeyRule::Rope),
-    // Sliding windows. In a Llama, a window limits only the cache, not the attention.
+    // Sliding windows. transformers' Llama uses a window only to limit its KV cache. The attention still sees
+    // all earlier tokens.
     all("layer_types", KeyRule::SlidingWindow),
     all("sliding_window", KeyRule::SlidingWindow),
     each("use_sliding_window", KeyRule::Ignored, KeyRule::SlidingWindow, KeyRule::SlidingWindow),
     each("max_window_layers", KeyRule::Ignored, KeyRule::SlidingWindow, KeyRule::SlidingWindow),
     each("attention_chunk_size", KeyRule::SlidingWindow, KeyRule::Ignored, KeyRule::Ignored),
     // Records of training, and settings for loading and for generation. For `dtr generate`,
-    // `directory/eos_tokens.rs` reads `eos_token_id`. The manifest sets the dtype in which a base computes.
+    // `directory/eos_tokens.rs` reads `eos_token_id`. `dtype` and `torch_dtype` are ignored, because the
+    // manifest sets the dtype.
     all("architectures", KeyRule::Ignored),
     all("attention_dropout", KeyRule::Ignored),
     all("attn_implementation", KeyRule::Ignored),

@@ -11,7 +11,7 @@ use super::BaseModel;
 use super::model_files::is_gguf;
 use super::model_weights::open_model_weights;
 use crate::DecoderConfig;
-use crate::tokenizer::TokenizerSettings;
+use crate::tokenizer::TokenizerJsonSettings;
 use dtr_core::error::Result;
 use dtr_core::files::read_text_file;
 
@@ -31,7 +31,7 @@ pub(super) fn reader_version(directory: &Path) -> Result<Option<u32>> {
     let text = read_text_file(&directory.join("config.json"))?;
     let fields: Map<String, Value> = serde_json::from_str(&text).expect("the configuration was parsed above");
     let has = |key: &str| fields.get(key).is_some_and(|value| !value.is_null());
-    let is_read_differently = TokenizerSettings::read(directory)?.has_truncation_or_padding()
+    let is_read_differently = TokenizerJsonSettings::read(directory)?.has_truncation_or_padding()
         || has("rope_scaling") && has("rope_parameters")
         || has("original_max_position_embeddings")
         || has_untied_head(directory, config)?;

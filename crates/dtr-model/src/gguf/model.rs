@@ -20,7 +20,8 @@ use crate::DecoderConfig;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
-/// The most values of the tensor [`ROPE_FACTORS`]: half the width of the widest supported head.
+/// The maximum length of the tensor [`ROPE_FACTORS`]: one value for each pair of channels of the widest
+/// supported head.
 const MAX_ROPE_FACTORS: usize = 1 << 11;
 
 /// An open GGUF file with a checked header.
@@ -75,7 +76,7 @@ impl GgufModel {
         Ok(Some(text.expect("metadata are plain JSON") + "\n"))
     }
 
-    /// Returns a reader of the tensors, by their names in transformers. The reader places parameters on
+    /// Returns a reader that finds each tensor by its name in transformers. The reader places parameters on
     /// `device`.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 //! twin.
 //!
 //! The targets for decay and write strength are those of Taylor-Calibrate (arXiv 2606.16429). Two choices
-//! differ from Taylor-Calibrate. The output gate starts open, not near zero. The scale of a head is applied
-//! to the output projection, because the norm before the projection would cancel a scale of the values.
+//! differ from Taylor-Calibrate. The output gate starts open, not near zero. The output projection, not
+//! the values, is scaled: a norm follows the values and would cancel their scale.
 
 use burn::tensor::{DType, Tensor, TensorData};
 
@@ -62,7 +62,7 @@ impl AttentionStats {
 
     /// Returns the weight, `[values, d]`, of a projection that maps every hidden state approximately to
     /// `values`. Each row is a multiple of the mean hidden state. The factor is fitted by least squares.
-    pub(super) fn constant_projection(&self, values: &[f32]) -> Tensor<2> {
+    pub(super) fn approximately_constant_weight(&self, values: &[f32]) -> Tensor<2> {
         let [batch, time, width] = self.x_btd.dims();
         let x_nd = self.x_btd.clone().reshape([batch * time, width]);
         let mean = x_nd.clone().mean_dim(0);
@@ -158,10 +158,10 @@ mod tests {
     #[test]
     fn a_constant_projection_maps_hidden_states_to_its_values() {
         let stats = uniform_attention();
-        let rows = stats.constant_projection(&[1.0, -2.0]);
+        let rows = stats.approximately_constant_weight(&[1.0, -2.0]);
         let projected = stats.x_btd.clone().reshape([3 * TIME, 32]).matmul(rows.transpose());
         let mean: Vec<f32> = projected.mean_dim(0).into_data().try_to_vec().unwrap();
-        // The mean is below 1, because the spread of the hidden states shrinks the least-squares fit.
+        // Hidden states vary around their mean, so the fitted weight is too small, and the mean is below 1.
         assert!((0.8..=1.0).contains(&mean[0]) && (mean[1] + 2.0 * mean[0]).abs() < 1e-4, "{mean:?}");
     }
 

@@ -78,7 +78,7 @@ impl GatedDeltaRule {
         self.a_log = self.a_log.zeros_like();
         self.dt_bias = Tensor::from_data(step.as_slice(), &device);
         self.a_proj.weight = self.a_proj.weight.zeros_like();
-        self.b_proj.weight = stats.constant_projection(&logits);
+        self.b_proj.weight = stats.approximately_constant_weight(&logits);
     }
 
     /// Runs the rule over queries `[b, h, t, k]`, keys `[b, g, t, k]` and values `[b, g, t, v]` from `state`.

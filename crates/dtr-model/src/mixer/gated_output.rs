@@ -43,7 +43,8 @@ impl GatedOutput {
         let ones = Initializer::Constant(1.0);
         let o_norm = params.vector(&format!("{name}.o_norm.weight"), geometry.value_dim, ones)?;
         let original = original.map(|original| &original.o_proj);
-        let o_proj = Linear::copy_of(original, false, params, &format!("{name}.o_proj"), [width, read])?;
+        let o_proj =
+            Linear::copy_or_random(original, false, params, &format!("{name}.o_proj"), [width, read])?;
         let (norm_epsilon, num_heads) = (geometry.norm_epsilon, geometry.num_heads);
         Ok(Self { g_proj, o_norm, o_proj, norm_epsilon, num_heads })
     }
@@ -63,7 +64,7 @@ impl GatedOutput {
     /// Sets the projection of the gate so that the gate is about 1 for most hidden states.
     pub(super) fn open_gate(&mut self, stats: &AttentionStats) {
         if let Some(gate) = &mut self.g_proj {
-            gate.weight = stats.constant_projection(&vec![OPEN_GATE_INPUT; gate.weight.dims()[0]]);
+            gate.weight = stats.approximately_constant_weight(&vec![OPEN_GATE_INPUT; gate.weight.dims()[0]]);
         }
     }
 

@@ -41,7 +41,7 @@ impl Linear {
 
     /// Creates a projection of `shape`, `[out, in]`. Its initial values are copied from `original`, or drawn
     /// at random if `original` is `None`.
-    pub(super) fn copy_of(
+    pub(super) fn copy_or_random(
         original: Option<&Self>,
         has_bias: bool,
         params: &mut dyn ParamSource,

@@ -38,7 +38,7 @@ impl Projections {
         let (width, has_bias) = (geometry.hidden_size, geometry.qkv_bias);
         let [queries, keys, values] = geometry.qkv_widths();
         let project = |part: &str, original: Option<&Linear>, out: usize, params: &mut dyn ParamSource| {
-            Linear::copy_of(original, has_bias, params, &format!("{name}.{part}"), [out, width])
+            Linear::copy_or_random(original, has_bias, params, &format!("{name}.{part}"), [out, width])
         };
         let q_proj = project("q_proj", original.map(|o| &o.q_proj), queries, params)?;
         let k_proj = project("k_proj", original.map(|o| &o.k_proj), keys, params)?;

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     /// Returns a tokenizer in which every byte is a token.
-    fn byte_tokenizer() -> Tokenizer {
+    fn byte_level_tokenizer() -> Tokenizer {
         let mut alphabet: Vec<char> = Bytes::alphabet().into_iter().collect();
         alphabet.sort_unstable();
         let vocabulary: Vocab = alphabet.iter().map(char::to_string).zip(0..).collect();
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_character_of_several_tokens_is_returned_once() {
-        let tokenizer = byte_tokenizer();
+        let tokenizer = byte_level_tokenizer();
         let ids = tokenizer.encode("naïve 水 🙂", false).unwrap();
         let mut detokenizer = Detokenizer::new(&tokenizer, &tokenizer.encode("so ", false).unwrap()).unwrap();
         let pieces: Vec<String> = ids.iter().map(|&id| detokenizer.push(id).unwrap()).collect();
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_incomplete_character_at_the_end_is_returned() {
-        let tokenizer = byte_tokenizer();
+        let tokenizer = byte_level_tokenizer();
         let ids = tokenizer.encode("ab水", false).unwrap();
         let mut detokenizer = Detokenizer::new(&tokenizer, &ids[..1]).unwrap();
         assert_eq!(detokenizer.push(ids[1]).unwrap(), "b");
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_text_of_the_prompt_is_not_returned() {
-        let tokenizer = byte_tokenizer();
+        let tokenizer = byte_level_tokenizer();
         for prompt in ["ab\u{fffd}", "", "ab"] {
             let ids = tokenizer.encode(prompt, false).unwrap();
             let mut detokenizer = Detokenizer::new(&tokenizer, &ids).unwrap();

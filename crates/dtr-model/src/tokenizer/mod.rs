@@ -2,7 +2,7 @@
 
 mod detokenizer;
 pub(crate) mod prefix_token;
-mod settings;
+mod tokenizer_json;
 
 use std::path::Path;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use dtr_core::error::{Error, Result, catch_panic};
 use dtr_core::files::read_text_file;
 
 pub use detokenizer::Detokenizer;
-pub(crate) use settings::TokenizerSettings;
+pub(crate) use tokenizer_json::TokenizerJsonSettings;
 
 /// A text that is encoded to test whether a tokenizer works, and to find the special tokens that it adds. The
 /// words of this text need not be in the vocabulary.

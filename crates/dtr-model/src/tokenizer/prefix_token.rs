@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{PROBE, TokenizerSettings};
+use super::{PROBE, TokenizerJsonSettings};
 use crate::directory::model_files::ModelFiles;
 use dtr_core::error::Result;
 
@@ -64,7 +64,7 @@ pub(crate) fn depends_on_special_token_files(directory: &Path) -> Result<bool> {
     let files = ModelFiles::open(directory)?;
     let Some(names) = SpecialTokenNames::read(&files)? else { return Ok(false) };
     let Some(prefix) = names.get("bos_token").or_else(|| names.get("eos_token")) else { return Ok(true) };
-    let tokenizer = TokenizerSettings::read(directory)?;
+    let tokenizer = TokenizerJsonSettings::read(directory)?;
     let config = files.json("config.json")?;
     let first = &tokenizer.post_processor["single"][0]["SpecialToken"]["id"];
     let mut added = tokenizer.added_tokens.iter();

@@ -11,7 +11,8 @@ use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, gpu_context, pointer, sum_partials,
 };
 
-static SQUARED_ERROR: CudaSource = CudaSource { name: "squared_error", text: include_str!("squared_error.cu") };
+static SQUARED_ERROR: CudaSource =
+    CudaSource { name: "squared_error", text: include_str!("squared_error.cu") };
 
 /// Computes [`mean_squared_error`](super::mean_squared_error).
 pub(super) fn mean_squared_error(a: Tensor<3>, b: Tensor<3>, layers: usize) -> Tensor<1> {

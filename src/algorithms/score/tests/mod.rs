@@ -8,7 +8,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use shared_prefixes::{byte_tokenizer, requests_with_shared_prefixes};
+use shared_prefixes::{byte_level_tokenizer, requests_with_shared_prefixes};
 
 use super::accumulator::TokenLogLikelihood;
 use super::batch::Batch;
@@ -48,7 +48,7 @@ pub fn base(tokenizer: &Tokenizer) -> Decoder {
 /// Returns each variant twice: with items of one row each, and with items whose rows share a prefix.
 fn cases() -> impl Iterator<Item = (Variant, Decoder, ScoringRequests)> {
     variants().into_iter().flat_map(|variant| {
-        let (words, bytes) = (Tokenizer::from(synthetic_tokenizer().unwrap()), byte_tokenizer());
+        let (words, bytes) = (Tokenizer::from(synthetic_tokenizer().unwrap()), byte_level_tokenizer());
         let of_one_row = (variant.clone(), base(&words), requests(&words));
         [of_one_row, (variant, base(&bytes), requests_with_shared_prefixes())]
     })

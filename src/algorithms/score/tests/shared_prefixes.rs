@@ -11,11 +11,12 @@ use crate::data::scoring_requests::PrefixGroup;
 /// truncated.
 const MAX_ROW_TOKENS: usize = 96;
 
-/// A choice so long that the scorer does not pad other choices to its length.
+/// A very long choice. The scorer runs it apart from shorter choices, because padding them to its length
+/// would cost too much.
 const LONG: &str = "what nobody remembers of the days before the flood";
 
 /// Returns a byte-level BPE tokenizer, which splits most choices into several tokens.
-pub(super) fn byte_tokenizer() -> Tokenizer {
+pub(super) fn byte_level_tokenizer() -> Tokenizer {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     Tokenizer::read(&root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap()
 }
@@ -54,7 +55,7 @@ pub(super) fn items_with_shared_prefixes() -> Vec<Item> {
 }
 
 pub(super) fn requests_with_shared_prefixes() -> ScoringRequests {
-    ScoringRequests::new(&byte_tokenizer(), items_with_shared_prefixes(), Metric::Acc, MAX_ROW_TOKENS)
+    ScoringRequests::new(&byte_level_tokenizer(), items_with_shared_prefixes(), Metric::Acc, MAX_ROW_TOKENS)
         .unwrap()
 }
 
@@ -107,7 +108,7 @@ fn rows_with_a_long_common_prefix_share_it() {
 
 #[test]
 fn sharing_prefixes_changes_no_bit_of_a_score() {
-    let (tokenizer, requests) = (byte_tokenizer(), requests_with_shared_prefixes());
+    let (tokenizer, requests) = (byte_level_tokenizer(), requests_with_shared_prefixes());
     let base = base(&tokenizer);
     for variant in variants() {
         let twins = twins(&variant, &base);
@@ -131,7 +132,7 @@ fn sharing_prefixes_changes_no_bit_of_a_score() {
 
 #[test]
 fn a_shared_prefix_is_computed_once() {
-    let (tokenizer, requests) = (byte_tokenizer(), requests_with_shared_prefixes());
+    let (tokenizer, requests) = (byte_level_tokenizer(), requests_with_shared_prefixes());
     let base = base(&tokenizer);
     // Each pass has one group, so that only suffixes are padded.
     let mut scorer = Scorer::from_passes(vec![requests.passes(1)], &base, None, &requests);

@@ -11,8 +11,8 @@ const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p
 /// Qwen2's pattern.
 const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// The patterns that llama.cpp uses for a file without a pre-tokenizer. Each pattern splits the parts into
-/// which the previous patterns have split the text.
+/// The patterns that llama.cpp uses for a file without a pre-tokenizer. The patterns apply in order:
+/// each one splits the pieces that the one before it left.
 const DEFAULT: [&str; 4] = [
     r"[\p{P}\$\+<=>\^~\|]+",
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
@@ -43,8 +43,8 @@ impl PreTokenizer {
             Some("qwen2") => Ok(Self::Qwen2),
             Some("smollm") => Ok(Self::SmolLm),
             Some(other) => Err(format!(
-                "has the pre-tokenizer {other:?}, which is not supported; default, gpt-2, llama-bpe, qwen2 and \
-                 smollm are"
+                "has the unsupported pre-tokenizer {other:?} (supported: default, gpt-2, llama-bpe, qwen2, \
+                 smollm)"
             )),
         }
     }
@@ -55,8 +55,8 @@ impl PreTokenizer {
         self == Self::Llama3
     }
 
-    /// Returns whether a word that is a token becomes this token, even if no sequence of merges produces the
-    /// token.
+    /// Returns the flag `ignore_merges` of `tokenizer.json`: whether a word of the vocabulary becomes one
+    /// token without any merges.
     pub fn ignores_merges(self) -> bool {
         self == Self::Llama3
     }

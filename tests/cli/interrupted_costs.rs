@@ -52,7 +52,7 @@ fn seconds_between(start: &Event, end: &Event) -> f64 {
     end.duration_since(start).as_secs_f64()
 }
 
-/// Returns the seconds from the start of the last process to its last event before the record.
+/// Returns the seconds from the `Started` event of the last process to its last event other than `Done`.
 fn last_process_seconds(events: &[Event]) -> f64 {
     let process = events.iter().max_by_key(|event| &event.at).unwrap().process;
     let is_before_record = |event: &&Event| event.process == process && event.kind != EventKind::Done;

@@ -8,7 +8,7 @@ const NUM_PERMUTATIONS: usize = 999;
 
 /// The rank correlation of two rankings of the same elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RankCorrelation {
+pub struct RankCorrelationTest {
     /// The coefficient, from -1 (one ranking is the reverse of the other) to 1 (both are the same).
     pub coefficient: f64,
     /// The p-value of a permutation test: the probability that a random permutation of the second ranking has
@@ -23,7 +23,7 @@ pub struct RankCorrelation {
 /// Returns Kendall's tau-b, which corrects for ties, of two rankings of the same elements.
 ///
 /// Returns `None` if a ranking ties all elements, or if there are fewer than two elements.
-pub fn kendall_tau_b(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCorrelation> {
+pub fn kendall_tau_b(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCorrelationTest> {
     let pairs = ascending_pairs(first);
     let scale = (pairs.len() as f64 * ascending_pairs(second).len() as f64).sqrt();
     // Concordant pairs minus discordant pairs.
@@ -41,7 +41,7 @@ pub fn kendall_tau_b(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCo
 /// Returns Spearman's rho of two rankings of the same elements. Tied elements share the mean of their ranks.
 ///
 /// Returns `None` if a ranking ties all elements, or if there are fewer than two elements.
-pub fn spearman_rho(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCorrelation> {
+pub fn spearman_rho(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCorrelationTest> {
     let (first, second) = (centred_ranks(first), centred_ranks(second));
     let scale = (dot(&first, &first) * dot(&second, &second)).sqrt();
     correlate(|second| dot(&first, second), &second, scale, seed)
@@ -54,7 +54,7 @@ fn correlate(
     second: &[f64],
     scale: f64,
     seed: Seed,
-) -> Option<RankCorrelation> {
+) -> Option<RankCorrelationTest> {
     if scale == 0.0 {
         return None;
     }
@@ -68,7 +68,7 @@ fn correlate(
         num_as_high += u32::from(statistic(&shuffled) >= observed - 1e-9);
     }
     let p_value = f64::from(1 + num_as_high) / (1 + NUM_PERMUTATIONS) as f64;
-    Some(RankCorrelation { coefficient: observed / scale, p_value })
+    Some(RankCorrelationTest { coefficient: observed / scale, p_value })
 }
 
 /// Returns the indices of every pair of elements that a ranking does not tie. The smaller element is first.

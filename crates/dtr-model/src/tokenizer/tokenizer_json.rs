@@ -10,7 +10,7 @@ use dtr_core::files::read_text_file;
 
 /// The settings in a `tokenizer.json` that can be checked without loading the tokenizer.
 #[derive(Deserialize)]
-pub(crate) struct TokenizerSettings {
+pub(crate) struct TokenizerJsonSettings {
     #[serde(default)]
     truncation: Value,
     #[serde(default)]
@@ -21,7 +21,7 @@ pub(crate) struct TokenizerSettings {
     pub added_tokens: Vec<Value>,
 }
 
-impl TokenizerSettings {
+impl TokenizerJsonSettings {
     /// Reads the `tokenizer.json` of `directory`.
     ///
     /// # Errors
