@@ -5,9 +5,9 @@ use dtr_model::Mask;
 /// A hybrid whose score a search requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The mask whose cached hidden states the candidate starts from. Greedy and beam search add one layer to
-    /// this mask. For strategies with an order that is known in advance, it is the mask accepted last.
-    /// Candidates with the same incumbent share hidden states.
+    /// The hybrid whose cached hidden states the candidate reuses, up to the first layer that differs. Greedy
+    /// and beam search add one layer to this hybrid. For strategies with an order that is known in advance, it
+    /// is the hybrid accepted last. Candidates with the same incumbent share hidden states.
     pub incumbent: &'a Mask,
     /// The layers that the candidate replaces.
     pub mask: &'a Mask,

@@ -61,8 +61,9 @@ impl PrefixTree {
         self
     }
 
-    /// Returns a tree that holds `times` copies of this tree. The batch of prefixes, and the batch of each
-    /// group of suffixes, hold one copy after another.
+    /// Returns a tree that holds `times` copies of this tree. Along the batch
+    /// dimension, all rows of the first copy come first, then all rows of the second copy, and so on. This
+    /// holds for the prefixes and for each group of suffixes.
     pub fn repeat(&self, times: usize) -> Self {
         let num_prefixes = self.prefixes.ids.len();
         let repeat = |group: &SuffixGroup| {

@@ -144,8 +144,9 @@ impl ScoringRequests {
         split_into_passes(self.groups.iter(), tokens_per_pass)
     }
 
-    /// Divides the rows of the items with the given indices into forward passes. `tokens_per_pass` maps the
-    /// total number of tokens of these rows to the number of tokens in a pass.
+    /// Divides the rows of the items with the given indices into forward passes. Calls
+    /// `tokens_per_pass` with the total number of tokens of these rows. The result is the target size of a
+    /// pass, in tokens.
     ///
     /// A row that several items share belongs to the first of them.
     pub fn passes_of_items(

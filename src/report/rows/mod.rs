@@ -45,7 +45,8 @@ pub(super) fn format_layers(layers: &[u32]) -> String {
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Returns the score cells, sorted by model, task and axes. Only a sweep without variants has such cells.
+/// Returns the scores of bases without a search, sorted by model, task and axes. They exist only in a sweep
+/// without variants.
 fn sorted_bases(records: &ExperimentRecords) -> Vec<&ScoreCell> {
     let mut bases: Vec<_> = records.bases.iter().collect();
     bases.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));

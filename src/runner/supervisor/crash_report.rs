@@ -49,7 +49,7 @@ impl CrashReport {
         };
         let cause = match (signal.as_str(), self.crash_line.as_deref()) {
             ("SIGKILL", _) if self.was_out_of_memory => {
-                "out of memory: the system killed its process".to_owned()
+                "out of memory: the system killed the worker's process".to_owned()
             }
             ("SIGKILL", _) => "killed by a user, or by the system because memory ran out".to_owned(),
             (_, Some(line)) if line.starts_with(ALLOCATION_FAILURE_PREFIX) => {
@@ -83,7 +83,7 @@ mod tests {
         );
         assert!(
             describe(Signal::SIGKILL, Some("step 3"), true)
-                .starts_with("out of memory: the system killed its process;")
+                .starts_with("out of memory: the system killed the worker's process;")
         );
         assert!(
             describe(Signal::SIGKILL, None, false)

@@ -9,7 +9,7 @@ use crate::store::Key;
 /// The state of a sweep.
 #[derive(Debug, Default)]
 pub(super) struct SweepState {
-    /// The results of the workers on the sweep's cells so far.
+    /// The cells that have finished, failed or crashed so far, over all workers.
     pub(super) attempts: PreviousAttempts,
     /// The division of the cells among several workers. `None` until the first worker asks for a division.
     pub(super) division: Option<SweepDivision>,
@@ -19,7 +19,7 @@ pub(super) struct SweepState {
 
 impl SweepState {
     /// Grants to `worker` the cells of `keys` that are not granted to any worker yet. Returns the keys of the
-    /// newly granted cells. If the first failure ends the sweep, grants no cell after a failure.
+    /// newly granted cells. With `fail_fast`, grants nothing once a cell has failed.
     pub(super) fn grant(&mut self, worker: usize, mut keys: Vec<Key>) -> Vec<Key> {
         let fails_fast = self.division.as_ref().is_some_and(|division| division.fail_fast);
         if fails_fast && self.attempts.has_failures() {

@@ -216,7 +216,7 @@ impl SearchJob {
         }
         let recorder = UsageRecorder::begin(vec![&claimed])?;
         let result = search_run::search(context, models, cell, self, &claimed, &recorder)?;
-        let references = result.score_cells();
+        let references = result.test_score_cells();
         recorder.finish(0, &[], references, result)?;
         Ok(CompletedBy::ThisProcess)
     }

@@ -30,7 +30,7 @@ pub struct SearchResult {
     /// The last hybrid that the search accepted: `M_opt` in the paper. It replaces the most layers of all
     /// accepted hybrids.
     pub opt: ChosenHybrid,
-    /// The hybrids that the search would have accepted last under stricter stop criteria.
+    /// For each stricter stop criterion, the last hybrid that the search would have accepted under it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_stops: Vec<EarlierStopResult>,
     /// Score of the base on the test split.
@@ -44,7 +44,7 @@ pub struct SearchResult {
 
 impl SearchResult {
     /// Returns the score cells of the base and of all chosen hybrids on the test split, without duplicates.
-    pub fn score_cells(&self) -> Vec<CellId> {
+    pub fn test_score_cells(&self) -> Vec<CellId> {
         let earlier = self.earlier_stops.iter().map(|stop| &stop.hybrid.test);
         let mut cells: Vec<CellId> = Vec::new();
         for test in [&self.base_test, &self.best.test, &self.opt.test].into_iter().chain(earlier) {

@@ -185,7 +185,7 @@ fn incomplete_or_unsupported_layer_types_are_refused() {
             config["sliding_window"] = json!(window);
         })
     };
-    // The context has 256 tokens.
+    // The maximum context of the base is 256 tokens, so a window of 256 changes nothing.
     assert!(read_with_window(256).is_ok());
     assert!(read_with_window(255).unwrap_err().to_string().contains("sliding-window attention"));
     let linear = json!(["full_attention", "linear_attention", "full_attention"]);

@@ -23,8 +23,9 @@ pub struct ForwardContext {
 
 impl ForwardContext {
     /// Creates the context of a pass over `batch` rows of `time` tokens each, which follow `past` tokens of
-    /// earlier passes. `left_pads` holds the number of padding tokens at the beginning of each row. The
-    /// padding may extend over several passes.
+    /// earlier passes. `left_pads` holds the number of padding tokens at the beginning of each row,
+    /// counted from the first pass. If a row has more padding than a pass has tokens, its padding continues in
+    /// the next pass.
     pub fn new(
         config: &DecoderConfig,
         batch: usize,

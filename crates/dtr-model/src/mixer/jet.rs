@@ -81,7 +81,8 @@ impl JetBlock {
             projections: Projections::new(&geometry, projections, params, name)?,
             // The published constructor sets both layers to zero. Then the gradients of both layers are zero
             // too, and neither layer can learn. Here the first layer is random, so that the second layer gets
-            // a gradient. The kernels still start at the identity, which is the second layer's bias.
+            // a gradient. The second layer starts with zero weights and with identity kernels as its bias, so
+            // every generated kernel starts as the identity.
             generator_in: Linear::new(params, &first, [inner, width], Initializer::fan_in(width))?,
             generator_out: Linear::new(params, &second, [taps, inner], Initializer::Constant(0.0))?
                 .with_bias(params, &second, identity_kernels(channels, jet.conv_size))?,

@@ -10,8 +10,8 @@ pub(super) const UUID: &str = "arrow.uuid";
 /// The maximum size of a 128-bit decimal number, in bytes.
 const MAX_DECIMAL128_BYTES: usize = 16;
 
-/// Returns the type that pyarrow gives a column. `dtype` is the type that polars inferred, and `leaves` are
-/// the stored types of the primitive values in the column.
+/// Returns the type that pyarrow gives a column. `dtype` is the type that polars inferred. `leaves` yields the
+/// stored type of each primitive leaf of `dtype`, in depth-first order. The function consumes these leaves.
 pub(super) fn pyarrow_type<'a>(
     dtype: &ArrowDataType,
     leaves: &mut impl Iterator<Item = &'a PrimitiveType>,
