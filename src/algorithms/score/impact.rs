@@ -2,8 +2,8 @@
 //!
 //! The impact of a layer is `1 - (L + C) / 2F`. `F` is the accuracy of probes that are trained and tested on
 //! the base's hidden states after the layer. `L` is the accuracy of probes that are trained and tested on the
-//! states with the layer replaced. `C` is the accuracy of the probes of `F`, tested on the states with the
-//! layer replaced. Layers with a low impact are replaced first.
+//! states with the layer replaced. For `C`, the probes are trained on the base's states, as for `F`, and
+//! tested on the states with the layer replaced. Layers with a low impact are replaced first.
 //!
 //! The paper does not specify the probes' inputs and outputs. Here, a probe reads the hidden state of the
 //! prompt's last token and predicts the text of the right choice. If the base's states hold little
@@ -108,7 +108,7 @@ fn gram_matrix(one_nd: &Tensor<2>, other_nd: &Tensor<2>) -> GramMatrix {
 /// The base's hidden states at the last token of each item's prompt, layer by layer.
 struct PromptStates {
     batches: Vec<PromptBatch>,
-    /// The index of each item's prompt among the prompts of all batches.
+    /// For each item, the row of its prompt after the states of all batches are concatenated.
     indices: Vec<i32>,
 }
 

@@ -13,8 +13,8 @@ pub struct ScoreResult {
     pub num_correct: u64,
     /// The number of items whose prompt was truncated at its beginning to fit the model's context.
     pub num_truncated: u64,
-    /// The number of tokens that the model processed, without padding. A prompt that several choices of an
-    /// item share counts once.
+    /// The number of tokens that the model processed, without padding. If several choices of an item
+    /// share a prompt, its tokens are counted once.
     pub tokens: u64,
     /// The answer to each item, in the split's order. Paired tests compare these answers.
     pub items: Vec<ItemScore>,

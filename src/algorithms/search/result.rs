@@ -10,7 +10,7 @@ pub struct Trial {
     /// The round, counted from 1.
     pub round: u32,
     /// The layer that the candidate adds to the layers of the previous round's winner. `None` if the
-    /// candidate is not that winner with one more layer.
+    /// candidate does not extend that winner by exactly one layer.
     pub layer: Option<u32>,
     /// All layers that the candidate replaces, in ascending order.
     pub layers: Vec<u32>,
@@ -23,8 +23,8 @@ pub struct Trial {
 pub struct RoundWinner {
     /// The round, counted from 1.
     pub round: u32,
-    /// The layer that the winner adds to the layers of the previous round's winner. `None` if the winner is
-    /// not the previous winner with one more layer.
+    /// The layer that the winner adds to the layers of the previous round's winner. `None` if the winner
+    /// does not extend the previous winner by exactly one layer.
     pub layer: Option<u32>,
     /// All layers that the winner replaces, in ascending order.
     pub layers: Vec<u32>,

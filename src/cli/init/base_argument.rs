@@ -74,7 +74,7 @@ impl BaseArgument {
 fn parse_repository(text: &str) -> Option<HubModel> {
     let (owner, rest) = text.split_once('/')?;
     let (repository, revision, file) = match rest.split_once('@') {
-        // A revision may contain `/`. A file begins after the last part of the revision.
+        // A revision may contain `/` if no file follows. Before a file, the revision ends at the first `/`.
         Some((name, rest)) => match rest.split_once('/') {
             Some((revision, file)) if is_gguf(rest) => (name, revision, Some(file)),
             _ => (name, rest, None),

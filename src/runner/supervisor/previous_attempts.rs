@@ -73,8 +73,8 @@ impl PreviousAttempts {
         self.done.contains(key) || self.has_failed(key)
     }
 
-    /// Returns a copy for one of several workers. This worker records the crashes in the copy. Removes the
-    /// crashes from `self`, so that no other worker records these crashes.
+    /// Returns a copy for one of several workers. This worker writes the records of the crashes that the
+    /// copy lists. Removes these crashes from `self`, so that no other worker records them.
     pub(super) fn move_crashes_to_copy(&mut self) -> Self {
         let attempts = self.clone();
         self.failed.extend(std::mem::take(&mut self.crashed).into_keys());
@@ -107,9 +107,9 @@ impl PreviousAttempts {
     /// running any cell.
     ///
     /// If one cell was running, that cell crashed the worker. If several cells were running together, any of
-    /// these cells may have crashed the worker, so each of them runs alone from now on. If all of these cells
-    /// were already isolated, all of them count as crashed. Every crash removes a cell from the sweep or from
-    /// a group. So the number of crashes is limited.
+    /// these cells may have crashed the worker, so each of them runs alone from now on. If isolated cells
+    /// nevertheless ran together, all of them count as crashed. Every crash removes a cell from the sweep or
+    /// from a group. So the number of crashes is limited.
     pub(super) fn assign_crash(&mut self, running: &CellStartTimes, reason: &str) -> bool {
         let is_known = running.len() == 1 || running.keys().all(|key| self.is_isolated(key));
         let crash =

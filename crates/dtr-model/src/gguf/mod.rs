@@ -2,8 +2,8 @@
 //!
 //! A GGUF file holds metadata and tensors. The tensors may be quantised. [`GgufModel`] turns the metadata
 //! into the text files of a Hugging Face directory (`config.json`, `tokenizer.json` and so on).
-//! [`GgufReader`] reads the tensors under their names in transformers. Therefore a model in a GGUF file
-//! passes the same checks as a model in a directory.
+//! [`GgufReader`] reads the tensors under their names in transformers. So the checks of models in
+//! directories also apply to GGUF files.
 //!
 //! dtr has its own reader of the format, which needs no additional dependency. The reader sets hard limits on
 //! every count and length, because a file may be hostile.

@@ -18,13 +18,13 @@
 //     D = dR = M^T dO + H dS'                               dV = beta D
 //     dS = exp(G_last) dS' + (scale exp(G) Q)^T dO - (beta exp(G) K)^T D
 //
-// `delta_backward_scan` computes this adjoint from the last chunk to the first. The other gradients never
-// use dT alone. They use the product T^T dT T^T, which equals D U^T. They therefore need no inverse, and
-// `delta_backward_chunks` computes them for all chunks at once.
+// `delta_backward_scan` computes this adjoint from the last chunk to the first. The other gradients need
+// dT only inside the product T^T dT T^T. This product equals D U^T, so no inverse is needed, and
+// `delta_backward_chunks` computes these gradients for all chunks at once.
 //
 // In exact arithmetic, T could also be applied last, as O = .. + P U. In bf16, this order loses accuracy:
-// with correlated keys, P and dU are large, and T takes differences of them. The kernels take these differences
-// in f32, when they compute M and H, and then round M and H to bf16.
+// with correlated keys, P and dU are large, and multiplying by T subtracts nearly equal numbers. The kernels do
+// this in f32, when they compute M and H, and then round M and H to bf16.
 //
 // With L2NORM, the kernels normalise q and k: x / sqrt(sum x^2 + 1e-6). The factors 1 / sqrt(..) are stored
 // as scalars of the tokens, so that all matrix products use the raw q and k.
@@ -321,8 +321,8 @@ struct Operands<float> {
     }
 };
 
-// sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]. A warp computes MT x NT blocks of 16 x 8. The
-// inner indices outside of [from, to) are skipped, so their products must be zero.
+// sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]. A warp computes MT x NT blocks of 16 x 8. Sums
+// only over the inner indices in [from, to). The products outside of this range must be zero.
 template <Order A, Order B, int LENGTH, int UNROLL = 4, class E, int MT, int NT>
 __device__ __forceinline__ void multiply(float (&sum)[MT][NT][4], const E *a, int a_pitch, int row, const E *b,
                                          int b_pitch, int column, int from = 0, int to = LENGTH) {
@@ -418,8 +418,8 @@ struct Share {
     }
 
     // A thread holds elements of two rows in each block row m: `half` is 0 for the first row and 1 for the
-    // second. Calls f(m, half, row) for each of these rows. The row's elements have the indices half * 2 and
-    // half * 2 + 1 in the block [m][n], for all n.
+    // second. Calls f(m, half, row) for each of these rows. The elements of a row are x[m][n][half * 2] and
+    // x[m][n][half * 2 + 1], for all n.
     template <class F>
     __device__ __forceinline__ void rows(F f) const {
 #pragma unroll
@@ -931,12 +931,12 @@ __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
 //     A = -beta exp(G) D S^T + X K        B = W^T Q + X^T K        E = exp(G_last - G) U dS'^T
 //     dbeta = D.U / beta        dG = Q.dQ + K.A - K.B - K.E
 //
-// Y.Z is the dot product of each row of Y with the same row of Z. dG of the chunk's last token also gets
-// exp(G_last) times the sum of S.dS' over all rows, and the sum of K.E over all tokens. W and X are rounded
-// only once. The terms of dG that should cancel therefore cancel exactly. dg of a token is the sum of dG from
-// this token to the end of the chunk. Two terms add nothing to dg, and the kernel leaves them out there: a
-// part of K.E, which cancels, and the diagonal of W, because the diagonal of L has no decay. The diagonal of W
-// is added to dQ and B at the end.
+// Y.Z is the dot product of each row of Y with the same row of Z. Two terms are added to dG of the chunk's last
+// token: exp(G_last) times the sum of S.dS' over all rows, and the sum of K.E over all tokens. W and X are
+// rounded only once. The terms of dG that should cancel therefore cancel exactly. dg of a token is the sum of
+// dG from this token to the end of the chunk. In this sum, - K.E of these tokens cancels against the sum at the
+// last token, so only K.E of the tokens before is left. The diagonal of W does not depend on g, because L is 1
+// there. The kernel adds it to dQ and B at the end, after dg is computed.
 //
 // The kernel makes four passes over the value channels: for W and X, for dQ, for A, and for E. A single pass
 // would need so many registers that only one block would fit on a multiprocessor. The next slice is loaded
@@ -1158,9 +1158,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         *AT(beta_gradient, head, start + thread) = update_dots[thread] / chunk_tokens[thread].beta;
     }
     if (thread < WARP) {
-        // A token's g changes G of this token and of all later tokens. The gradient of g is
-        // therefore a sum of three terms: the sum of Q.dQ + K.A - K.B over these tokens, the sum of K.E over the
-        // tokens before, and exp(G_last) S.dS'.
+        // dg[i] = sum over j >= i of (Q.dQ + K.A - K.B)[j] + sum over j < i of (K.E)[j] + exp(G_last) S.dS'
         auto own = [&](int row) { return q_dots[0][row] + a_dots[0][row] - b_dots[0][row]; };
         const float first = own(thread * 2), second = own(thread * 2 + 1);
         const float first_passed = e_dots[0][thread * 2], second_passed = e_dots[0][thread * 2 + 1];
