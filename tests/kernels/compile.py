@@ -32,7 +32,7 @@ DEFINES = {
     "gates": ["-DVALUE_WIDTH=128", "-DVALUE_WIDTH=128 -DREAL_F32"],
     "gla": ["-DKEY_WIDTH=128 -DVALUE_WIDTH=128", "-DKEY_WIDTH=64 -DVALUE_WIDTH=64 -DREAL_F32"],
     "logits": ELEMENTS,
-    "loss": ELEMENTS,
+    "squared_error": ELEMENTS,
     "norm": ELEMENTS,
     "prefill": ["-DHEAD_DIM=128"],
     "prefill_sm90": ["-DHEAD_DIM=128"],
