@@ -17,19 +17,7 @@ pub(super) enum PathStyle {
 
 /// Joins `folder` and `path` without looking at the file system. Leaves `hf://` URIs as they are.
 pub(super) fn portable_path(folder: &Path, path: &str) -> String {
-    if FileLocation::is_hub_uri(path) {
-        return path.to_owned();
-    }
-    let mut joined = PathBuf::new();
-    for part in folder.join(path).components() {
-        match (part, joined.components().next_back()) {
-            (Component::CurDir, _) => {}
-            (Component::ParentDir, Some(Component::RootDir)) => {}
-            (Component::ParentDir, Some(Component::Normal(_))) => drop(joined.pop()),
-            (part, _) => joined.push(part),
-        }
-    }
-    joined.display().to_string()
+    join_path(folder, path, |_| true)
 }
 
 /// Converts a `path` relative to `folder` to a path relative to the working directory. Leaves `hf://` URIs
@@ -38,24 +26,28 @@ pub(super) fn portable_path(folder: &Path, path: &str) -> String {
 /// Removes each `..` together with the folder before it. If that folder is a symbolic link or does not exist,
 /// keeps the folder and the `..`, because the shorter path could lead to a different file.
 pub(super) fn resolve_path(folder: &Path, path: &str) -> String {
+    let resolved = join_path(folder, path, is_plain_folder);
+    if resolved.is_empty() { ".".to_owned() } else { resolved }
+}
+
+/// Joins `folder` and `path`. Removes a `..` together with the folder before it if `is_removable` returns
+/// true for this folder. Leaves `hf://` URIs as they are.
+fn join_path(folder: &Path, path: &str, is_removable: impl Fn(&Path) -> bool) -> String {
     if FileLocation::is_hub_uri(path) {
         return path.to_owned();
     }
-    let mut resolved = PathBuf::new();
+    let mut joined = PathBuf::new();
     for part in folder.join(path).components() {
-        match (part, resolved.components().next_back()) {
+        match (part, joined.components().next_back()) {
             (Component::CurDir, _) => {}
             (Component::ParentDir, Some(Component::RootDir)) => {}
-            (Component::ParentDir, Some(Component::Normal(_))) if is_plain_folder(&resolved) => {
-                resolved.pop();
+            (Component::ParentDir, Some(Component::Normal(_))) if is_removable(&joined) => {
+                joined.pop();
             }
-            (part, _) => resolved.push(part),
+            (part, _) => joined.push(part),
         }
     }
-    if resolved.as_os_str().is_empty() {
-        return ".".to_owned();
-    }
-    resolved.display().to_string()
+    joined.display().to_string()
 }
 
 fn is_plain_folder(path: &Path) -> bool {

@@ -366,3 +366,13 @@ fn the_time_of_a_search_is_unknown_without_the_rows() {
     assert_eq!((time.search_seconds, time.unread_tasks.len()), (0.0, 1));
     assert!(time.unread_seconds > 0.0 && time.distil_seconds > 0.0, "{time:?}");
 }
+
+#[test]
+fn each_earlier_stop_adds_an_evaluation_to_a_search_and_changes_its_key() {
+    let stops = "search.earlier-stops={ max-relative-drops=[0.0, 0.1], replaced-layers=[2] }";
+    let (without, with) = (quickstart(&[]), quickstart(&[stops]));
+    let evaluations = |plan: &Plan| Estimate::new(plan, |_| true).unwrap().max_evaluations;
+    let num_searches = keys::<SearchJob>(&with).len() as u64;
+    assert_eq!(evaluations(&with), evaluations(&without) + 3 * num_searches);
+    assert!(keys::<SearchJob>(&with).iter().all(|key| !keys::<SearchJob>(&without).contains(key)));
+}

@@ -63,7 +63,8 @@ impl TimeEstimate {
             let Some(job) = cell.downcast_job::<SearchJob>() else { continue };
             let Some(config) = self.known_config(&job.base)? else { continue };
             let seconds = |validation, test| {
-                let work = search_work(&config, &job.variant, &job.strategy, validation, test);
+                let stops = job.earlier_stops.criteria().count() as u64;
+                let work = search_work(&config, &job.variant, &job.strategy, stops, validation, test);
                 rates.search_seconds(work)
             };
             let task = cell.labels.task.clone().unwrap_or_default();

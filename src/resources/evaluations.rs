@@ -2,14 +2,18 @@
 
 use crate::algorithms::search::SearchStrategy;
 
+/// The number of evaluations on the test split without earlier stops: the base, `M_best` and `M_opt`.
+pub(super) const NUM_TESTS: u64 = 3;
+
 /// Returns the maximum number of evaluations of a search on a base of `num_layers` layers, including
 /// evaluations whose scores are cached.
 ///
 /// A search evaluates the base and every candidate of every round on the validation split. Then it evaluates
-/// the base and the hybrids `M_best` and `M_opt` on the test split.
+/// the base, the hybrids `M_best` and `M_opt`, and the hybrids of up to `num_earlier_stops` criteria of
+/// `search.earlier-stops` on the test split.
 /// [`SearchOutcome`](crate::algorithms::search::SearchOutcome) defines the two hybrids.
-pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64) -> u64 {
-    max_scored_masks(strategy, num_layers).saturating_add(1 + 3)
+pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64, num_earlier_stops: u64) -> u64 {
+    max_scored_masks(strategy, num_layers).saturating_add(1 + NUM_TESTS + num_earlier_stops)
 }
 
 /// Returns the maximum number of masks that a search scores on the validation split, without the base.

@@ -136,7 +136,7 @@ fn number_bytes(dtype: Dtype) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use dtr_model::{BlockConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit};
 
@@ -155,7 +155,7 @@ mod tests {
         architecture.llama_config(128_256, 131_072)
     }
 
-    fn variants() -> [Variant; 3] {
+    pub(in crate::resources) fn variants() -> [Variant; 3] {
         [
             BlockConfig::Gla(GlaConfig::default()),
             BlockConfig::Gdn(GdnConfig::default()),

@@ -5,10 +5,10 @@
 //! the hidden states that are processed. Its cost was measured once, and is stated in operations of the
 //! product, so that a faster device is estimated to be faster at both.
 
+use super::evaluations::{NUM_TESTS, max_evaluations};
 use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::search::SearchStrategy;
 use crate::device::DeviceChoice;
-use crate::resources::max_evaluations;
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Mixer, Variant};
 
@@ -122,11 +122,13 @@ pub fn search_work(
     config: &DecoderConfig,
     variant: &Variant,
     strategy: &SearchStrategy,
+    num_earlier_stops: u64,
     validation: SplitSize,
     test: SplitSize,
 ) -> Work {
     let num_layers = config.num_layers as u64;
-    let (evaluations, tests) = (max_evaluations(strategy, num_layers) - NUM_TESTS, NUM_TESTS);
+    let evaluations = max_evaluations(strategy, num_layers, 0) - NUM_TESTS;
+    let tests = NUM_TESTS + num_earlier_stops;
     let passes = max_layer_passes(strategy, num_layers) + num_layers as f64;
     let layer_tokens = passes * validation.tokens as f64 + (tests * num_layers) as f64 * test.tokens as f64;
     let targets = evaluations as f64 * validation.targets as f64 + tests as f64 * test.targets as f64;
@@ -137,9 +139,6 @@ pub fn search_work(
         state_numbers: layer_tokens * config.hidden_size as f64,
     }
 }
-
-/// Number of evaluations of a search on the test split: the base, `M_best` and `M_opt`.
-const NUM_TESTS: u64 = 3;
 
 /// Returns the maximum number of layers that a search runs to score its candidates on one token of the
 /// validation split.
@@ -155,7 +154,7 @@ fn max_layer_passes(strategy: &SearchStrategy, num_layers: u64) -> f64 {
     match *strategy {
         SearchStrategy::Greedy {} => greedy(),
         SearchStrategy::Beam { width } => width as f64 * greedy(),
-        _ => ((max_evaluations(strategy, num_layers) - NUM_TESTS - 1) * num_layers) as f64,
+        _ => ((max_evaluations(strategy, num_layers, 0) - NUM_TESTS - 1) * num_layers) as f64,
     }
 }
 
@@ -171,7 +170,9 @@ fn mlp_parameters(config: &DecoderConfig) -> f64 {
 mod tests {
     use super::*;
     use dtr_core::count::Count;
-    use dtr_model::{BlockConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit};
+    use dtr_model::DecoderShape;
+
+    use crate::resources::memory::tests::variants;
 
     const H200: f64 = 790e12;
 
@@ -189,15 +190,6 @@ mod tests {
             tokenizer: None,
         };
         shape.llama_config(vocab, 131_072)
-    }
-
-    fn variants() -> [Variant; 3] {
-        [
-            BlockConfig::Gla(GlaConfig::default()),
-            BlockConfig::Gdn(GdnConfig::default()),
-            BlockConfig::Jet(JetConfig::default()),
-        ]
-        .map(|block| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random })
     }
 
     /// The measurements of [`WorkRates::of_gpu`], and that of Llama 3.1 8B in `docs/gpu.md`.
@@ -222,7 +214,7 @@ mod tests {
         let config = config([30, 576, 1536, 9, 3, 64], 49_152);
         let (validation, test) =
             (SplitSize { tokens: 29_000, targets: 11_000 }, SplitSize { tokens: 0, targets: 0 });
-        let work = search_work(&config, &variants()[0], &SearchStrategy::Greedy {}, validation, test);
+        let work = search_work(&config, &variants()[0], &SearchStrategy::Greedy {}, 0, validation, test);
         let seconds = WorkRates::of_gpu(H200).search_seconds(work);
         assert!((27.0 * 1.8..27.0 * 2.1).contains(&seconds), "{seconds}");
     }

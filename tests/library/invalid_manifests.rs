@@ -85,6 +85,7 @@ clip = 1.0
 [search]
 strategy = { beam = { width = 2 } }
 stop = { max-relative-drop = 0.05 }
+earlier-stops = { max-relative-drops = [0.01], replaced-layers = [1] }
 prune = true
 [pretrain]
 token-budget = 1000000

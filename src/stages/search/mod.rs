@@ -115,7 +115,7 @@ impl Stage for SearchJob {
         // Twins are stored and loaded in f32, and then converted to the type of the base.
         let peak_twin_bytes = twin_bytes(config, &self.variant, Dtype::F32);
         ResourceEstimate {
-            evaluations: max_evaluations(&self.strategy, config.num_layers as u64),
+            evaluations: self.max_evaluations(config.num_layers as u64),
             weight_bytes: base_bytes + twin_bytes(config, &self.variant, dtype),
             peak_bytes: base_bytes + peak_twin_bytes + max_cache_bytes(dtype == Dtype::F32) as u64,
             ..ResourceEstimate::default()
@@ -171,6 +171,11 @@ impl SearchJob {
             earlier_stops: manifest.search.earlier_stops.clone(),
             prune: manifest.search.prunes_candidates(),
         })
+    }
+
+    /// Returns the maximum number of evaluations of the search on a base of `num_layers` layers.
+    fn max_evaluations(&self, num_layers: u64) -> u64 {
+        max_evaluations(&self.strategy, num_layers, self.earlier_stops.criteria().count() as u64)
     }
 
     /// Returns the cell that scores a hybrid on a split. `labels` are the labels of the search.

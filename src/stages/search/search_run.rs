@@ -14,7 +14,6 @@ use crate::algorithms::search::{self, BatchPolicy, SearchStrategy};
 use crate::data::Split;
 use crate::device::TimeAndEnergy;
 use crate::observer::Observer;
-use crate::resources::max_evaluations;
 use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell, UsageRecorder};
 use crate::stages::cell::Cell;
 use crate::stages::distil::DistilJob;
@@ -41,7 +40,7 @@ pub(super) fn search(
         |split, identity| models.load_scoring_requests(context, &job.base, &job.task, split, identity);
     let (validation, test) = (items(Split::Validation, &job.validation)?, items(Split::Test, &job.test)?);
     let num_layers = base.decoder.config.num_layers as u32;
-    let max_evaluations = max_evaluations(&job.strategy, u64::from(num_layers));
+    let max_evaluations = job.max_evaluations(u64::from(num_layers));
     let task = context.progress.start_task(&cell.to_line(), max_evaluations, "evaluations at most");
     let task = task.with_recorder(recorder)?;
     let impacts = match job.strategy {
