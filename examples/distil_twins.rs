@@ -12,12 +12,12 @@ use dtr::observer::NullObserver;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
 use dtr_core::error::Result;
-use dtr_model::{BaseModel, BlockConfig, GeometryConfig, GlaConfig, TwinInit, Variant};
+use dtr_model::{BaseModel, BlockConfig, GeometryConfig, GlaConfig, TwinInit, TwinVariant};
 
 fn main() -> Result<()> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
     let base = BaseModel::read(&directory, &Device::flex())?;
-    let variant = Variant {
+    let variant = TwinVariant {
         block: BlockConfig::Gla(GlaConfig::default()),
         geometry: GeometryConfig::default(),
         init: TwinInit::Calibrated,
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     let sequences = TokenSequences::new(
         &CorpusSource::default(),
         &base.tokenizer,
-        config.schedule().sequence_shape(),
+        config.training_schedule().sequence_shape(),
         config.seed,
         &NullObserver,
     )?;

@@ -12,7 +12,8 @@ use dtr::algorithms::search::{BatchPolicy, SearchStrategy, StopCriterion, search
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::{
-    BaseModel, BlockConfig, GdnConfig, GeometryConfig, Hybrid, Mask, RandomParams, TwinInit, Twins, Variant,
+    BaseModel, BlockConfig, GdnConfig, GeometryConfig, Hybrid, Mask, RandomParams, TwinInit, TwinVariant,
+    Twins,
 };
 
 const TEXT: &str =
@@ -20,7 +21,7 @@ const TEXT: &str =
 
 /// Returns the most likely next token after each token of `ids`.
 fn predictions(model: &Hybrid<'_>, ids: &[u32]) -> Vec<u32> {
-    let hidden = model.forward(&[ids.to_vec()], None, None).squeeze_dim::<2>(0);
+    let hidden = model.forward_hidden(&[ids.to_vec()], None, None).squeeze_dim::<2>(0);
     model.logits(hidden).argmax(1).into_data().iter::<u32>().collect()
 }
 
@@ -29,7 +30,7 @@ fn main() -> Result<()> {
     let device = Device::flex();
     let base = BaseModel::read(&directory, &device)?;
     let ids = base.tokenizer.encode(TEXT, true)?;
-    let variant = Variant {
+    let variant = TwinVariant {
         block: BlockConfig::Gdn(GdnConfig::default()),
         geometry: GeometryConfig::default(),
         init: TwinInit::Copy,

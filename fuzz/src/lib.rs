@@ -13,7 +13,7 @@ use dtr::algorithms::score::ScoreResult;
 use dtr::data::documents::for_each_document;
 use dtr::data::{FileCorpus, Task};
 use dtr::data::{Split, load_items};
-use dtr::manifest::load;
+use dtr::manifest::load_manifest;
 use dtr::store::{CellId, Lookup, RecordArchive, StageName, Store};
 use dtr_core::error::Result;
 use dtr_core::files::Digest;
@@ -62,7 +62,7 @@ fn check_error<T>(result: Result<T>, name: &str) {
 
 /// Reads a manifest.
 pub fn read_manifest(bytes: &[u8]) {
-    check_error(load(&write("manifest.toml", bytes), &[]), "manifest.toml");
+    check_error(load_manifest(&write("manifest.toml", bytes), &[]), "manifest.toml");
 }
 
 /// Reads a record of the store. An accepted record must have the key of its path.

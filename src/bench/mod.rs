@@ -1,7 +1,7 @@
 //! The benchmarks of `dtr bench`.
 
 pub mod device;
-pub mod search;
 mod search_case;
+pub mod search_optimisations;
 
 pub use search_case::{SearchCase, bundled_base_cases, deep_base_case};

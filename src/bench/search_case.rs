@@ -12,7 +12,7 @@ use dtr_core::seed::Seed;
 use dtr_model::optimizer::AdamWConfig;
 use dtr_model::{
     BaseModel, BlockConfig, Decoder, DecoderShape, GeometryConfig, GlaConfig, RandomParams,
-    SafetensorsReader, Tokenizer, TwinInit, Twins, Variant,
+    SafetensorsReader, Tokenizer, TwinInit, TwinVariant, Twins,
 };
 
 use crate::algorithms::distil::{DistilConfig, Student, distil};
@@ -86,8 +86,8 @@ pub fn bundled_base_cases(
     tasks.into_iter().map(case).collect()
 }
 
-fn gla_variant(init: TwinInit) -> Variant {
-    Variant { block: BlockConfig::Gla(GlaConfig::default()), geometry: GeometryConfig::default(), init }
+fn gla_variant(init: TwinInit) -> TwinVariant {
+    TwinVariant { block: BlockConfig::Gla(GlaConfig::default()), geometry: GeometryConfig::default(), init }
 }
 
 /// Distils twins on few tokens. Returns the twins, and the layers in ascending order of their twins' losses.
@@ -104,7 +104,7 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
     let layers = 0..base.config.num_layers;
     let variant = gla_variant(TwinInit::Calibrated);
     let mut students = vec![Student::new_or_resume("gla", &variant, base, layers, &config, &checkpoint)?];
-    let sequences = config.schedule().sequence_shape();
+    let sequences = config.training_schedule().sequence_shape();
     let sequences =
         TokenSequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
     distil(base, &mut students, &config, &sequences, observer)?;

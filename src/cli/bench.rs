@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use dtr_core::error::{Error, Result};
 
 use super::{DeviceArgs, print_json};
-use crate::bench::device::{self, BenchModelShape, Measurement};
-use crate::bench::search::{SearchCost, SearchOptimisations};
+use crate::bench::device::{self, BenchModelShape, OperationMeasurement};
+use crate::bench::search_optimisations::{SearchCost, SearchOptimisations};
 use crate::bench::{SearchCase, bundled_base_cases, deep_base_case};
 use crate::runner::{ProgressDisplay, StopFlag};
 
@@ -71,10 +71,10 @@ impl DeviceBenchmark {
     fn run(self) -> Result<u8> {
         let progress = ProgressDisplay::new(0, StopFlag::listen()?);
         let task = progress.start_task("operations", 60, "operations");
-        let print = |line: &Measurement| {
+        let print = |line: &OperationMeasurement| {
             println!("{}", serde_json::to_string(line).expect("a measurement is plain JSON"))
         };
-        device::measure(self.device.device, self.shape, self.layers, &task, &print)?;
+        device::measure_operations(self.device.device, self.shape, self.layers, &task, &print)?;
         Ok(0)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{ExperimentArgs, print_json};
-use crate::export::{HybridSelector, SearchSelector, export};
+use crate::export::{HybridSelector, SearchSelector, export_hybrid};
 use dtr_core::error::Result;
 
 /// Write a hybrid of a finished search to a directory in the Hugging Face format
@@ -54,7 +54,7 @@ impl ExportCommand {
             hybrid: self.which,
         };
         let command = self.experiment.sweep_command();
-        let layers = export(&plan, &store, &selector, &self.directory, &command)?;
+        let layers = export_hybrid(&plan, &store, &selector, &self.directory, &command)?;
         if self.json {
             print_json(&serde_json::json!({ "directory": self.directory, "layers": layers }));
             return Ok(0);

@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::device;
-use crate::manifest::{LoadedManifest, Manifest, load, load_portable};
-use crate::plan::{Plan, WorkerOptions, plan as make_plan, plan_for_machine};
+use crate::manifest::{LoadedManifest, Manifest, load_manifest, load_portable_manifest};
+use crate::plan::{Plan, WorkerOptions, plan_for_cpu, plan_for_machine};
 use crate::publish::{archive_path, list_archives, open_archive};
 use crate::store::{Provenance, RecordArchive, Store};
 use dtr_core::error::{Error, Result};
@@ -114,20 +114,20 @@ struct ResultsArgs {
 
 impl ExperimentArgs {
     fn load(&self) -> Result<LoadedManifest> {
-        load(&self.manifest, &self.sets)
+        load_manifest(&self.manifest, &self.sets)
     }
 
     fn plan(&self) -> Result<Plan> {
-        make_plan(&self.load()?)
+        plan_for_cpu(&self.load()?)
     }
 
     fn plan_on(&self, device: &DeviceArgs) -> Result<Plan> {
-        plan_for_machine(&self.load()?, &device.device.hardware_label())
+        plan_for_machine(&self.load()?, &device.device.machine_label())
     }
 
     /// Loads the manifest with paths relative to its folder, for comparing it with a published manifest.
     fn load_portable(&self) -> Result<Manifest> {
-        load_portable(&self.manifest, &self.sets)
+        load_portable_manifest(&self.manifest, &self.sets)
     }
 
     /// Returns whether the results folder holds published results of the experiment.
@@ -139,7 +139,7 @@ impl ExperimentArgs {
     /// Returns the plan and the store of the experiment. If the results folder holds published results of
     /// the experiment, reads them, and no base or data file.
     fn open(&self, device: device::DeviceChoice) -> Result<(Plan, Store)> {
-        let (loaded, machine) = (self.load()?, device.hardware_label());
+        let (loaded, machine) = (self.load()?, device.machine_label());
         if self.is_published()? {
             return open_archive(&self.results.results, &loaded, &self.load_portable()?, &machine);
         }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{DEFAULT_RESULTS, DeviceArgs, ExperimentArgs, ResultsArgs, WorkersArgs, print_json, print_notes};
-use crate::plan::{CellStatus, Estimate, Plan, RunReason, WorkerPlan, can_run_in_parallel, cell_statuses};
+use crate::plan::{
+    CellStatus, Plan, PlanEstimate, RunReason, WorkerPlan, can_run_in_parallel, cell_statuses,
+};
 use crate::stages::{Cell, STAGES};
 use crate::store::StageName;
 use dtr_core::error::Result;
@@ -52,7 +54,7 @@ impl PlanCommand {
         let is_to_do = |cell: &Cell| {
             rows.iter().any(|(row, (status, _))| row.key() == cell.key() && *status != CellStatus::Done)
         };
-        let estimate = Estimate::new(plan, is_to_do)?;
+        let estimate = PlanEstimate::new(plan, is_to_do)?;
         let workers = self.plan_workers(plan.cells.iter().filter(|cell| is_to_do(cell)).collect())?;
         if self.json {
             let cells: Vec<_> =
@@ -83,7 +85,7 @@ impl PlanCommand {
     }
 }
 
-fn print_estimate(estimate: &Estimate) {
+fn print_estimate(estimate: &PlanEstimate) {
     let stages = || STAGES.iter().map(|stage| &stage.name);
     let count = |stage: &StageName| Some(format!("{} {stage}", estimate.cells.get(stage)?));
     let counts: Vec<String> = stages().filter_map(count).collect();

@@ -27,7 +27,7 @@ pub struct PruneCommand {
 impl PruneCommand {
     pub(super) fn run(self) -> Result<u8> {
         let store = self.results.store()?;
-        let leftovers = if self.delete { store.prune()? } else { store.find_leftovers()? };
+        let leftovers = if self.delete { store.delete_leftovers()? } else { store.find_leftovers()? };
         if self.json {
             print_json(&leftovers);
             return Ok(0);

@@ -70,7 +70,7 @@ fn unpack(dir: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::load;
+    use crate::manifest::load_manifest;
 
     #[test]
     fn every_bundled_experiment_can_be_planned_and_edits_survive() {
@@ -78,7 +78,7 @@ mod tests {
         unpack(dir.path()).unwrap();
         for name in ["init", "quickstart", "throughput-mini"] {
             let manifest = dir.path().join(format!("experiments/{name}.toml"));
-            crate::plan::plan(&load(&manifest, &[]).unwrap()).unwrap();
+            crate::plan::plan_for_cpu(&load_manifest(&manifest, &[]).unwrap()).unwrap();
         }
         let edited = dir.path().join("experiments/quickstart.toml");
         fs::write(&edited, "name = \"mine\"\n").unwrap();

@@ -94,6 +94,6 @@ pub(super) fn write_report(
     }
     let records = report::ExperimentRecords::read(plan, store, command)?;
     let data = report::ReportData::new(&records);
-    let paths = report::write(&data, &results.tables(plan), &results.figures(plan))?;
+    let paths = report::write_report_files(&data, &results.tables(plan), &results.figures(plan))?;
     Ok(WrittenReport { summary: report::summary_text(&data), paths, num_missing: records.missing.len() })
 }

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 use dtr_core::error::{Error, Result};
-use dtr_core::process;
+use dtr_core::system_info;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cuda")]
@@ -52,9 +52,10 @@ impl CudaIndices {
     }
 }
 
-/// The hardware on which throughput was measured.
+/// The machine on which throughput was measured, as far as its speed depends on it. Machines with the same
+/// device and the same number of threads have the same label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct HardwareLabel {
+pub struct MachineLabel {
     /// The device's description, such as `cuda (NVIDIA H100 80GB HBM3)`.
     pub device: String,
     /// The number of CPU threads that compute.
@@ -121,14 +122,14 @@ impl DeviceChoice {
     /// the lowest number. Returns `None` if the system does not report the number.
     pub fn available_bytes(self) -> Option<u64> {
         match self {
-            Self::Cpu => process::memory_limit_bytes(),
+            Self::Cpu => system_info::memory_limit_bytes(),
             Self::Cuda(indices) => indices.iter().map(free_cuda_bytes).min().flatten(),
         }
     }
 
-    /// Returns the label of this hardware for throughput measurements.
-    pub fn hardware_label(self) -> HardwareLabel {
-        HardwareLabel { device: self.description(), threads: rayon::current_num_threads() }
+    /// Returns the label of this machine, with the chosen devices, for throughput measurements.
+    pub fn machine_label(self) -> MachineLabel {
+        MachineLabel { device: self.description(), threads: rayon::current_num_threads() }
     }
 
     /// Returns the name and the version of the GPU driver, such as `NVIDIA 550.54.15`. Returns `None` for the
@@ -163,12 +164,12 @@ impl DeviceChoice {
 
 /// Returns the CPU's model name, or its architecture if the system does not report the name.
 pub fn cpu_name() -> String {
-    process::cpu_model_name().unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+    system_info::cpu_model_name().unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
 #[cfg(feature = "cuda")]
 fn cuda_name(index: usize) -> Option<String> {
-    NvmlDevice::open_cuda_device(index)?.name()
+    NvmlDevice::for_cuda_index(index)?.name()
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -178,7 +179,7 @@ fn cuda_name(_: usize) -> Option<String> {
 
 #[cfg(feature = "cuda")]
 fn cuda_driver_version(index: usize) -> Option<String> {
-    NvmlDevice::open_cuda_device(index)?.driver_version()
+    NvmlDevice::for_cuda_index(index)?.driver_version()
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -188,7 +189,7 @@ fn cuda_driver_version(_: usize) -> Option<String> {
 
 #[cfg(feature = "cuda")]
 fn free_cuda_bytes(index: usize) -> Option<u64> {
-    NvmlDevice::open_cuda_device(index)?.free_bytes()
+    NvmlDevice::for_cuda_index(index)?.free_bytes()
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -198,7 +199,7 @@ fn free_cuda_bytes(_: usize) -> Option<u64> {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Device> {
-    let devices = dtr_ops::cuda_devices();
+    let devices = dtr_ops::open_cuda_devices();
     let missing = || {
         Error::environment(format!("cannot open CUDA device {index}: {} found", devices.len()))
             .hint("run `dtr doctor` to see what is missing")

@@ -19,7 +19,7 @@ enum DeviceId {
 impl NvmlDevice {
     /// Opens the device with the CUDA index `index`. Returns `None` if NVML or the device is missing, or if
     /// `CUDA_VISIBLE_DEVICES` hides the device.
-    pub fn open_cuda_device(index: usize) -> Option<Self> {
+    pub fn for_cuda_index(index: usize) -> Option<Self> {
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         let id = device_id(index, visible.as_deref())?;
         let device = Self { library: Nvml::init().ok()?, id };

@@ -14,7 +14,7 @@ const POWERCAP_FOLDER: &str = "/sys/class/powercap";
 const READ_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A meter of the energy of all CPU packages.
-pub struct Rapl(Arc<Mutex<Counters>>);
+pub struct RaplMeter(Arc<Mutex<Counters>>);
 
 struct Counters {
     packages: Vec<Package>,
@@ -29,7 +29,7 @@ struct Package {
     last_reading: u64,
 }
 
-impl Rapl {
+impl RaplMeter {
     /// Opens the counters of this machine. Returns `None` if the counters are missing or cannot be read.
     pub fn open() -> Option<Self> {
         Self::open_in(Path::new(POWERCAP_FOLDER))

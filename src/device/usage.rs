@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::DeviceChoice;
 #[cfg(feature = "cuda")]
 use super::nvidia::NvmlDevice;
-use super::rapl::Rapl;
+use super::rapl::RaplMeter;
 
 /// The time and the energy of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct TimeAndEnergy {
 
 impl TimeAndEnergy {
     /// No time and no energy.
-    pub const NONE: Self = Self { seconds: 0.0, joules: Some(0.0) };
+    pub const ZERO: Self = Self { seconds: 0.0, joules: Some(0.0) };
 
     /// Multiplies the time and the energy by `fraction`.
     pub fn scale(self, fraction: f64) -> Self {
@@ -51,7 +51,7 @@ pub struct UsageMeter {
 
 enum EnergyCounter {
     None,
-    Processor(Rapl),
+    Processor(RaplMeter),
     #[cfg(feature = "cuda")]
     Nvidia(Vec<NvmlDevice>),
 }
@@ -64,10 +64,10 @@ impl UsageMeter {
     /// The shares of all workers add up to the usage of the devices.
     pub fn for_device(choice: DeviceChoice, num_workers: usize) -> Self {
         let energy = match choice {
-            DeviceChoice::Cpu => Rapl::open().map_or(EnergyCounter::None, EnergyCounter::Processor),
+            DeviceChoice::Cpu => RaplMeter::open().map_or(EnergyCounter::None, EnergyCounter::Processor),
             #[cfg(feature = "cuda")]
             DeviceChoice::Cuda(indices) => {
-                let devices: Option<Vec<_>> = indices.iter().map(NvmlDevice::open_cuda_device).collect();
+                let devices: Option<Vec<_>> = indices.iter().map(NvmlDevice::for_cuda_index).collect();
                 devices.map_or(EnergyCounter::None, EnergyCounter::Nvidia)
             }
             #[cfg(not(feature = "cuda"))]
@@ -79,7 +79,7 @@ impl UsageMeter {
     /// Creates a meter of the CPU whose energy counters are below `folder`.
     #[cfg(test)]
     pub(crate) fn of_cpu_in(folder: &std::path::Path) -> Self {
-        let counters = Rapl::open_in(folder).expect("the folder has no readable energy counters");
+        let counters = RaplMeter::open_in(folder).expect("the folder has no readable energy counters");
         Self { energy: EnergyCounter::Processor(counters), num_devices: 1, num_workers: 1 }
     }
 
@@ -148,10 +148,10 @@ mod tests {
     #[test]
     fn the_energy_of_a_sum_is_unknown_if_that_of_a_part_is() {
         let [known, unknown] = [Some(2.0), None].map(|joules| TimeAndEnergy { seconds: 1.5, joules });
-        assert_eq!(TimeAndEnergy::NONE + known, known);
+        assert_eq!(TimeAndEnergy::ZERO + known, known);
         assert_eq!(known + known, TimeAndEnergy { seconds: 3.0, joules: Some(4.0) });
         assert_eq!(known + unknown, TimeAndEnergy { seconds: 3.0, joules: None });
-        assert_eq!(TimeAndEnergy::NONE + unknown, unknown);
+        assert_eq!(TimeAndEnergy::ZERO + unknown, unknown);
     }
 
     #[test]

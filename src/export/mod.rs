@@ -11,7 +11,7 @@ pub use selector::{HybridSelector, SearchSelector};
 
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
-use crate::stages::{Cell, SearchJob, base_directory, twins_file};
+use crate::stages::{Cell, SearchJob, twins_file, verified_base_path};
 use crate::store::{Lookup, Record, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_model::{HybridWriter, Mask};
@@ -32,7 +32,7 @@ struct ExportedHybrid<'a> {
 /// # Errors
 /// Fails if the selector matches no search or several, if the search is not done, or if files are missing or
 /// damaged.
-pub fn export(
+pub fn export_hybrid(
     plan: &Plan,
     store: &Store,
     selector: &SearchSelector,
@@ -45,7 +45,7 @@ pub fn export(
     let chosen = selector.hybrid.find(result);
     let hybrid = ExportedHybrid { cell, job, result, selected: selector.hybrid, chosen };
     let mask: Mask = chosen.layers.iter().copied().collect();
-    let (base, twins) = (base_directory(store, &job.base)?, twins_file(store, &job.twins)?);
+    let (base, twins) = (verified_base_path(store, &job.base)?, twins_file(store, &job.twins)?);
     let card = model_card::model_card(&hybrid);
     HybridWriter { base: &base, twins: (&twins, &job.variant), mask: &mask, model_card: card }
         .write(directory)?;

@@ -166,13 +166,13 @@ fn cell_keys(hybrid: &ExportedHybrid<'_>) -> String {
     };
     match &hybrid.job.base {
         BaseSource::Trained { cell, .. } => row("base", cell.key.to_string()),
-        BaseSource::Directory { identity: ModelIdentity::Files { files, .. }, .. } => {
+        BaseSource::Stored { identity: ModelIdentity::Files { files, .. }, .. } => {
             for (file, digest) in files {
                 row(&format!("`{file}` of the base, blake3"), digest.to_string());
             }
         }
-        BaseSource::Directory { identity: ModelIdentity::Hub(pinned), .. } => row("base", pinned.to_string()),
-        BaseSource::Directory { identity: ModelIdentity::HubFile { repo, file }, .. } => {
+        BaseSource::Stored { identity: ModelIdentity::Hub(pinned), .. } => row("base", pinned.to_string()),
+        BaseSource::Stored { identity: ModelIdentity::HubFile { repo, file }, .. } => {
             row("base", repo.uri(file));
         }
     }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
-use crate::stages::{Cell, Labels, SearchJob};
+use crate::stages::{Cell, CellLabels, SearchJob};
 use dtr_core::error::{Error, Result};
 
 /// Names one of the two hybrids in the result of a search.
@@ -74,7 +74,7 @@ impl SearchSelector {
         }
     }
 
-    fn matches(&self, labels: &Labels) -> bool {
+    fn matches(&self, labels: &CellLabels) -> bool {
         let matches =
             |name: &Option<String>, label: Option<&String>| name.is_none() || name.as_ref() == label;
         matches(&self.model, Some(&labels.model))

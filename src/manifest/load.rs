@@ -34,20 +34,21 @@ pub struct LoadedManifest {
 ///
 /// # Errors
 /// Fails when a file cannot be read, or when the manifest is invalid. The error underlines the invalid token.
-pub fn load(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
+pub fn load_manifest(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
     let loaded = LoadedManifest::merge(read_manifest_layers(path, sets, PathStyle::Local)?)?;
     sweep_checks::check_names_and_sweep(&loaded)?;
     Ok(loaded)
 }
 
-/// Loads the manifest at `path` as [`load`] does, but with paths relative to the folder of the manifest.
+/// Loads the manifest at `path` as [`load_manifest`] does, but with paths relative to the folder of the
+/// manifest.
 ///
 /// Two copies of an experiment have equal portable manifests, wherever the copies are. The paths cannot be
 /// used to read files. Paths in `sets` stay as they are.
 ///
 /// # Errors
-/// Fails as [`load`] does.
-pub fn load_portable(path: &Path, sets: &[String]) -> Result<Manifest> {
+/// Fails as [`load_manifest`] does.
+pub fn load_portable_manifest(path: &Path, sets: &[String]) -> Result<Manifest> {
     Ok(LoadedManifest::merge(read_manifest_layers(path, sets, PathStyle::Portable)?)?.manifest)
 }
 

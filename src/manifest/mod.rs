@@ -35,11 +35,11 @@ use crate::algorithms::pretrain::PretrainConfig;
 use crate::algorithms::search::SearchConfig;
 use crate::algorithms::throughput::ThroughputConfig;
 use crate::data::{Corpus, Task};
-use dtr_model::Variant;
+use dtr_model::TwinVariant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use load::{LoadedManifest, load, load_portable};
+pub use load::{LoadedManifest, load_manifest, load_portable_manifest};
 pub use model::{Dtype, HubModel, ModelConfig, ModelSource};
 pub use new_manifest::NewManifest;
 pub use reference_page::manifest_reference;
@@ -68,7 +68,7 @@ pub struct Manifest {
     /// Base models by name.
     pub models: BTreeMap<String, ModelConfig>,
     /// Linear variants by name. A variant describes the block that replaces full attention.
-    pub variants: BTreeMap<String, Variant>,
+    pub variants: BTreeMap<String, TwinVariant>,
     /// Tasks by name.
     pub tasks: BTreeMap<String, Task>,
     /// The text on which twins are distilled and bases are pretrained.

@@ -198,7 +198,7 @@ fn list(values: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{HubModel, load};
+    use crate::manifest::{HubModel, load_manifest};
 
     fn new_manifest(source: ModelSource) -> NewManifest {
         NewManifest {
@@ -224,7 +224,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("new.toml");
             std::fs::write(&path, new.to_toml().unwrap()).unwrap();
-            let manifest = load(&path, &[]).unwrap().manifest;
+            let manifest = load_manifest(&path, &[]).unwrap().manifest;
             assert_eq!(manifest.name.as_deref(), Some("base-1.5b"));
             let model = &manifest.models["base-1.5b"];
             assert_eq!((&model.source, model.dtype), (&new.source, Dtype::Bf16));

@@ -13,7 +13,7 @@ use crate::hub;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
 use dtr_core::schema_ranges::{OutOfRange, find_out_of_range_value};
-use dtr_model::{Variant, check_head_counts};
+use dtr_model::{TwinVariant, check_head_counts};
 
 /// Checks all values of `manifest`, including the definitions that the sweep does not use.
 pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
@@ -62,7 +62,7 @@ impl ConsistencyCheck<'_> {
             .map_err(|error| self.sources.underline_entry(error, latest, EntryPart::Value, "does not divide"))
     }
 
-    fn check_variant(&self, table: &[&str], variant: &Variant) -> Result<()> {
+    fn check_variant(&self, table: &[&str], variant: &TwinVariant) -> Result<()> {
         let table = [table, &["geometry"]].concat();
         if variant.geometry.has_odd_rotary_width() {
             let key = [&table[..], &["key-dim"]].concat();

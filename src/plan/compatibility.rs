@@ -198,7 +198,7 @@ fn incompatibility(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::load;
+    use crate::manifest::load_manifest;
 
     /// Plans the quick start with a changed copy of its base, and returns the error. In the copy's file
     /// `name`, `to` replaces `from`.
@@ -213,8 +213,8 @@ mod tests {
         assert!(text.contains(from), "{name} does not contain {from}");
         std::fs::write(&path, text.replace(from, to)).unwrap();
         let set = format!("models.mini.source.path={:?}", folder.path().display().to_string());
-        let loaded = load(&root.join("experiments/quickstart.toml"), &[set]).unwrap();
-        let error = crate::plan::plan(&loaded).unwrap_err();
+        let loaded = load_manifest(&root.join("experiments/quickstart.toml"), &[set]).unwrap();
+        let error = crate::plan::plan_for_cpu(&loaded).unwrap_err();
         assert_eq!(error.kind().exit_code(), 2);
         let message = error.to_string();
         let rendered = format!("{:?}", miette::Report::new(error));

@@ -16,7 +16,7 @@ use crate::hub;
 use crate::stages::SplitIdentity;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file, user_cache_folder};
-use dtr_core::process::running_program;
+use dtr_core::system_info::running_program;
 
 /// The digests of a base's files by file name, without the weights. The digest of an absent file is `None`.
 pub(super) type BaseDigests = BTreeMap<String, Option<Digest>>;

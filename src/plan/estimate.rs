@@ -18,7 +18,7 @@ const STORED_BYTES: u64 = 2;
 
 /// The resources of the cells that are not done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Estimate {
+pub struct PlanEstimate {
     /// Number of cells, by stage.
     pub cells: BTreeMap<StageName, usize>,
     /// Maximum number of times that a base or a hybrid is scored. This number is reached if every search
@@ -40,7 +40,7 @@ pub struct Estimate {
     pub unknown: BTreeSet<String>,
 }
 
-impl Estimate {
+impl PlanEstimate {
     /// Estimates the resources of the cells of `plan` for which `is_to_do` returns true.
     ///
     /// # Errors
@@ -78,8 +78,8 @@ impl Estimate {
         let hub = hub::default_hub();
         let mut missing: BTreeMap<&PinnedRepo, &BaseSource> = BTreeMap::new();
         for base in plan.cells.iter().filter_map(Cell::base) {
-            if let BaseSource::Directory { folder, identity: ModelIdentity::Hub(pinned), .. } = base
-                && !BaseModel::has_all_files(folder)
+            if let BaseSource::Stored { path, identity: ModelIdentity::Hub(pinned), .. } = base
+                && !BaseModel::has_all_files(path)
             {
                 missing.insert(pinned, base);
             }

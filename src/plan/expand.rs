@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compatibility;
 use super::compatibility_cache::CompatibilityCache;
 use super::downloads::Downloads;
-use crate::device::{self, HardwareLabel};
+use crate::device::{self, MachineLabel};
 use crate::manifest::{LoadedManifest, Manifest};
 use crate::stages::{Cell, InputIdentities, Planner, STAGES, SweepPoint, stage_order};
-use crate::store::{Key, StageName};
+use crate::store::{CellKey, StageName};
 use dtr_core::error::Result;
 
 /// The cells of an experiment.
@@ -34,7 +34,7 @@ pub struct Plan {
 
 impl Plan {
     /// Returns the cell with this key, or `None` if the plan has no such cell.
-    pub fn cell(&self, key: &Key) -> Option<&Cell> {
+    pub fn cell(&self, key: &CellKey) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.key() == *key)
     }
 
@@ -48,15 +48,15 @@ impl Plan {
 ///
 /// # Errors
 /// Fails if a combination of axis values is invalid, or if a file of a base, corpus or task cannot be read.
-pub fn plan(loaded: &LoadedManifest) -> Result<Plan> {
-    plan_for_machine(loaded, &device::DeviceChoice::Cpu.hardware_label())
+pub fn plan_for_cpu(loaded: &LoadedManifest) -> Result<Plan> {
+    plan_for_machine(loaded, &device::DeviceChoice::Cpu.machine_label())
 }
 
 /// Plans a loaded manifest for `machine`. Only the keys of cells that measure time depend on the machine.
 ///
 /// # Errors
-/// Fails for the same reasons as [`plan`].
-pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Result<Plan> {
+/// Fails for the same reasons as [`plan_for_cpu`].
+pub fn plan_for_machine(loaded: &LoadedManifest, machine: &MachineLabel) -> Result<Plan> {
     let (mut downloads, mut notes) = (Downloads::default(), BTreeSet::new());
     let cache = CompatibilityCache::of_user();
     let plan = expand(loaded, machine, Planner::default(), |manifest| {
@@ -74,7 +74,7 @@ pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Res
 /// Fails if `identities` lacks an input of the manifest, or if a combination of axis values is invalid.
 pub fn plan_from_identities(
     loaded: &LoadedManifest,
-    machine: &HardwareLabel,
+    machine: &MachineLabel,
     identities: InputIdentities,
 ) -> Result<Plan> {
     expand(loaded, machine, Planner::from_identities(identities), |_| Ok(()))
@@ -84,7 +84,7 @@ pub fn plan_from_identities(
 /// combination first.
 fn expand(
     loaded: &LoadedManifest,
-    machine: &HardwareLabel,
+    machine: &MachineLabel,
     mut planner: Planner,
     mut check: impl FnMut(&Manifest) -> Result<()>,
 ) -> Result<Plan> {

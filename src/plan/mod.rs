@@ -2,7 +2,7 @@
 //! search. The key of a cell identifies the cell in the store.
 //!
 //! `dtr plan` shows a plan, and `dtr sweep` runs the plan's cells. Planning runs no cell. [`cell_statuses`]
-//! compares a plan with the store. [`Estimate`] adds up the resources of a plan's cells, and
+//! compares a plan with the store. [`PlanEstimate`] adds up the resources of a plan's cells, and
 //! [`TimeEstimate`] says how long they take.
 
 mod compatibility;
@@ -18,8 +18,8 @@ mod workers;
 mod tests;
 
 pub use downloads::Downloads;
-pub use estimate::{Estimate, ensure_weights_fit};
-pub use expand::{Plan, plan, plan_for_machine, plan_from_identities};
+pub use estimate::{PlanEstimate, ensure_weights_fit};
+pub use expand::{Plan, plan_for_cpu, plan_for_machine, plan_from_identities};
 pub use status::{CellStatus, RunReason, SpecChange, cell_statuses, compare_json};
 pub use time::{TimeEstimate, UNREAD_TOKENS};
 pub use workers::{WorkerOptions, WorkerPlan, can_run_in_parallel};

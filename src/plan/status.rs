@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::expand::Plan;
 use crate::stages::Cell;
-use crate::store::{CellSpec, CellState, CheckDepth, Key, Store};
+use crate::store::{CellKey, CellSpec, CellState, CheckDepth, Store};
 use dtr_core::error::Result;
 
 /// The status of a cell.
@@ -79,7 +79,7 @@ impl SpecChange {
 /// # Errors
 /// Fails if the store cannot be read.
 pub fn cell_statuses(plan: &Plan, store: &Store) -> Result<Vec<(CellStatus, Option<RunReason>)>> {
-    let mut statuses: BTreeMap<Key, CellStatus> = BTreeMap::new();
+    let mut statuses: BTreeMap<CellKey, CellStatus> = BTreeMap::new();
     let mut all = Vec::with_capacity(plan.cells.len());
     for cell in &plan.cells {
         let (status, reason) = find_cell_status(cell, store, &statuses)?;
@@ -92,7 +92,7 @@ pub fn cell_statuses(plan: &Plan, store: &Store) -> Result<Vec<(CellStatus, Opti
 fn find_cell_status(
     cell: &Cell,
     store: &Store,
-    statuses: &BTreeMap<Key, CellStatus>,
+    statuses: &BTreeMap<CellKey, CellStatus>,
 ) -> Result<(CellStatus, Option<RunReason>)> {
     let (status, reason) = match store.cell_state(cell.id(), CheckDepth::Quick)? {
         CellState::Done => return Ok((CellStatus::Done, None)),
@@ -103,7 +103,7 @@ fn find_cell_status(
     if store.is_running(cell.id())? {
         return Ok((CellStatus::Running, reason));
     }
-    let is_pending = |key: &Key| statuses.get(key).is_some_and(|status| *status != CellStatus::Done);
+    let is_pending = |key: &CellKey| statuses.get(key).is_some_and(|status| *status != CellStatus::Done);
     let pending_input = cell.inputs().iter().find(|(_, input)| is_pending(&input.key));
     let reason = match (reason, pending_input) {
         (Some(reason), _) => reason,

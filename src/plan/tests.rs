@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::*;
 use crate::data::{CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
-use crate::manifest::load;
+use crate::manifest::load_manifest;
 use crate::resources::WorkRates;
 use crate::stages::{
-    Cell, CorpusIdentity, DistilJob, Labels, PretrainJob, ScoreJob, SearchJob, Stage, ThroughputJob,
+    Cell, CellLabels, CorpusIdentity, DistilJob, PretrainJob, ScoreJob, SearchJob, Stage, ThroughputJob,
 };
-use crate::store::Key;
+use crate::store::CellKey;
 use dtr_core::seed::Seed;
 
 /// Makes the sweep train the base of the quick start, so that no test needs a file of weights.
@@ -19,7 +19,7 @@ const TINY: &str = "models.mini.source={ pretrain = { hidden-size = 32, intermed
 fn try_quickstart(sets: &[&str]) -> dtr_core::error::Result<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/quickstart.toml");
     let sets: Vec<String> = [TINY].iter().chain(sets).map(|set| (*set).to_owned()).collect();
-    plan(&load(&path, &sets)?)
+    plan_for_cpu(&load_manifest(&path, &sets)?)
 }
 
 /// Plans the quick start with some values overridden.
@@ -27,7 +27,7 @@ fn quickstart(sets: &[&str]) -> Plan {
     try_quickstart(sets).unwrap()
 }
 
-fn keys<S: Stage>(plan: &Plan) -> Vec<Key> {
+fn keys<S: Stage>(plan: &Plan) -> Vec<CellKey> {
     plan.cells_of(&S::NAME).map(Cell::key).collect()
 }
 
@@ -147,7 +147,7 @@ fn the_base_score_is_shared_by_variants() {
             identity: job.validation.clone(),
             layers: Vec::new(),
         })
-        .map(|job| Cell::new(job, Labels::default()).unwrap().key())
+        .map(|job| Cell::new(job, CellLabels::default()).unwrap().key())
         .collect();
     let distinct: std::collections::BTreeSet<_> = scores.iter().collect();
     assert_eq!((scores.len(), distinct.len()), (12, 4));
@@ -238,7 +238,7 @@ fn an_unsupported_corpus_format_is_refused_before_anything_runs() {
 fn throughput(sets: &[&str]) -> dtr_core::error::Result<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/throughput.toml");
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-    plan(&load(&path, &sets)?)
+    plan_for_cpu(&load_manifest(&path, &sets)?)
 }
 
 #[test]
@@ -272,8 +272,8 @@ fn throughput_keys_depend_on_settings_and_not_on_weights() {
         assert!(keys(&[set]).is_disjoint(&plain), "{set}");
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/throughput.toml");
-    let machine = crate::device::HardwareLabel { device: "another".to_owned(), threads: 1 };
-    let elsewhere = plan_for_machine(&load(&path, &[]).unwrap(), &machine).unwrap();
+    let machine = crate::device::MachineLabel { device: "another".to_owned(), threads: 1 };
+    let elsewhere = plan_for_machine(&load_manifest(&path, &[]).unwrap(), &machine).unwrap();
     assert!(elsewhere.cells.iter().all(|cell| !plain.contains(&cell.key())));
 }
 
@@ -319,7 +319,7 @@ fn bf16_changes_all_keys_and_f32_changes_none() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/quickstart.toml");
     let keys = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-        let plan = plan(&load(&path, &sets).unwrap()).unwrap();
+        let plan = plan_for_cpu(&load_manifest(&path, &sets).unwrap()).unwrap();
         plan.cells.into_iter().map(|cell| cell.key()).collect::<Vec<_>>()
     };
     let plain = keys(&[]);
@@ -334,7 +334,7 @@ fn bf16_changes_all_keys_and_f32_changes_none() {
 fn quickstart_time(sets: &[&str]) -> TimeEstimate {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/quickstart.toml");
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-    let plan = plan(&load(&path, &sets).unwrap()).unwrap();
+    let plan = plan_for_cpu(&load_manifest(&path, &sets).unwrap()).unwrap();
     TimeEstimate::new(&plan, &WorkRates::of_cpu(1e11)).unwrap()
 }
 
@@ -371,7 +371,7 @@ fn the_time_of_a_search_is_unknown_without_the_rows() {
 fn each_earlier_stop_adds_an_evaluation_to_a_search_and_changes_its_key() {
     let stops = "search.earlier-stops={ max-relative-drops=[0.0, 0.1], replaced-layers=[2] }";
     let (without, with) = (quickstart(&[]), quickstart(&[stops]));
-    let evaluations = |plan: &Plan| Estimate::new(plan, |_| true).unwrap().max_evaluations;
+    let evaluations = |plan: &Plan| PlanEstimate::new(plan, |_| true).unwrap().max_evaluations;
     let num_searches = keys::<SearchJob>(&with).len() as u64;
     assert_eq!(evaluations(&with), evaluations(&without) + 3 * num_searches);
     assert!(keys::<SearchJob>(&with).iter().all(|key| !keys::<SearchJob>(&without).contains(key)));

@@ -89,19 +89,19 @@ impl TimeEstimate {
     }
 }
 
-/// The sizes of the validation split and the test split of tasks, by the folder of the base and the name of
+/// The sizes of the validation split and the test split of tasks, by the path of the base and the name of
 /// the task. `None` if a file is not downloaded.
 #[derive(Default)]
 struct TaskSizes(BTreeMap<(PathBuf, String), Option<[SplitSize; 2]>>);
 
 impl TaskSizes {
     fn get(&mut self, job: &SearchJob, task: &str, config: &DecoderConfig) -> Result<Option<[SplitSize; 2]>> {
-        let BaseSource::Directory { folder, .. } = &job.base else { return Ok(None) };
-        let key = (folder.clone(), task.to_owned());
+        let BaseSource::Stored { path, .. } = &job.base else { return Ok(None) };
+        let key = (path.clone(), task.to_owned());
         if !self.0.contains_key(&key) {
-            let is_known = BaseModel::has_tokenizer(folder) && has_files(&job.task)?;
+            let is_known = BaseModel::has_tokenizer(path) && has_files(&job.task)?;
             let measure = || -> Result<[SplitSize; 2]> {
-                let size = |split| split_size(folder, config, &job.task, split);
+                let size = |split| split_size(path, config, &job.task, split);
                 Ok([size(Split::Validation)?, size(Split::Test)?])
             };
             self.0.insert(key.clone(), is_known.then(measure).transpose()?);

@@ -126,7 +126,7 @@ fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::load_portable;
+    use crate::manifest::load_portable_manifest;
 
     fn header() -> Header {
         Header {
@@ -140,7 +140,7 @@ mod tests {
 
     fn quickstart(sets: &[&str]) -> Manifest {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-        load_portable(Path::new("experiments/quickstart.toml"), &sets).unwrap()
+        load_portable_manifest(Path::new("experiments/quickstart.toml"), &sets).unwrap()
     }
 
     fn refusal(sets: &[&str]) -> Option<String> {

@@ -17,7 +17,7 @@ pub use answers::ChosenOptions;
 pub use consistency::check_consistency;
 
 use self::header::Header;
-use crate::device::HardwareLabel;
+use crate::device::MachineLabel;
 use crate::manifest::{LoadedManifest, Manifest};
 use crate::plan::{Plan, plan_from_identities};
 use crate::store::{RecordArchive, Store};
@@ -93,7 +93,7 @@ pub fn open_archive(
     results: &Path,
     loaded: &LoadedManifest,
     portable: &Manifest,
-    machine: &HardwareLabel,
+    machine: &MachineLabel,
 ) -> Result<(Plan, Store)> {
     let name = loaded.manifest.name.as_deref().unwrap_or_default();
     let archive = RecordArchive::read(&archive_path(results, name))?;

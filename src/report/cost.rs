@@ -4,7 +4,7 @@ use super::columns::CostRow;
 use super::derived_values::format_axes;
 use super::experiment_records::{DistilCell, ExperimentRecords, SearchCell};
 use super::paper_match;
-use crate::store::{Key, Record};
+use crate::store::{CellKey, Record};
 
 /// Returns the rows of the table `cost`: one for each search whose distillation has a record.
 pub(super) fn cost_rows(records: &ExperimentRecords) -> Vec<CostRow> {
@@ -23,7 +23,7 @@ pub(super) fn cost_rows(records: &ExperimentRecords) -> Vec<CostRow> {
 }
 
 /// Returns the key of the input `role` of a search.
-fn input_key(search: &SearchCell, role: &str) -> Option<Key> {
+fn input_key(search: &SearchCell, role: &str) -> Option<CellKey> {
     search.record.spec.inputs.get(role).map(|input| input.key)
 }
 

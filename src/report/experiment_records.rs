@@ -10,8 +10,8 @@ use crate::algorithms::score::ScoreResult;
 use crate::algorithms::throughput::{ThroughputResult, TimedRun};
 use crate::plan::Plan;
 use crate::stages::search::SearchResult;
-use crate::stages::{Cell, DistilJob, Labels, ScoreJob, SearchJob, Stage, ThroughputJob, WorkCounts};
-use crate::store::{CellId, Key, Lookup, Record, Store};
+use crate::stages::{Cell, CellLabels, DistilJob, ScoreJob, SearchJob, Stage, ThroughputJob, WorkCounts};
+use crate::store::{CellId, CellKey, Lookup, Record, Store};
 use dtr_core::error::Result;
 
 /// The finished cells and the missing cells of an experiment.
@@ -47,7 +47,7 @@ pub struct ExperimentRecords {
 #[derive(Clone, Debug)]
 pub struct StoredCell<J, T> {
     /// The labels of the cell.
-    pub labels: Labels,
+    pub labels: CellLabels,
     /// The job that computed the output.
     pub job: J,
     /// The record of the output.
@@ -102,9 +102,9 @@ pub struct TimingCell {
 #[derive(Clone, Debug)]
 pub struct MissingCell {
     /// The labels of the cell.
-    pub labels: Labels,
+    pub labels: CellLabels,
     /// The key of the cell.
-    pub key: Key,
+    pub key: CellKey,
     /// The reason why the cell has no result.
     pub reason: String,
 }
@@ -223,7 +223,7 @@ impl ExperimentRecords {
         self.distillations.extend(find_record::<DistilJob>(cell, store)?);
         self.bases.extend(find_record::<ScoreJob>(cell, store)?);
         if let Some(timing) = find_record::<ThroughputJob>(cell, store)? {
-            let base = Cell::new(timing.job.to_base_job(), Labels::default())?;
+            let base = Cell::new(timing.job.to_base_job(), CellLabels::default())?;
             let base = store.find::<ThroughputResult>(base.id())?.done();
             let base_runs = base.map(|record| record.outcome.runs);
             self.timings.push(TimingCell { cell: timing, base_runs });

@@ -27,8 +27,8 @@ use std::path::{Path, PathBuf};
 
 pub use column_docs::{columns_json, columns_markdown};
 pub use columns::{
-    AgreementRow, BaseRow, ComputeHoursRow, CostRow, DistillationRow, EarlierStopRow, ItemRow, PublishedRow,
-    SearchRow, SpeedupRow, StageRow, TABLES, ThroughputRow, TrajectoryRow, TrialRow,
+    AgreementRow, BaseScoreRow, CellWorkRow, ComputeHoursRow, CostRow, DistilledLayerRow, EarlierStopRow,
+    ItemRow, PublishedRow, SearchRow, SpeedupRow, TABLES, ThroughputRow, TrajectoryRow, TrialRow,
 };
 pub use derived_values::format_axes;
 pub use experiment_records::{
@@ -36,7 +36,7 @@ pub use experiment_records::{
     TestAnswers, TimingCell,
 };
 pub use report_data::ReportData;
-pub use schema::{ColumnSpec, Row, TableSpec};
+pub use schema::{ColumnSpec, TableRow, TableSpec};
 pub use text::summary_text;
 
 use dtr_core::error::Result;
@@ -45,7 +45,11 @@ use dtr_core::error::Result;
 ///
 /// # Errors
 /// Fails if a file cannot be written, or if a figure cannot be drawn.
-pub fn write(data: &ReportData<'_>, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
+pub fn write_report_files(
+    data: &ReportData<'_>,
+    tables_dir: &Path,
+    figures_dir: &Path,
+) -> Result<Vec<PathBuf>> {
     let (tables, figures) = (tables::build_tables(data)?, figures::draw(data)?);
     lock::with_report_lock(tables_dir, figures_dir, || {
         let mut paths = tables::write(&tables, tables_dir)?;

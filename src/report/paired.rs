@@ -57,11 +57,11 @@ impl PairedCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algorithms::score::ItemScore;
+    use crate::algorithms::score::ItemAnswer;
     use crate::report::fixture;
 
     fn answers(correct: &[(&str, bool)]) -> TestAnswers {
-        let item = |(id, correct): &(&str, bool)| ItemScore {
+        let item = |(id, correct): &(&str, bool)| ItemAnswer {
             id: (*id).to_owned(),
             label: 1,
             choice: u32::from(*correct),

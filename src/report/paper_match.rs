@@ -61,17 +61,17 @@ mod tests {
 
     use super::*;
     use crate::hub::{PinnedRepo, RepoKind};
-    use crate::manifest::{Dtype, ModelSource, load};
+    use crate::manifest::{Dtype, ModelSource, load_manifest};
     use crate::report::fixture;
     use crate::stages::{BaseSource, ModelIdentity};
 
-    fn directory(identity: ModelIdentity) -> BaseSource {
-        BaseSource::Directory { folder: PathBuf::new(), identity, dtype: Dtype::F32, config_copy: None }
+    fn stored_base(identity: ModelIdentity) -> BaseSource {
+        BaseSource::Stored { path: PathBuf::new(), identity, dtype: Dtype::F32, config_copy: None }
     }
 
     #[test]
     fn every_search_of_the_bundled_table_1_has_a_cell_of_the_paper() {
-        let manifest = load(Path::new("experiments/table1.toml"), &[]).unwrap().manifest;
+        let manifest = load_manifest(Path::new("experiments/table1.toml"), &[]).unwrap().manifest;
         let combinations = manifest.sweep.combinations();
         assert_eq!(combinations.len(), 3 * 3 * 12);
         for (model, variant, task) in combinations {
@@ -83,7 +83,7 @@ mod tests {
                 id: source.repo.clone(),
                 commit: source.revision.clone(),
             };
-            let base = directory(ModelIdentity::Hub(pinned));
+            let base = stored_base(ModelIdentity::Hub(pinned));
             let block = manifest.variants[variant.unwrap()].block.name();
             let key = PaperKey { base: base.public_name("anything").unwrap(), block, task };
             assert!(published::find_score(key).is_some(), "{key:?}");
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn local_files_match_by_their_name_in_the_manifest_and_pretrained_bases_never_match() {
         let files = ModelIdentity::Files { files: Default::default(), reader_version: None };
-        let local = directory(files);
+        let local = stored_base(files);
         assert_eq!(local.public_name("qwen2.5-1.5b"), Some("qwen2.5-1.5b"));
         let mut search = fixture::records_of_hub_base("Qwen2.5-1.5B").searches.remove(0);
         assert!(matching_score(&search).is_some());

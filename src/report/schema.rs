@@ -45,7 +45,7 @@ impl ColumnSpec {
 }
 
 /// A row of a table that the macro `tables!` declares.
-pub trait Row: Sized {
+pub trait TableRow: Sized {
     /// Declaration of the table.
     const TABLE: TableSpec;
 
@@ -140,7 +140,7 @@ macro_rules! tables {
                 $( $(#[doc = $sentence])+ pub $field: $kind, )+
             }
 
-            impl Row for $row {
+            impl TableRow for $row {
                 const TABLE: TableSpec = TableSpec {
                     name: stringify!($name),
                     about: concat!($($about),+),

@@ -14,7 +14,7 @@ use super::columns::TABLE1;
 use super::cost::cost_rows;
 use super::report_data::ReportData;
 use super::rows;
-use super::schema::{ColumnSpec, Row, TableSpec};
+use super::schema::{ColumnSpec, TableRow, TableSpec};
 use super::throughput::throughput_rows;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
@@ -30,7 +30,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    fn from_rows<R: Row>(rows: &[R]) -> Result<Self> {
+    fn from_rows<R: TableRow>(rows: &[R]) -> Result<Self> {
         let frame = R::to_data_frame(rows).map_err(|cause| build_error(&R::TABLE).with_source(cause))?;
         Ok(Self { spec: R::TABLE, columns: R::TABLE.columns.to_vec(), frame })
     }
@@ -57,14 +57,14 @@ pub(super) fn build_tables(data: &ReportData<'_>) -> Result<Vec<Table>> {
         Table::from_rows(&rows::compute_hours_rows(&costs))?,
         Table::from_rows(&rows::speedup_rows(&data.searches, &timings))?,
         Table::from_rows(&rows::published_rows(records))?,
-        Table::from_rows(&rows::base_rows(records))?,
-        Table::from_rows(&rows::stage_rows(records))?,
+        Table::from_rows(&rows::base_score_rows(records))?,
+        Table::from_rows(&rows::cell_work_rows(records))?,
         Table::from_rows(&costs)?,
         Table::from_rows(&rows::trajectory_rows(records))?,
         Table::from_rows(&data.agreement)?,
         Table::from_rows(&rows::trial_rows(records))?,
         Table::from_rows(&rows::item_rows(records))?,
-        Table::from_rows(&rows::distillation_rows(records))?,
+        Table::from_rows(&rows::distilled_layer_rows(records))?,
         Table::from_rows(&timings)?,
     ])
 }
@@ -132,7 +132,7 @@ mod tests {
         ParquetReader::new(File::open(path).unwrap()).finish().unwrap()
     }
 
-    fn check_reads_back<R: Row>(folder: &Path, rows: &[R]) {
+    fn check_reads_back<R: TableRow>(folder: &Path, rows: &[R]) {
         let frame = read(&folder.join(format!("{}.parquet", R::TABLE.name)));
         assert!(frame.equals_missing(&R::to_data_frame(rows).unwrap()), "{}", R::TABLE.name);
     }
@@ -148,13 +148,13 @@ mod tests {
         let timings = throughput_rows(&records);
         check_reads_back(folder.path(), &rows::compute_hours_rows(&cost_rows(&records)));
         check_reads_back(folder.path(), &rows::speedup_rows(&searches, &timings));
-        check_reads_back(folder.path(), &rows::stage_rows(&records));
+        check_reads_back(folder.path(), &rows::cell_work_rows(&records));
         check_reads_back(folder.path(), &cost_rows(&records));
         check_reads_back(folder.path(), &rows::trajectory_rows(&records));
         check_reads_back(folder.path(), &rows::agreement_rows(&records));
         check_reads_back(folder.path(), &rows::trial_rows(&records));
         check_reads_back(folder.path(), &rows::item_rows(&records));
-        check_reads_back(folder.path(), &rows::distillation_rows(&records));
+        check_reads_back(folder.path(), &rows::distilled_layer_rows(&records));
         check_reads_back(folder.path(), &throughput_rows(&records));
     }
 

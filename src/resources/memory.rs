@@ -4,7 +4,7 @@ use crate::algorithms::distil::{DistilConfig, largest_stack_size};
 use crate::manifest::Dtype;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
-use dtr_model::{DecoderConfig, Mixer, Variant};
+use dtr_model::{DecoderConfig, Mixer, TwinVariant};
 
 const F32_BYTES: u64 = 4;
 
@@ -29,7 +29,7 @@ pub fn weight_bytes(config: &DecoderConfig, dtype: Dtype) -> u64 {
 }
 
 /// Returns the size of the twins of all layers in bytes.
-pub fn twin_bytes(config: &DecoderConfig, variant: &Variant, dtype: Dtype) -> u64 {
+pub fn twin_bytes(config: &DecoderConfig, variant: &TwinVariant, dtype: Dtype) -> u64 {
     number_bytes(dtype) * config.num_layers as u64 * Mixer::num_twin_parameters(variant, config)
 }
 
@@ -52,7 +52,7 @@ pub struct DistilMemory<'a> {
     /// The floating-point type in which the base computes.
     pub dtype: Dtype,
     /// The variants of the twins.
-    pub variants: Vec<&'a Variant>,
+    pub variants: Vec<&'a TwinVariant>,
     /// The training recipe.
     pub recipe: &'a DistilConfig,
 }
@@ -155,13 +155,17 @@ pub(super) mod tests {
         architecture.llama_config(128_256, 131_072)
     }
 
-    pub(in crate::resources) fn variants() -> [Variant; 3] {
+    pub(in crate::resources) fn variants() -> [TwinVariant; 3] {
         [
             BlockConfig::Gla(GlaConfig::default()),
             BlockConfig::Gdn(GdnConfig::default()),
             BlockConfig::Jet(JetConfig::default()),
         ]
-        .map(|block| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random })
+        .map(|block| TwinVariant {
+            block,
+            geometry: GeometryConfig::default(),
+            init: TwinInit::Random,
+        })
     }
 
     /// `dtr bench device` measured these values with NVIDIA's management library (NVML). The values for 32

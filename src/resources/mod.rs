@@ -6,7 +6,7 @@ mod work;
 
 pub use evaluations::max_evaluations;
 pub use memory::{DistilMemory, GPU_OVERHEAD_BYTES, cache_bytes, training_bytes, twin_bytes, weight_bytes};
-pub use work::{SplitSize, Work, WorkRates, distil_work, search_work};
+pub use work::{SplitSize, WorkAmount, WorkRates, distil_work, search_work};
 
 /// The resources of a job, as estimated before the job runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::search::SearchStrategy;
 use crate::device::DeviceChoice;
 use dtr_core::error::Result;
-use dtr_model::{DecoderConfig, Mixer, Variant};
+use dtr_model::{DecoderConfig, Mixer, TwinVariant};
 
 /// The work of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Work {
+pub struct WorkAmount {
     /// Multiply-adds in matrix products and attention.
     pub multiply_adds: f64,
     /// Numbers in the hidden states that layers process: tokens times layers times the model's width. A
@@ -22,7 +22,7 @@ pub struct Work {
     pub state_numbers: f64,
 }
 
-impl std::ops::Add for Work {
+impl std::ops::Add for WorkAmount {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -76,23 +76,23 @@ impl WorkRates {
     }
 
     /// Returns the seconds that a distillation with this work takes.
-    pub fn distil_seconds(&self, work: Work) -> f64 {
+    pub fn distil_seconds(&self, work: WorkAmount) -> f64 {
         self.seconds(work, self.distil_operations)
     }
 
     /// Returns the seconds that a search with this work takes, in one process.
-    pub fn search_seconds(&self, work: Work) -> f64 {
+    pub fn search_seconds(&self, work: WorkAmount) -> f64 {
         self.seconds(work, self.search_operations)
     }
 
-    fn seconds(&self, work: Work, operations: f64) -> f64 {
+    fn seconds(&self, work: WorkAmount, operations: f64) -> f64 {
         (2.0 * work.multiply_adds + operations * work.state_numbers) / self.product_rate
     }
 }
 
 /// Returns the work of distilling the twins of several variants together. One forward pass of the base serves
 /// all of them.
-pub fn distil_work(config: &DecoderConfig, variants: &[&Variant], recipe: &DistilConfig) -> Work {
+pub fn distil_work(config: &DecoderConfig, variants: &[&TwinVariant], recipe: &DistilConfig) -> WorkAmount {
     let layers = config.num_layers as f64;
     // Every token attends to half of the sequence on average, in two products.
     let attention = (recipe.sequence_length * config.num_heads * config.head_dim) as f64;
@@ -101,7 +101,7 @@ pub fn distil_work(config: &DecoderConfig, variants: &[&Variant], recipe: &Disti
     let twins: f64 = variants.iter().map(|variant| Mixer::num_twin_parameters(variant, config) as f64).sum();
     // A training step of a twin takes a forward pass, the gradients of its weights, and those of its states.
     let tokens = recipe.token_budget.0 as f64;
-    Work {
+    WorkAmount {
         multiply_adds: tokens * (teacher + 3.0 * layers * twins),
         state_numbers: tokens * layers * (config.hidden_size * variants.len()) as f64,
     }
@@ -120,12 +120,12 @@ pub struct SplitSize {
 /// the store.
 pub fn search_work(
     config: &DecoderConfig,
-    variant: &Variant,
+    variant: &TwinVariant,
     strategy: &SearchStrategy,
     num_earlier_stops: u64,
     validation: SplitSize,
     test: SplitSize,
-) -> Work {
+) -> WorkAmount {
     let num_layers = config.num_layers as u64;
     let evaluations = max_evaluations(strategy, num_layers, 0) - NUM_TESTS;
     let tests = NUM_TESTS + num_earlier_stops;
@@ -134,7 +134,7 @@ pub fn search_work(
     let targets = evaluations as f64 * validation.targets as f64 + tests as f64 * test.targets as f64;
     let mixer = attention_parameters(config).max(Mixer::num_twin_parameters(variant, config) as f64);
     let head = (config.hidden_size * config.vocab_size) as f64;
-    Work {
+    WorkAmount {
         multiply_adds: layer_tokens * (mixer + mlp_parameters(config)) + targets * head,
         state_numbers: layer_tokens * config.hidden_size as f64,
     }

@@ -13,9 +13,9 @@ mod usage_recorder;
 pub use context::RunContext;
 pub use panics::catch_cell_panic;
 pub use progress::{ProgressDisplay, ProgressTask};
-pub use running_cell::{ClaimOutcome, RunningCell, log_crash, log_stop, record_failure};
+pub use running_cell::{ClaimOutcome, NotClaimed, RunningCell, log_crash, log_stop, record_failure};
 pub use stop::StopFlag;
 pub use supervisor::{
-    CellEnd, Crash, PreviousAttempts, SupervisorConnection, SweepDivision, WorkerRole, supervise,
+    SupervisorConnection, SweepDivision, SweepState, WorkEnd, WorkerCrash, WorkerRole, supervise,
 };
 pub use usage_recorder::UsageRecorder;

@@ -38,6 +38,15 @@ pub enum ClaimOutcome<'a, T> {
     Done(T),
 }
 
+/// The reason why this process did not claim a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotClaimed {
+    /// Another process works on the cell.
+    InUse,
+    /// The cell is done.
+    Done,
+}
+
 impl<'a> RunningCell<'a> {
     /// Claims a cell. Waits while another process works on the cell. `name` is the cell's name in messages.
     ///
@@ -66,8 +75,7 @@ impl<'a> RunningCell<'a> {
     /// Claims a cell that is not done and that no other process has claimed. `name` is the cell's name in
     /// messages.
     ///
-    /// Returns `Err(CellState::Missing)` if another process works on the cell, and `Err(CellState::Done)` if
-    /// the cell is done.
+    /// Returns the reason as the inner error if this process did not claim the cell.
     ///
     /// # Errors
     /// Fails if the store cannot be read or written.
@@ -75,10 +83,10 @@ impl<'a> RunningCell<'a> {
         context: &'a RunContext<'a>,
         spec: &CellSpec,
         name: String,
-    ) -> Result<std::result::Result<Self, CellState>> {
-        let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(Err(CellState::Missing)) };
+    ) -> Result<std::result::Result<Self, NotClaimed>> {
+        let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(Err(NotClaimed::InUse)) };
         Ok(match context.store.cell_state(&spec.id, CheckDepth::Full)? {
-            CellState::Done => Err(CellState::Done),
+            CellState::Done => Err(NotClaimed::Done),
             _ => Ok(Self::new(context, spec, name, claim)?),
         })
     }
@@ -110,7 +118,7 @@ impl<'a> RunningCell<'a> {
     }
 
     fn earlier(&self) -> TimeAndEnergy {
-        self.earlier.unwrap_or(TimeAndEnergy::NONE)
+        self.earlier.unwrap_or(TimeAndEnergy::ZERO)
     }
 
     /// Logs the start of the work. Prints and logs a message if the previous process on this cell was killed.

@@ -18,7 +18,7 @@ pub(super) struct SavedUsage {
 
 impl Default for SavedUsage {
     fn default() -> Self {
-        Self { earlier: TimeAndEnergy::NONE, last_process: TimeAndEnergy::NONE }
+        Self { earlier: TimeAndEnergy::ZERO, last_process: TimeAndEnergy::ZERO }
     }
 }
 

@@ -45,7 +45,7 @@ impl<'a> UsageRecorder<'a> {
         let meter = cells[0].context().meter;
         let state = State {
             divided_until: meter.read(),
-            spent: vec![TimeAndEnergy::NONE; cells.len()],
+            spent: vec![TimeAndEnergy::ZERO; cells.len()],
             is_finished: vec![false; cells.len()],
             last_save: Instant::now(),
         };

@@ -9,9 +9,9 @@ mod summary;
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::plan::{Plan, ensure_weights_fit};
-use crate::runner::{CellEnd, RunContext, catch_cell_panic, log_stop, record_failure};
+use crate::runner::{RunContext, WorkEnd, catch_cell_panic, log_stop, record_failure};
 use crate::stages::{Cell, CompletedBy, STAGES, StageCache};
-use crate::store::{CellId, CellState, CheckDepth, Key, StageName, Store};
+use crate::store::{CellId, CellKey, CellState, CheckDepth, StageName, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
 
 pub use fetch::{HubDigests, fetch_downloads};
@@ -43,7 +43,7 @@ pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) ->
 
 /// Returns the keys of all inputs of the cells that are not done. The run must verify the files of these
 /// inputs, because the run reads them.
-fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
+fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<CellKey>> {
     let mut inputs = BTreeSet::new();
     for cell in &plan.cells {
         if store.cell_state(cell.id(), CheckDepth::Quick)? != CellState::Done {
@@ -83,9 +83,9 @@ struct Scheduler<'a> {
     context: &'a RunContext<'a>,
     policy: FailurePolicy,
     /// Keys of the cells whose files the run must verify, because the run reads these files.
-    verified: BTreeSet<Key>,
+    verified: BTreeSet<CellKey>,
     /// Keys of the cells that are known to be done.
-    done: BTreeSet<Key>,
+    done: BTreeSet<CellKey>,
     summary: RunSummary,
 }
 
@@ -101,15 +101,15 @@ impl<'a> Scheduler<'a> {
         plan: &'a Plan,
         context: &'a RunContext<'a>,
         policy: FailurePolicy,
-        verified: BTreeSet<Key>,
+        verified: BTreeSet<CellKey>,
     ) -> Self {
         Self { plan, context, policy, verified, done: BTreeSet::new(), summary: RunSummary::default() }
     }
 
     fn run_stage(&mut self, stage: &StageName, cache: &mut StageCache) -> Result<()> {
         let (plan, context) = (self.plan, self.context);
-        let previous = context.supervisor.previous_attempts();
-        let groups = group_cells(plan.cells_of(stage), |cell| previous.is_isolated(&cell.key()));
+        let sweep = context.supervisor.sweep_state();
+        let groups = group_cells(plan.cells_of(stage), |cell| sweep.is_isolated(&cell.key()));
         self.run_groups(groups, &mut |cells| cells[0].job.run(context, cache, cells))
     }
 
@@ -163,8 +163,8 @@ impl<'a> Scheduler<'a> {
     /// Counts a group's cells after an earlier failure has ended the run. A cell counts as done if an earlier
     /// worker of this sweep completed the cell. Any other cell counts as skipped.
     fn skip(&mut self, group: &[&Cell]) {
-        let previous = self.context.supervisor.previous_attempts();
-        let num_done = group.iter().filter(|cell| previous.done.contains(&cell.key())).count();
+        let sweep = self.context.supervisor.sweep_state();
+        let num_done = group.iter().filter(|cell| sweep.done.contains(&cell.key())).count();
         self.summary.done += num_done;
         self.summary.skipped += group.len() - num_done;
     }
@@ -202,20 +202,20 @@ impl<'a> Scheduler<'a> {
 
     /// Returns whether a cell must run. If the cell need not run, counts the cell in the summary.
     fn needs_run(&mut self, cell: &Cell) -> Result<bool> {
-        let previous = self.context.supervisor.previous_attempts();
+        let sweep = self.context.supervisor.sweep_state();
         let key = cell.key();
         let check = if self.verified.contains(&key) { CheckDepth::Full } else { CheckDepth::Quick };
         match self.context.store.cell_state(cell.id(), check)? {
             CellState::Done => {
                 self.done.insert(key);
                 // Cells that an earlier worker of this sweep completed count as done, not as cached.
-                match previous.done.contains(&key) {
+                match sweep.done.contains(&key) {
                     true => self.summary.done += 1,
                     false => self.summary.cached += 1,
                 }
                 return Ok(false);
             }
-            CellState::Failed(error) if !self.policy.retry_failed || previous.has_failed(&key) => {
+            CellState::Failed(error) if !self.policy.retry_failed || sweep.has_failed(&key) => {
                 self.summary.failed.push(UnfinishedCell::new(cell, error));
                 return Ok(false);
             }
@@ -249,11 +249,11 @@ impl<'a> Scheduler<'a> {
             Ok(completion) => {
                 self.done.insert(key);
                 let end = match completion {
-                    CompletedBy::ThisProcess => CellEnd::Done,
-                    CompletedBy::OtherProcess => CellEnd::Released,
+                    CompletedBy::ThisProcess => WorkEnd::Done,
+                    CompletedBy::OtherProcess => WorkEnd::Released,
                 };
                 match end {
-                    CellEnd::Done => self.summary.done += 1,
+                    WorkEnd::Done => self.summary.done += 1,
                     _ => self.summary.cached += 1,
                 }
                 supervisor.report_end(&key, end);
@@ -262,13 +262,13 @@ impl<'a> Scheduler<'a> {
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 log_stop(self.context, cell.id())?;
-                supervisor.report_end(&key, CellEnd::Released);
+                supervisor.report_end(&key, WorkEnd::Released);
                 Err(error)
             }
             Err(error) if error.is_storage_failure() || error.is_bad_input() => {
                 // Ignore an error of the log. If the disk is full, the log cannot be written either.
                 let _ = log_stop(self.context, cell.id());
-                supervisor.report_end(&key, CellEnd::Released);
+                supervisor.report_end(&key, WorkEnd::Released);
                 Err(error)
             }
             Err(error) => self.record_failed(cell, &error),
@@ -279,7 +279,7 @@ impl<'a> Scheduler<'a> {
         self.context.progress.print_line(&format!("failed  {}: {}", cell.to_line(), error.to_line()));
         record_failure(self.context, &cell.spec, None, error)?;
         self.summary.failed.push(UnfinishedCell::new(cell, error.to_line()));
-        self.context.supervisor.report_end(&cell.key(), CellEnd::Failed);
+        self.context.supervisor.report_end(&cell.key(), WorkEnd::Failed);
         Ok(())
     }
 }

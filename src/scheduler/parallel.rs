@@ -89,12 +89,12 @@ impl<'a> Scheduler<'a> {
 
     /// Returns the cells that can run in parallel, that must run, and whose inputs are done.
     fn pending_parallel_cells(&self) -> Result<Vec<&'a Cell>> {
-        let previous = self.context.supervisor.previous_attempts();
+        let sweep = self.context.supervisor.sweep_state();
         let mut pending = Vec::new();
         for cell in self.plan.cells.iter().filter(|cell| can_run_in_parallel(cell.stage())) {
             let may_run = match self.context.store.cell_state(cell.id(), CheckDepth::Quick)? {
                 CellState::Done => false,
-                CellState::Failed(_) => self.policy.retry_failed && !previous.has_failed(&cell.key()),
+                CellState::Failed(_) => self.policy.retry_failed && !sweep.has_failed(&cell.key()),
                 CellState::Missing | CellState::Damaged(_) => true,
             };
             if may_run && self.missing_input(cell).is_none() {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::stages::Cell;
-use crate::store::Key;
+use crate::store::CellKey;
 
 /// A cell that has no result after a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -11,7 +11,7 @@ pub struct UnfinishedCell {
     /// Stage and labels of the cell.
     pub cell: String,
     /// The cell's key.
-    pub key: Key,
+    pub key: CellKey,
     /// The reason why the cell has no result.
     pub reason: String,
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::device::{DeviceChoice, TimeAndEnergy, UsageMeter};
-use crate::manifest::load;
-use crate::plan::plan;
+use crate::manifest::load_manifest;
+use crate::plan::plan_for_cpu;
 use crate::runner::{
     ClaimOutcome, ProgressDisplay, RunningCell, StopFlag, SupervisorConnection, UsageRecorder,
 };
@@ -31,7 +31,7 @@ impl TestRun {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/small.toml");
         let results = tempfile::tempdir().unwrap();
         Self {
-            plan: plan(&load(&manifest, &[]).unwrap()).unwrap(),
+            plan: plan_for_cpu(&load_manifest(&manifest, &[]).unwrap()).unwrap(),
             store: Store::open(results.path()).unwrap(),
             results,
             progress: ProgressDisplay::new(1, StopFlag::default()),

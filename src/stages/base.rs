@@ -1,4 +1,4 @@
-//! The source of a base model: a directory with its weights, or a cell that trains it.
+//! The source of a base model: a directory or GGUF file with its weights, or a cell that trains it.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,10 @@ use dtr_model::{BaseModel, DecoderConfig};
 pub enum BaseSource {
     /// A Hugging Face directory or a GGUF file. If the base is from the hub, the directory or file is in the
     /// hub's cache.
-    Directory {
+    Stored {
         /// The path of the directory or the file. If the base is from the hub, the path exists only after the
         /// download.
-        folder: PathBuf,
+        path: PathBuf,
         /// The identity of the weights.
         identity: ModelIdentity,
         /// The floating-point type that the base computes in.
@@ -57,11 +57,10 @@ impl BaseSource {
     /// directory, the name is `declared`: the name of the base in the manifest.
     pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
         match self {
-            Self::Directory {
-                identity: ModelIdentity::Hub(repo) | ModelIdentity::HubFile { repo, .. },
-                ..
+            Self::Stored {
+                identity: ModelIdentity::Hub(repo) | ModelIdentity::HubFile { repo, .. }, ..
             } => repo.id.rsplit('/').next(),
-            Self::Directory { identity: ModelIdentity::Files { .. }, .. } => Some(declared),
+            Self::Stored { identity: ModelIdentity::Files { .. }, .. } => Some(declared),
             Self::Trained { .. } => None,
         }
     }
@@ -69,7 +68,7 @@ impl BaseSource {
     /// Returns the identity of the weights, or `None` if a pretrain cell trains the base.
     pub(super) fn identity(&self) -> Option<&ModelIdentity> {
         match self {
-            Self::Directory { identity, .. } => Some(identity),
+            Self::Stored { identity, .. } => Some(identity),
             Self::Trained { .. } => None,
         }
     }
@@ -77,7 +76,7 @@ impl BaseSource {
     /// Returns the floating-point type that the base computes in.
     pub fn dtype(&self) -> Dtype {
         match self {
-            Self::Directory { dtype, .. } => *dtype,
+            Self::Stored { dtype, .. } => *dtype,
             Self::Trained { .. } => Dtype::F32,
         }
     }
@@ -89,10 +88,10 @@ impl BaseSource {
     pub fn config(&self) -> Result<Option<DecoderConfig>> {
         match self {
             Self::Trained { config, .. } => Ok(Some(config.clone())),
-            Self::Directory { folder, .. } if BaseModel::has_config(folder) => {
-                BaseModel::read_config(folder).map(Some)
+            Self::Stored { path, .. } if BaseModel::has_config(path) => {
+                BaseModel::read_config(path).map(Some)
             }
-            Self::Directory { config_copy, .. } => config_copy.as_deref().map(read_config).transpose(),
+            Self::Stored { config_copy, .. } => config_copy.as_deref().map(read_config).transpose(),
         }
     }
 
@@ -105,7 +104,7 @@ impl BaseSource {
     /// input `base`. A base in a directory or a GGUF file is not a cell, so the function returns no inputs.
     pub(super) fn inputs(&self) -> CellInputs {
         match self {
-            Self::Directory { .. } => CellInputs::new(),
+            Self::Stored { .. } => CellInputs::new(),
             Self::Trained { cell, .. } => CellInputs::from([("base".to_owned(), cell.clone())]),
         }
     }
@@ -115,7 +114,7 @@ impl BaseSource {
     pub(super) fn cache_key(&self) -> String {
         let spec = serde_json::to_string(&self.spec()).expect("an identity is plain JSON");
         match self {
-            Self::Directory { .. } => spec,
+            Self::Stored { .. } => spec,
             Self::Trained { cell, .. } => cell.key.to_string(),
         }
     }

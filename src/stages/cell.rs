@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::base::BaseSource;
 use super::stage::{Job, Stage};
-use crate::store::{CellId, CellInputs, CellSpec, Key, StageName};
+use crate::store::{CellId, CellInputs, CellKey, CellSpec, StageName};
 use dtr_core::error::Result;
 
 /// The labels of a cell in messages and tables. The cell's key does not depend on its labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Labels {
+pub struct CellLabels {
     /// Name of the base model.
     pub model: String,
     /// Name of the linear variant.
@@ -26,7 +26,7 @@ pub struct Labels {
     pub axes: BTreeMap<String, String>,
 }
 
-impl Labels {
+impl CellLabels {
     /// Returns `model variant task key=value …` on one line.
     pub fn to_line(&self) -> String {
         let mut words = vec![self.model.clone()];
@@ -51,7 +51,7 @@ pub struct Cell {
     /// The specification. Its digest is the cell's key.
     pub spec: CellSpec,
     /// The labels of the cell in messages and tables.
-    pub labels: Labels,
+    pub labels: CellLabels,
     /// The job that computes the cell's result.
     pub job: Arc<dyn Job>,
 }
@@ -62,7 +62,7 @@ impl Cell {
     /// # Errors
     /// Fails if a file that the specification names cannot be read, or if a number in the specification is
     /// not finite.
-    pub fn new<S: Stage>(job: S, labels: Labels) -> Result<Self> {
+    pub fn new<S: Stage>(job: S, labels: CellLabels) -> Result<Self> {
         let spec = CellSpec::new(S::NAME, S::VERSION, &job.spec()?, job.inputs())?;
         Ok(Self { spec, labels, job: Arc::new(job) })
     }
@@ -73,7 +73,7 @@ impl Cell {
     }
 
     /// Returns the key.
-    pub fn key(&self) -> Key {
+    pub fn key(&self) -> CellKey {
         self.spec.id.key
     }
 

@@ -19,11 +19,11 @@ pub mod throughput;
 
 pub use base::{BaseSource, BaseSpec};
 pub use base_path::base_path;
-pub use cell::{Cell, Labels};
+pub use cell::{Cell, CellLabels};
 pub use distil::DistilJob;
 pub use identity::{CorpusIdentity, FileIdentity, ModelIdentity, SplitIdentity};
 pub use input_identities::InputIdentities;
-pub use models::{ModelCache, base_directory, ensure_dtypes_supported, twins_file};
+pub use models::{ModelCache, ensure_dtypes_supported, twins_file, verified_base_path};
 pub use planner::{Planner, SweepPoint};
 pub use pretrain::PretrainJob;
 pub use score::ScoreJob;

@@ -17,9 +17,9 @@ use crate::data::scoring_requests::ScoringRequests;
 use crate::data::{Split, load_items};
 use crate::manifest::Dtype;
 use crate::runner::RunContext;
-use crate::store::{CellId, Key, Record, Store};
+use crate::store::{CellId, CellKey, Record, Store};
 use dtr_core::error::{Error, Result};
-use dtr_model::{BaseModel, SafetensorsReader, Twins, Variant};
+use dtr_model::{BaseModel, SafetensorsReader, TwinVariant, Twins};
 use dtr_ops::is_cpu;
 
 /// Name of the artifact that holds the twins of a distil cell.
@@ -29,7 +29,7 @@ pub(super) const TWINS_FILE: &str = "twins.safetensors";
 #[derive(Default)]
 pub struct ModelCache {
     bases: BTreeMap<String, Rc<Vec<BaseModel>>>,
-    twins: BTreeMap<Key, Rc<Vec<Twins>>>,
+    twins: BTreeMap<CellKey, Rc<Vec<Twins>>>,
     requests: BTreeMap<(String, String), Rc<ScoringRequests>>,
 }
 
@@ -48,7 +48,7 @@ impl ModelCache {
         if let Some(replicas) = self.bases.get(&key) {
             return Ok(replicas.clone());
         }
-        let folder = base_directory(context.store, source)?;
+        let folder = verified_base_path(context.store, source)?;
         let load = |device: &Device| BaseModel::read_with_dtype(&folder, device, tensor_dtype(source));
         let replicas = Rc::new(context.devices.iter().map(load).collect::<Result<Vec<_>>>()?);
         self.bases.insert(key, replicas.clone());
@@ -64,7 +64,7 @@ impl ModelCache {
         &mut self,
         context: &RunContext<'_>,
         source: &BaseSource,
-        variant: &Variant,
+        variant: &TwinVariant,
         cell: &CellId,
     ) -> Result<Rc<Vec<Twins>>> {
         if let Some(twins) = self.twins.get(&cell.key) {
@@ -113,14 +113,14 @@ impl ModelCache {
     }
 }
 
-/// Returns the Hugging Face directory of a base. If a pretrain cell trained the base, verifies the cell's
-/// artifacts.
+/// Returns the path of a base's Hugging Face directory or GGUF file. If a pretrain cell trained the base,
+/// verifies the cell's artifacts.
 ///
 /// # Errors
 /// Fails if the pretrain cell is not done, or if one of its artifacts is damaged.
-pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
+pub fn verified_base_path(store: &Store, source: &BaseSource) -> Result<PathBuf> {
     let cell = match source {
-        BaseSource::Directory { folder, .. } => return Ok(folder.clone()),
+        BaseSource::Stored { path, .. } => return Ok(path.clone()),
         BaseSource::Trained { cell, .. } => cell,
     };
     let record = find_done_record::<PretrainJob>(store, cell)?;

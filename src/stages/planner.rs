@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::base::{BaseSource, read_config};
-use super::cell::{Cell, Labels};
+use super::cell::{Cell, CellLabels};
 use super::identity::{CorpusIdentity, ModelIdentity, SplitIdentity};
 use super::input_identities::{IdentitySource, InputIdentities};
 use super::pretrain::{self, PretrainJob};
 use crate::algorithms::pretrain::base_config_and_tokenizer;
 use crate::data::documents::check_first_documents;
 use crate::data::{CorpusSource, Split};
-use crate::device::HardwareLabel;
+use crate::device::MachineLabel;
 use crate::manifest::{LoadedManifest, Manifest, ModelConfig, ModelSource};
-use crate::store::{CellId, Key, StageName};
+use crate::store::{CellId, CellKey, StageName};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file};
 use dtr_model::{DecoderConfig, DecoderShape};
@@ -26,14 +26,14 @@ pub struct SweepPoint<'a> {
     pub manifest: &'a Manifest,
     /// The values of the axes as text, by each axis's dotted key in the manifest.
     pub axes: &'a BTreeMap<String, String>,
-    /// The hardware that the plan is made for.
-    pub machine: &'a HardwareLabel,
+    /// The machine that the plan is made for.
+    pub machine: &'a MachineLabel,
 }
 
 impl SweepPoint<'_> {
     /// Returns the labels of the cells of a base at this point.
-    pub fn labels(&self, model: &str) -> Labels {
-        Labels { model: model.to_owned(), axes: self.axes.clone(), ..Labels::default() }
+    pub fn labels(&self, model: &str) -> CellLabels {
+        CellLabels { model: model.to_owned(), axes: self.axes.clone(), ..CellLabels::default() }
     }
 
     /// Returns the name under which the identity of an input is stored: its dotted key in the manifest, and
@@ -105,7 +105,7 @@ impl Planner {
     /// # Errors
     /// Fails if the cell was added before with another base or variant.
     pub fn add_result_cell_once(&mut self, cell: Cell) -> Result<()> {
-        let names = |labels: &Labels| (labels.model.clone(), labels.variant.clone());
+        let names = |labels: &CellLabels| (labels.model.clone(), labels.variant.clone());
         match self.find(&cell.key()) {
             Some(first) if names(&first.labels) == names(&cell.labels) => Ok(()),
             _ => self.add_result_cell(cell),
@@ -177,7 +177,7 @@ impl Planner {
             return Ok(source);
         }
         let labels = point.labels(model).without_search_axes();
-        let cell = pretrain::plan_base_cell(point, self, model, labels)?;
+        let cell = pretrain::plan_pretrain_cell(point, self, model, labels)?;
         let job = cell.downcast_job::<PretrainJob>().expect("a pretrain cell has a pretrain job");
         let config = job.config.clone();
         Ok(BaseSource::Trained { cell: self.add_input_cell(cell), config })
@@ -207,7 +207,7 @@ impl Planner {
         self.identity_source.get(&mut self.identities.shapes, &key, read)
     }
 
-    fn find(&self, key: &Key) -> Option<&Cell> {
+    fn find(&self, key: &CellKey) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.key() == *key)
     }
 
@@ -223,8 +223,8 @@ impl Planner {
         }
         let unknown = || unreachable!("no identity is computed if all are known");
         let identity = self.identity_source.get(&mut self.identities.models, &key, unknown)?;
-        Ok(identity.map(|identity| BaseSource::Directory {
-            folder: PathBuf::new(),
+        Ok(identity.map(|identity| BaseSource::Stored {
+            path: PathBuf::new(),
             identity,
             dtype: definition.dtype,
             config_copy: None,
@@ -243,8 +243,8 @@ impl Planner {
             _ => None,
         };
         let dtype = definition.dtype;
-        let source = ModelIdentity::compute(definition)?.map(|(folder, identity)| BaseSource::Directory {
-            folder,
+        let source = ModelIdentity::compute(definition)?.map(|(path, identity)| BaseSource::Stored {
+            path,
             identity,
             dtype,
             config_copy,

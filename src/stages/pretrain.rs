@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::cell::{Cell, Labels};
+use super::cell::{Cell, CellLabels};
 use super::identity::CorpusIdentity;
 use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
@@ -54,11 +54,11 @@ pub struct PretrainSpec {
 }
 
 /// Returns the cell that trains the base `model`.
-pub(super) fn plan_base_cell(
+pub(super) fn plan_pretrain_cell(
     point: &SweepPoint<'_>,
     planner: &mut Planner,
     model: &str,
-    labels: Labels,
+    labels: CellLabels,
 ) -> Result<Cell> {
     let definition = &point.manifest.models[model];
     let ModelSource::Pretrain(architecture) = &definition.source else {
@@ -154,7 +154,7 @@ impl PretrainJob {
         let (config, tokenizer) = base_config_and_tokenizer(&self.architecture, &self.recipe)?;
         let task = context.progress.start_task(&cell.to_line(), self.recipe.token_budget.0, "tokens");
         let task = task.with_recorder(recorder)?;
-        let sequences = self.recipe.schedule().sequence_shape();
+        let sequences = self.recipe.training_schedule().sequence_shape();
         let sequences = TokenSequences::new(&self.corpus, &tokenizer, sequences, self.recipe.seed, &task)?;
         let checkpoint = claimed.checkpoint("base.safetensors")?;
         let mut trainer = Trainer::new(&config, &self.recipe, &checkpoint, context.device())?;

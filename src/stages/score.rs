@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::base::{BaseSource, BaseSpec};
-use super::cell::{Cell, Labels};
+use super::cell::{Cell, CellLabels};
 use super::identity::SplitIdentity;
 use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
@@ -91,7 +91,7 @@ impl Stage for ScoreJob {
                 continue;
             }
             let base = planner.plan_base(point, model)?;
-            let labels = Labels { task: Some(task.to_owned()), ..point.labels(model) };
+            let labels = CellLabels { task: Some(task.to_owned()), ..point.labels(model) };
             let identity = planner.identify_task(point, task, Split::Test)?;
             let task = point.manifest.tasks[task].clone();
             let job = Self { base, twins: None, task, split: Split::Test, identity, layers: Vec::new() };

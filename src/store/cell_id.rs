@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use dtr_core::error::{Error, Result};
 
-use super::key::Key;
+use super::key::CellKey;
 
 /// The name of a stage, such as `distil`. The record and the path of a cell contain the name, and the cell's
 /// key depends on it.
@@ -60,7 +60,7 @@ pub struct CellId {
     /// The stage.
     pub stage: StageName,
     /// The key.
-    pub key: Key,
+    pub key: CellKey,
 }
 
 impl fmt::Display for CellId {

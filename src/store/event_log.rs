@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
-use super::key::Key;
+use super::key::CellKey;
 use super::now_in_milliseconds;
 
 /// The kind of an event.
@@ -24,7 +24,7 @@ pub enum EventKind {
     /// A message about the work, such as the step of the checkpoint from which the work resumes.
     Message(String),
     /// The search computed this score cell itself, instead of reading its record.
-    Scored(Key),
+    Scored(CellKey),
     /// The process stopped before the cell had a result, and the cell did not fail. For example, the user
     /// interrupted the process, or the disk was full. The next process resumes the work.
     Stopped,
@@ -43,7 +43,7 @@ impl EventKind {
 
 /// An event in the log of a cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+pub struct CellEvent {
     /// The time in UTC, to the millisecond, as RFC 3339.
     pub at: String,
     /// The id of the process that wrote the event.
@@ -55,19 +55,19 @@ pub struct Event {
 /// A line of the log file: an event and its digest.
 #[derive(Serialize, Deserialize)]
 struct Line {
-    event: Event,
+    event: CellEvent,
     check: Digest,
 }
 
 impl Line {
-    fn new(event: Event, path: &Path) -> Self {
+    fn new(event: CellEvent, path: &Path) -> Self {
         Self { check: digest_event(&event, path), event }
     }
 }
 
 /// Returns the digest of an event of the log at `path`. The digest includes the cell's key, which is the name
 /// of the log's folder.
-fn digest_event(event: &Event, path: &Path) -> Digest {
+fn digest_event(event: &CellEvent, path: &Path) -> Digest {
     let cell = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     Digest::hash(
         format!("{cell}\n{}", serde_json::to_string(event).expect("an event is plain JSON")).as_bytes(),
@@ -95,7 +95,7 @@ impl EventLog {
 
     /// Appends an event with the current time and this process's id.
     pub fn append(&mut self, kind: EventKind) -> Result<()> {
-        let event = Event { at: now_in_milliseconds(), process: std::process::id(), kind };
+        let event = CellEvent { at: now_in_milliseconds(), process: std::process::id(), kind };
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
         // A single write passes the whole line, so that a concurrent reader sees only complete lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
@@ -108,7 +108,7 @@ impl EventLog {
 ///
 /// # Errors
 /// Fails if the file cannot be read, or if a line is damaged or belongs to another cell.
-pub fn read_events(path: &Path) -> Result<Vec<Event>> {
+pub fn read_events(path: &Path) -> Result<Vec<CellEvent>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

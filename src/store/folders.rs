@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use dtr_core::error::{Error, Result};
 
 use super::cell_id::{CellId, StageName};
-use super::key::Key;
+use super::key::CellKey;
 
 /// The folder of all cells. Its name holds the version of the folder layout.
 const CELLS: &str = "cells-v2";
@@ -65,11 +65,13 @@ impl ResultsFolder {
 
     /// Lists the cells of `stage` that have a folder, sorted by key.
     pub fn list_cells_of(&self, stage: &StageName) -> Result<Vec<CellId>> {
-        let mut keys: Vec<Key> = Vec::new();
+        let mut keys: Vec<CellKey> = Vec::new();
         let folder = self.stage_folder(stage);
         for shard in names_in(&folder)? {
             // Ignore names that are not keys. This program did not create such files.
-            keys.extend(names_in(&folder.join(shard))?.iter().filter_map(|name| name.parse::<Key>().ok()));
+            keys.extend(
+                names_in(&folder.join(shard))?.iter().filter_map(|name| name.parse::<CellKey>().ok()),
+            );
         }
         keys.sort_unstable();
         Ok(keys.into_iter().map(|key| CellId { stage: stage.clone(), key }).collect())

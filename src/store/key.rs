@@ -22,9 +22,9 @@ const NUM_SHORT_DIGITS: usize = 12;
 /// The key of a cell, made by [`compute_key`] and written as 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Key(Digest);
+pub struct CellKey(Digest);
 
-impl Key {
+impl CellKey {
     /// Returns the first 12 digits, for messages.
     pub fn short(&self) -> String {
         let mut digits = self.to_string();
@@ -33,19 +33,19 @@ impl Key {
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for CellKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for CellKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl FromStr for Key {
+impl FromStr for CellKey {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -68,7 +68,7 @@ pub fn compute_key<S: Serialize>(
     version: u32,
     spec: &S,
     inputs: &CellInputs,
-) -> Result<Key> {
+) -> Result<CellKey> {
     ensure_finite(spec)?;
     let spec = serde_json::to_value(spec).and_then(|spec| serde_json::to_vec(&CanonicalJson(&spec)));
     let spec = spec.map_err(|cause| {
@@ -88,7 +88,7 @@ pub fn compute_key<S: Serialize>(
         part(input.stage.as_str().as_bytes());
         part(input.key.0.as_bytes());
     }
-    Ok(Key(hasher.finalize().into()))
+    Ok(CellKey(hasher.finalize().into()))
 }
 
 /// A JSON value that is serialized with its members sorted by name, and without members that are `null`.
@@ -119,11 +119,11 @@ mod tests {
     const DISTIL: StageName = StageName::new("distil");
 
     fn inputs(role: &str, stage: &'static str, content: &str) -> CellInputs {
-        let key = Key(Digest::hash(content.as_bytes()));
+        let key = CellKey(Digest::hash(content.as_bytes()));
         CellInputs::from([(role.to_owned(), CellId { stage: StageName::new(stage), key })])
     }
 
-    fn key(spec: &impl Serialize) -> Key {
+    fn key(spec: &impl Serialize) -> CellKey {
         compute_key(&DISTIL, 1, spec, &inputs("base", "pretrain", "weights")).unwrap()
     }
 
@@ -175,6 +175,6 @@ mod tests {
         // The Python package `blake3` computes the same digest from the same parts.
         assert_eq!(key.to_string(), "f59f5aac70acb8084107d345d745a00cad2daddfc9e58b792095d038b89abe66");
         assert_eq!(key.short(), key.to_string()[..12]);
-        assert_eq!(key.to_string().parse::<Key>().unwrap(), key);
+        assert_eq!(key.to_string().parse::<CellKey>().unwrap(), key);
     }
 }

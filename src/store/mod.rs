@@ -1,7 +1,7 @@
 //! The results folder, which holds the records of cells and the locks of running cells.
 //!
-//! A cell is one unit of cached work. Its [`Key`] is a digest of everything that decides its result, and of
-//! nothing else. A process holds a [`Claim`] while it works on a cell, and writes the cell's [`Record`]
+//! A cell is one unit of cached work. Its [`CellKey`] is a digest of everything that decides its result, and
+//! of nothing else. A process holds a [`Claim`] while it works on a cell, and writes the cell's [`Record`]
 //! atomically when the cell ends. The store runs no cell, and knows a stage only by its name.
 
 mod archive;
@@ -15,9 +15,9 @@ mod event_log;
 mod finite;
 mod folders;
 mod key;
+mod leftovers;
 mod lookup;
 mod provenance;
-mod prune;
 mod record;
 mod record_writer;
 
@@ -27,12 +27,12 @@ pub use cell_id::{CellId, CellInputs, StageName};
 pub use cell_spec::CellSpec;
 pub use cell_state::{CellState, CheckDepth};
 pub use claim::Claim;
-pub use event_log::{Event, EventKind, EventLog, read_events};
+pub use event_log::{CellEvent, EventKind, EventLog, read_events};
 pub use folders::{CellFolder, ResultsFolder};
-pub use key::{Key, compute_key};
+pub use key::{CellKey, compute_key};
+pub use leftovers::{Leftover, LeftoverKind};
 pub use lookup::Lookup;
 pub use provenance::Provenance;
-pub use prune::{Leftover, LeftoverKind};
 pub use record::{Artifact, Outcome, RECORD_FORMAT, Record};
 pub use record_writer::NewRecord;
 

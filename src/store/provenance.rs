@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::files::Digest;
-use dtr_core::process;
+use dtr_core::system_info;
 
 /// The program that made a record, its machine, and its command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl Provenance {
             // An argument need not be UTF-8. Replace its invalid characters.
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             overrides: Vec::new(),
-            peak_memory_bytes: process::peak_resident_bytes(),
+            peak_memory_bytes: system_info::peak_resident_bytes(),
             hub_files: BTreeMap::new(),
             input_files: BTreeMap::new(),
         }
@@ -84,7 +84,7 @@ impl Provenance {
 
     /// Returns the provenance with the current peak memory, for the end of a cell.
     pub fn with_current_peak(self) -> Self {
-        Self { peak_memory_bytes: process::peak_resident_bytes(), ..self }
+        Self { peak_memory_bytes: system_info::peak_resident_bytes(), ..self }
     }
 }
 

@@ -14,7 +14,7 @@ use dtr_core::files::Digest;
 use super::cell_id::CellId;
 use super::cell_spec::CellSpec;
 use super::checksum;
-use super::key::Key;
+use super::key::CellKey;
 use super::provenance::Provenance;
 
 /// The format of the records that this program writes, and the newest format that it reads.
@@ -55,7 +55,7 @@ pub struct Record<T> {
 
 impl<T> Record<T> {
     /// Returns the key of the cell.
-    pub fn key(&self) -> Key {
+    pub fn key(&self) -> CellKey {
         self.spec.id.key
     }
 

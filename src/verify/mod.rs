@@ -43,7 +43,7 @@ pub fn compare_rebuilt_report(
     let [new_tables, new_figures] = ["tables", "figures"].map(|name| folder.path().join(name));
     let records = report::ExperimentRecords::read(plan, store, command)?;
     let mut comparison = ReportComparison::default();
-    for path in report::write(&report::ReportData::new(&records), &new_tables, &new_figures)? {
+    for path in report::write_report_files(&report::ReportData::new(&records), &new_tables, &new_figures)? {
         let stored = stored_path(&path, &[(&new_tables, tables), (&new_figures, figures)]);
         comparison.num_files += 1;
         if let Some(reason) = difference(&path, &stored)? {

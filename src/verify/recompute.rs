@@ -11,7 +11,7 @@ use crate::plan::Plan;
 use crate::runner::RunContext;
 use crate::scheduler::{FailurePolicy, run_plan};
 use crate::stages::Cell;
-use crate::store::{CellState, CheckDepth, DamagedFile, Key, Record, Store};
+use crate::store::{CellKey, CellState, CheckDepth, DamagedFile, Record, Store};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::create_folder;
 use dtr_core::seed::Seed;
@@ -118,7 +118,7 @@ fn find_difference(
 }
 
 /// Adds the keys of all direct and indirect inputs of a cell to `needed`.
-fn collect_inputs(plan: &Plan, cell: &Cell, needed: &mut BTreeSet<Key>) {
+fn collect_inputs(plan: &Plan, cell: &Cell, needed: &mut BTreeSet<CellKey>) {
     for input in cell.inputs().values().filter_map(|input| plan.cell(&input.key)) {
         needed.insert(input.key());
         collect_inputs(plan, input, needed);

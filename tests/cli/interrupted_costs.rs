@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use dtr::store::{Event, EventKind};
+use dtr::store::{CellEvent, EventKind};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -43,25 +43,25 @@ fn recorded_seconds(project: &Project, stage: &str) -> f64 {
     rows.filter(|(name, _)| name == stage).map(|(_, seconds)| seconds).sum()
 }
 
-fn events(project: &Project, stage: &str) -> Vec<Event> {
+fn events(project: &Project, stage: &str) -> Vec<CellEvent> {
     project.events(stage).into_iter().map(|(_, event)| event).collect()
 }
 
-fn seconds_between(start: &Event, end: &Event) -> f64 {
+fn seconds_between(start: &CellEvent, end: &CellEvent) -> f64 {
     let [start, end] = [start, end].map(|event| event.at.parse::<Timestamp>().unwrap());
     end.duration_since(start).as_secs_f64()
 }
 
 /// Returns the seconds from the `Started` event of the last process to its last event other than `Done`.
-fn last_process_seconds(events: &[Event]) -> f64 {
+fn last_process_seconds(events: &[CellEvent]) -> f64 {
     let process = events.iter().max_by_key(|event| &event.at).unwrap().process;
-    let is_before_record = |event: &&Event| event.process == process && event.kind != EventKind::Done;
+    let is_before_record = |event: &&CellEvent| event.process == process && event.kind != EventKind::Done;
     let last = events.iter().filter(is_before_record).max_by_key(|event| &event.at).unwrap();
-    let is_start = |event: &&Event| event.process == process && event.kind == EventKind::Started;
+    let is_start = |event: &&CellEvent| event.process == process && event.kind == EventKind::Started;
     seconds_between(events.iter().filter(is_start).min_by_key(|event| &event.at).unwrap(), last)
 }
 
-fn is_score(event: &&Event) -> bool {
+fn is_score(event: &&CellEvent) -> bool {
     matches!(event.kind, EventKind::Scored(_))
 }
 

@@ -7,11 +7,11 @@ use dtr::algorithms::score::Scorer;
 use dtr::data::scoring_requests::ScoringRequests;
 use dtr::data::token_sequences::TokenSequences;
 use dtr::data::{Split, load_items};
-use dtr::manifest::load;
+use dtr::manifest::load_manifest;
 use dtr::observer::NullObserver;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
-use dtr_model::{BaseModel, Mask, RandomParams, TwinInit, Twins, Variant};
+use dtr_model::{BaseModel, Mask, RandomParams, TwinInit, TwinVariant, Twins};
 
 use crate::root;
 use crate::temp_folder::TempFolder;
@@ -35,10 +35,10 @@ fn final_loss(result: &DistilResult) -> f64 {
 
 #[test]
 fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
-    let manifest = load(&root().join("experiments/quickstart.toml"), &[]).unwrap().manifest;
+    let manifest = load_manifest(&root().join("experiments/quickstart.toml"), &[]).unwrap().manifest;
     let base = BaseModel::read(&root().join("models/mini"), &Device::flex()).unwrap();
     let config = DistilConfig { token_budget: Count(32_768), ..manifest.distil.clone() };
-    let (source, shape) = (&manifest.corpus.source, config.schedule().sequence_shape());
+    let (source, shape) = (&manifest.corpus.source, config.training_schedule().sequence_shape());
     let corpus = TokenSequences::new(source, &base.tokenizer, shape, config.seed, &NullObserver).unwrap();
     let tasks = TASKS.map(|task| {
         let task = &manifest.tasks[task];
@@ -50,9 +50,9 @@ fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
     // twins from `Copy` must be more accurate than untrained twins. Trained twins from `Calibrated` must have
     // a lower loss than trained twins from `Copy`.
     let folder = TempFolder::new();
-    let student = |(name, variant): (&String, &Variant), init: TwinInit| {
+    let student = |(name, variant): (&String, &TwinVariant), init: TwinInit| {
         let checkpoint = CheckpointFile::new(folder.path(&format!("{name} {init:?}")), "test");
-        let variant = Variant { init, ..variant.clone() };
+        let variant = TwinVariant { init, ..variant.clone() };
         let layers = 0..base.decoder.config.num_layers;
         Student::new_or_resume(name, &variant, &base.decoder, layers, &config, &checkpoint).unwrap()
     };
@@ -66,7 +66,7 @@ fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
     let trained: Vec<(Twins, DistilResult)> = trained.collect();
     let (copied, calibrated) = trained.split_at(manifest.variants.len());
     for (index, (name, variant)) in manifest.variants.iter().enumerate() {
-        let variant = Variant { init: TwinInit::Copy, ..variant.clone() };
+        let variant = TwinVariant { init: TwinInit::Copy, ..variant.clone() };
         let mut params = RandomParams::new(config.seed.child("twins"), &Device::flex());
         let untrained = Twins::new(&variant, &base.decoder, &mut params).unwrap();
         let (twins, result) = &copied[index];

@@ -1,7 +1,7 @@
 //! Manifests with invalid values, unknown keys or missing keys are refused. Files that are not manifests are
 //! refused too.
 
-use dtr::manifest::load;
+use dtr::manifest::load_manifest;
 use toml::{Table, Value};
 
 use crate::refusals::Refusals;
@@ -128,7 +128,7 @@ confidence = 0.95
 fn check_manifest(refusals: &mut Refusals, case: &str, texts: &[&str], manifest: impl AsRef<[u8]>) {
     let folder = TempFolder::new();
     let path = folder.write("main.toml", manifest);
-    refusals.check(case, &[&["main.toml"], texts].concat(), || load(&path, &[]));
+    refusals.check(case, &[&["main.toml"], texts].concat(), || load_manifest(&path, &[]));
 }
 
 /// Returns values that are invalid in place of `value`: values of other types, and numbers out of range.
@@ -193,7 +193,7 @@ fn last_key(path: &[String]) -> &str {
 fn every_key_refuses_values_of_other_types_and_out_of_range() {
     let full: Value = Value::Table(FULL_MANIFEST.parse().unwrap());
     let folder = TempFolder::new();
-    load(&folder.write("main.toml", FULL_MANIFEST), &[]).expect("the unchanged manifest is refused");
+    load_manifest(&folder.write("main.toml", FULL_MANIFEST), &[]).expect("the unchanged manifest is refused");
     let mut all = Vec::new();
     entry_paths(&full, &[], &mut all);
     let mut refusals = Refusals::default();
@@ -343,7 +343,7 @@ fn a_setting_that_no_sweep_can_use_is_refused() {
         folder.write("base.toml", base);
         let name = if more.starts_with("name") { "" } else { "name = \"a\"\n" };
         let path = folder.write("main.toml", format!("extends = [\"base.toml\"]\n{name}{more}"));
-        refusals.check(case, &["main.toml", message], || load(&path, &[]));
+        refusals.check(case, &["main.toml", message], || load_manifest(&path, &[]));
     }
     refusals.finish(18);
 }
@@ -370,13 +370,14 @@ fn a_circular_or_missing_extension_is_refused() {
         for (name, text) in files {
             folder.write(name, text);
         }
-        refusals.check(case, &[message], || load(&folder.path("main.toml"), &[]));
+        refusals.check(case, &[message], || load_manifest(&folder.path("main.toml"), &[]));
     }
     let chain = TempFolder::new();
     for at in 0..500 {
         chain.write(&format!("{at}.toml"), format!("extends = [\"{}.toml\"]", at + 1));
     }
-    refusals.check("a chain of 500 files", &["33.toml", "32.toml"], || load(&chain.path("1.toml"), &[]));
-    refusals.check("a folder in place of a manifest", &["cannot read"], || load(chain.root(), &[]));
+    refusals
+        .check("a chain of 500 files", &["33.toml", "32.toml"], || load_manifest(&chain.path("1.toml"), &[]));
+    refusals.check("a folder in place of a manifest", &["cannot read"], || load_manifest(chain.root(), &[]));
     refusals.finish(11);
 }

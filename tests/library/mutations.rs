@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use dtr::algorithms::score::ScoreResult;
 use dtr::data::DocumentUnit;
-use dtr::manifest::load;
+use dtr::manifest::load_manifest;
 use dtr::store::{CellId, Lookup, StageName, Store};
 use dtr_core::error::Result;
 use dtr_core::files::Digest;
@@ -127,7 +127,7 @@ fn no_manifest_makes_its_reader_panic() {
     let tables = &tables[tables.find("\n[").unwrap()..];
     let valid = format!("name = \"a\"\n{tables}\n{variants}");
     let path = folder.path("main.toml");
-    check_mutations(&path, valid.as_bytes(), 1_500, "main.toml", || load(&path, &[]).map(drop));
+    check_mutations(&path, valid.as_bytes(), 1_500, "main.toml", || load_manifest(&path, &[]).map(drop));
 }
 
 #[test]

@@ -46,17 +46,18 @@ fn check_architecture(name: &str) {
     check_tensor("logits", logits(&model, hidden.prefixes));
 
     let mut state = DecoderState::new(model.num_layers());
-    model.forward(&prompt, None, Some(&mut state));
+    model.forward_hidden(&prompt, None, Some(&mut state));
     let next = token_ids(&reference, "next_ids");
     let steps = (0..next[0].len()).map(|at| {
         let token: Vec<Vec<u32>> = next.iter().map(|row| vec![row[at]]).collect();
-        logits(&model, model.forward(&token, None, Some(&mut state)))
+        logits(&model, model.forward_hidden(&token, None, Some(&mut state)))
     });
     check_tensor("next_logits", Tensor::cat(steps.collect(), 1));
 
     let pads: Vec<usize> =
         token_ids(&reference, "left_pads").concat().into_iter().map(|pad| pad as usize).collect();
-    let padded = logits(&model, model.forward(&token_ids(&reference, "padded_ids"), Some(&pads), None));
+    let padded =
+        logits(&model, model.forward_hidden(&token_ids(&reference, "padded_ids"), Some(&pads), None));
     let expected = reference.float_tensor::<3>("padded_logits");
     for (row, pad) in pads.into_iter().enumerate() {
         // The test does not compare logits at pads.

@@ -7,7 +7,7 @@ use dtr_model::{
     AutodiffCopy, Decoder, ForwardContext, MixerState, Parameters, RandomParams, SafetensorsReader, Twins,
 };
 use dtr_model::{
-    BlockConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit, Variant,
+    BlockConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit, TwinVariant,
 };
 use dtr_ops::{gla, normalised_gated_delta_rule};
 
@@ -126,7 +126,7 @@ fn base() -> Decoder {
 
 fn check_layer(name: &str, block: BlockConfig) {
     let (base, reference) = (base(), ReferenceTensors::read(&format!("blocks/{name}-layer.safetensors")));
-    let variant = Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random };
+    let variant = TwinVariant { block, geometry: GeometryConfig::default(), init: TwinInit::Random };
     let weights = fixture(&format!("blocks/{name}-layer-weights.safetensors"));
     let mut checkpoint = SafetensorsReader::open(&[weights], &Device::flex()).unwrap();
     let mut twin = Twins::new(&variant, &base, &mut checkpoint).unwrap().layers.remove(0);

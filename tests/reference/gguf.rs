@@ -34,7 +34,7 @@ fn last_logits(path: &Path, ids: Vec<u32>, count: usize) -> Tensor<2> {
     let base = BaseModel::read(path, &Device::flex()).unwrap();
     let model = Hybrid::from_base(&base.decoder);
     let len = ids.len();
-    let hidden_td = model.forward(&[ids], None, None).squeeze_dim::<2>(0);
+    let hidden_td = model.forward_hidden(&[ids], None, None).squeeze_dim::<2>(0);
     model.logits(hidden_td.narrow(0, len - count, count))
 }
 

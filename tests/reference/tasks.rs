@@ -12,12 +12,12 @@ use dtr::algorithms::score::Scorer;
 use dtr::data::scoring_requests::ScoringRequests;
 use dtr::data::{Metric, Task, TaskSource};
 use dtr::data::{Split, load_items};
-use dtr::manifest::{LoadedManifest, load};
+use dtr::manifest::{LoadedManifest, load_manifest};
 use dtr_model::{BaseModel, Mask};
 use serde_json::{Value, json};
 
 fn manifest() -> LoadedManifest {
-    load(&fixture("tasks/tasks.toml"), &[]).unwrap()
+    load_manifest(&fixture("tasks/tasks.toml"), &[]).unwrap()
 }
 
 fn score(task: &Task) -> ScoreResult {
@@ -69,7 +69,7 @@ fn harness_task(name: &str, path: &Path) -> Task {
     );
     fs::write(folder.path().join("harness.toml"), manifest).unwrap();
     let set = format!("tasks.{name}.source.file.test={path:?}");
-    let loaded = load(&folder.path().join("harness.toml"), &[set]).unwrap();
+    let loaded = load_manifest(&folder.path().join("harness.toml"), &[set]).unwrap();
     let mut task = loaded.manifest.tasks[name].clone();
     let TaskSource::File(file) = &mut task.source else { panic!("the task does not read files") };
     file.validation.get_or_insert_default();
@@ -178,7 +178,7 @@ fn read_rows(rows: &str, sets: &[&str]) -> Result<usize, String> {
     fs::copy(fixture("tasks/tasks.toml"), folder.path().join("tasks.toml")).unwrap();
     fs::write(folder.path().join("science.jsonl"), rows).unwrap();
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-    let loaded = load(Path::new(&folder.path().join("tasks.toml")), &sets).unwrap();
+    let loaded = load_manifest(Path::new(&folder.path().join("tasks.toml")), &sets).unwrap();
     let items = load_items(&loaded.manifest.tasks["science"], Split::Test);
     items.map(|items| items.len()).map_err(|error| error.message_with_sources())
 }
@@ -189,7 +189,7 @@ const ROW: &str =
 #[test]
 fn parquet_rows_give_the_items_of_json_lines() {
     let set = format!("tasks.science.source.file.test={:?}", fixture("tasks/science.parquet"));
-    let parquet = load(&fixture("tasks/tasks.toml"), &[set]).unwrap();
+    let parquet = load_manifest(&fixture("tasks/tasks.toml"), &[set]).unwrap();
     let [lines, parquet] = [&manifest(), &parquet]
         .map(|loaded| load_items(&loaded.manifest.tasks["science"], Split::Test).unwrap());
     assert_eq!(lines, parquet);
@@ -221,7 +221,7 @@ fn a_file_without_splits_is_divided_into_splits_that_share_no_row() {
         "[tasks.t.source.file]\ntest = \"all.jsonl\"\nprompt = \"{{ question }}\"\nchoices = { each = \"choices.text\" }\nlabel = \"1\"\n"
     );
     fs::write(folder.path().join("cut.toml"), text).unwrap();
-    let loaded = load(&folder.path().join("cut.toml"), &[]).unwrap();
+    let loaded = load_manifest(&folder.path().join("cut.toml"), &[]).unwrap();
     let prompts = |split| -> Vec<String> {
         let items = load_items(&loaded.manifest.tasks["t"], split).unwrap();
         items.into_iter().map(|item| item.prompt).collect()
@@ -232,7 +232,7 @@ fn a_file_without_splits_is_divided_into_splits_that_share_no_row() {
     assert!(validation.iter().all(|prompt| !test.contains(prompt)));
 
     let published = [r#"tasks.t.source.file.splits="as-published""#.to_owned()];
-    let loaded = load(&folder.path().join("cut.toml"), &published).unwrap();
+    let loaded = load_manifest(&folder.path().join("cut.toml"), &published).unwrap();
     let whole =
         [Split::Validation, Split::Test].map(|split| load_items(&loaded.manifest.tasks["t"], split).unwrap());
     assert_eq!(whole.map(|items| items.len()), [400, 400]);

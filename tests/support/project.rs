@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use dtr::store::{Event, EventKind, read_events};
+use dtr::store::{CellEvent, EventKind, read_events};
 use polars::prelude::{DataFrame, ParquetReader, SerReader};
 
 use crate::dtr_command::DtrCommand;
@@ -138,7 +138,7 @@ impl Project {
     }
 
     /// Returns the events in the logs of a stage's cells. Each event comes with the path of its log.
-    pub fn events(&self, stage: &str) -> Vec<(PathBuf, Event)> {
+    pub fn events(&self, stage: &str) -> Vec<(PathBuf, CellEvent)> {
         let logs = self.cell_files(stage, "events.jsonl").into_iter();
         let events = |log: PathBuf| {
             let events = read_events(&log).unwrap();
@@ -154,7 +154,7 @@ impl Project {
 
     /// Returns the messages in the logs of a stage's cells.
     pub fn messages(&self, stage: &str) -> Vec<String> {
-        let message = |(_, event): (PathBuf, Event)| match event.kind {
+        let message = |(_, event): (PathBuf, CellEvent)| match event.kind {
             EventKind::Message(message) => Some(message),
             _ => None,
         };

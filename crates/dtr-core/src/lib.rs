@@ -36,6 +36,6 @@ pub mod files;
 pub mod jinja;
 pub mod markdown;
 pub mod memory_guard;
-pub mod process;
 pub mod schema_ranges;
 pub mod seed;
+pub mod system_info;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::files::format_bytes;
-use crate::process;
+use crate::system_info;
 
 /// The most memory that the process may gain while guarded work runs, in bytes.
 const MAX_GROWTH_BYTES: u64 = 1 << 30;
@@ -77,7 +77,7 @@ fn watch_memory() {
             .wait_while(lock_running(), |running| running.pieces.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
         // Without `/proc`, the memory use is unknown, so no limit applies.
-        let Some(bytes) = process::resident_bytes() else { return };
+        let Some(bytes) = system_info::resident_bytes() else { return };
         for work in &mut running.pieces {
             if bytes > *work.bytes_at_start.get_or_insert(bytes) + MAX_GROWTH_BYTES {
                 exit_over_limit(&work.name);

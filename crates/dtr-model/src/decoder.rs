@@ -11,7 +11,7 @@ use dtr_ops::rms_norm;
 
 /// A decoder layer: a token mixer and a SwiGLU, each after an RMSNorm and with a residual connection.
 #[derive(Clone)]
-pub struct Layer {
+pub struct DecoderLayer {
     input_norm: Tensor<1>,
     /// The token mixer: full attention, or the twin in a replaced layer of an exported hybrid.
     pub(super) attention: Mixer,
@@ -81,7 +81,7 @@ impl ResidualStream {
 /// let config = testing::shape().llama_config(50, 256);
 /// let mut decoder = Decoder::new(&config, &mut RandomParams::new(Seed(1), &Device::flex()))?;
 /// assert_eq!(count_parameters(&mut decoder), config.num_parameters());
-/// let hidden = Hybrid::from_base(&decoder).forward(&[vec![7, 8, 9]], None, None);
+/// let hidden = Hybrid::from_base(&decoder).forward_hidden(&[vec![7, 8, 9]], None, None);
 /// assert_eq!(decoder.logits(hidden.squeeze_dim(0)).dims(), [3, 50]);
 /// # Ok(())
 /// # }
@@ -91,13 +91,13 @@ pub struct Decoder {
     /// The decoder's configuration.
     pub config: DecoderConfig,
     embedding: Tensor<2>,
-    pub(super) layers: Vec<Layer>,
+    pub(super) layers: Vec<DecoderLayer>,
     norm: Tensor<1>,
     /// The weight of the output head. `None` if the head shares the embedding's weight.
     head: Option<Tensor<2>>,
 }
 
-impl Layer {
+impl DecoderLayer {
     fn new(
         config: &DecoderConfig,
         params: &mut dyn ParamSource,
@@ -202,7 +202,7 @@ impl Decoder {
             .map(|layer| {
                 let name = format!("model.layers.{layer}");
                 let attention = mixer(layer, params, &name)?;
-                Layer::new(config, params, &name, attention)
+                DecoderLayer::new(config, params, &name, attention)
             })
             .collect::<Result<_>>()?;
         let norm = params.vector("model.norm.weight", width, Initializer::Constant(1.0))?;

@@ -97,7 +97,7 @@ mod tests {
         };
         let start = || {
             let mut state = DecoderState::new(model.num_layers()).with_capacity(21 + num_tokens);
-            let next = most_likely(model.forward(&prompt, None, Some(&mut state)));
+            let next = most_likely(model.forward_hidden(&prompt, None, Some(&mut state)));
             (state, next)
         };
         let (state, next) = start();
@@ -110,7 +110,7 @@ mod tests {
         let (mut state, mut next) = start();
         let recomputed = (0..num_tokens).map(|_| {
             let rows: Vec<Vec<u32>> = next.iter().map(|&token| vec![token]).collect();
-            next = most_likely(model.forward(&rows, None, Some(&mut state)));
+            next = most_likely(model.forward_hidden(&rows, None, Some(&mut state)));
             next.clone()
         });
         let recomputed = recomputed.collect();
@@ -151,7 +151,7 @@ mod tests {
     #[cfg(feature = "cuda")]
     #[test]
     fn recorded_steps_decode_the_same_tokens_as_forward_passes() {
-        let Some(device) = dtr_ops::cuda_devices().into_iter().next() else {
+        let Some(device) = dtr_ops::open_cuda_devices().into_iter().next() else {
             eprintln!("SKIPPED: there is no CUDA device");
             return;
         };

@@ -55,7 +55,7 @@ impl<'a> Hybrid<'a> {
     ///
     /// With a `state`, the tokens continue from this state, and the pass updates it. `left_pads` holds the
     /// number of padding tokens at the beginning of each row. The padding may extend over several passes.
-    pub fn forward(
+    pub fn forward_hidden(
         &self,
         ids: &[Vec<u32>],
         left_pads: Option<&[usize]>,

@@ -45,7 +45,7 @@ pub use mask::Mask;
 pub(crate) use mixer::TwinGeometry;
 pub use mixer::{
     AttentionStats, BlockConfig, ForwardContext, FullAttention, GdnConfig, GeometryConfig, GlaConfig,
-    JetConfig, Mixer, MixerState, TwinInit, Variant, check_head_counts,
+    JetConfig, Mixer, MixerState, TwinInit, TwinVariant, check_head_counts,
 };
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
 pub use shared_layers::{PartialRun, hidden_states_of_runs};

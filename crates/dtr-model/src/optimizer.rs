@@ -83,7 +83,7 @@ impl AdamWConfig {
 /// let mut optimizer = AdamW::new(&config, &mut decoder, &device);
 /// for step in 0..2 {
 ///     let copy = AutodiffCopy::new(&decoder, DType::F32);
-///     let loss = Hybrid::from_base(&copy.0).forward(&[vec![1, 2, 3]], None, None).square().mean();
+///     let loss = Hybrid::from_base(&copy.0).forward_hidden(&[vec![1, 2, 3]], None, None).square().mean();
 ///     let gradient = Gradient::new(copy.gradients(&loss));
 ///     optimizer.update(&mut decoder, gradient, config.learning_rate_at(step, 2));
 /// }
@@ -193,7 +193,7 @@ impl AdamW {
 
     /// Adds the moments to `tensors`. If the module is a stack of layers, `names` holds one name for each
     /// layer, and the moments of a layer are stored under its name. Otherwise, `names` holds a single name.
-    pub fn store(&self, tensors: &mut NamedTensors, names: &[String]) {
+    pub fn store_moments(&self, tensors: &mut NamedTensors, names: &[String]) {
         for (index, moment) in MOMENT_NAMES.iter().enumerate() {
             let read = |group: &ParamGroup| -> Vec<f32> {
                 group.moments[index].to_data().try_to_vec().expect("moments are f32")
@@ -210,12 +210,12 @@ impl AdamW {
         }
     }
 
-    /// Reads the moments that [`AdamW::store`] added to a checkpoint after `num_steps` steps, under the same
-    /// `names`.
+    /// Reads the moments that [`AdamW::store_moments`] added to a checkpoint after `num_steps` steps, under the
+    /// same `names`.
     ///
     /// # Errors
     /// Fails when the checkpoint lacks a moment, or a moment has another size.
-    pub fn restore(
+    pub fn restore_moments(
         &mut self,
         checkpoint: &mut SafetensorsReader,
         names: &[String],

@@ -5,7 +5,7 @@ use dtr_core::seed::Seed;
 
 use crate::{
     BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig,
-    RandomParams, Tokenizer, TwinInit, Twins, Variant,
+    RandomParams, Tokenizer, TwinInit, TwinVariant, Twins,
 };
 
 /// Returns the shape of a decoder with three layers.
@@ -30,9 +30,9 @@ pub fn decoder(qkv_bias: bool, qk_norm: bool) -> Decoder {
 }
 
 /// Returns one variant of each kind of block with default settings, and two variants with other settings.
-pub fn variants() -> Vec<Variant> {
+pub fn variants() -> Vec<TwinVariant> {
     let variant =
-        |block: BlockConfig| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Copy };
+        |block: BlockConfig| TwinVariant { block, geometry: GeometryConfig::default(), init: TwinInit::Copy };
     let mut rotated = variant(BlockConfig::Gla(GlaConfig::default()));
     rotated.geometry.rope = true;
     rotated.geometry.output_gate = false;
@@ -46,7 +46,7 @@ pub fn variants() -> Vec<Variant> {
 }
 
 /// Returns random twins of `base`.
-pub fn twins(variant: &Variant, base: &Decoder) -> Twins {
+pub fn twins(variant: &TwinVariant, base: &Decoder) -> Twins {
     Twins::new(variant, base, &mut RandomParams::new(Seed(5), &base.device()))
         .expect("random parameters fit every shape")
 }

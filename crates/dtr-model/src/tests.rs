@@ -32,13 +32,13 @@ fn for_each_model(check: impl Fn(&str, &Hybrid<'_>)) {
 fn decoding_token_by_token_equals_one_prefill() {
     for_each_model(|name, model| {
         let ids = tokens(2, 70);
-        let whole = model.forward(&ids, None, None);
+        let whole = model.forward_hidden(&ids, None, None);
         let mut state = DecoderState::new(3);
         let prefix: Vec<Vec<u32>> = ids.iter().map(|row| row[..65].to_vec()).collect();
-        let mut parts = vec![model.forward(&prefix, None, Some(&mut state))];
+        let mut parts = vec![model.forward_hidden(&prefix, None, Some(&mut state))];
         for at in 65..70 {
             let token: Vec<Vec<u32>> = ids.iter().map(|row| vec![row[at]]).collect();
-            parts.push(model.forward(&token, None, Some(&mut state)));
+            parts.push(model.forward_hidden(&token, None, Some(&mut state)));
         }
         let error = difference(&Tensor::cat(parts, 1), &whole);
         assert!(error < 1e-4, "{name}: {error}");
@@ -49,11 +49,11 @@ fn decoding_token_by_token_equals_one_prefill() {
 fn a_split_prefill_equals_one_prefill() {
     for_each_model(|name, model| {
         let ids = tokens(2, 90);
-        let whole = model.forward(&ids, None, None);
+        let whole = model.forward_hidden(&ids, None, None);
         let mut state = DecoderState::new(3);
         let parts = [0..3, 3..66, 66..90].map(|range| {
             let piece: Vec<Vec<u32>> = ids.iter().map(|row| row[range.clone()].to_vec()).collect();
-            model.forward(&piece, None, Some(&mut state))
+            model.forward_hidden(&piece, None, Some(&mut state))
         });
         let error = difference(&Tensor::cat(parts.to_vec(), 1), &whole);
         assert!(error < 1e-4, "{name}: {error}");
@@ -65,10 +65,10 @@ fn left_padding_and_other_rows_have_no_effect() {
     for_each_model(|name, model| {
         let long = tokens(1, 40).remove(0);
         let short: Vec<u32> = long[..27].to_vec();
-        let alone = model.forward(std::slice::from_ref(&short), None, None);
+        let alone = model.forward_hidden(std::slice::from_ref(&short), None, None);
         let mut padded = vec![49; 13];
         padded.extend(&short);
-        let batch = model.forward(&[padded, long], Some(&[13, 0]), None);
+        let batch = model.forward_hidden(&[padded, long], Some(&[13, 0]), None);
         let error = difference(&batch.narrow(0, 0, 1).narrow(1, 13, 27), &alone);
         assert!(error < 1e-4, "{name}: {error}");
     });
@@ -78,10 +78,10 @@ fn left_padding_and_other_rows_have_no_effect() {
 fn later_tokens_have_no_effect_on_earlier_outputs() {
     for_each_model(|name, model| {
         let mut ids = tokens(1, 70);
-        let before = model.forward(&ids, None, None).narrow(1, 0, 50);
+        let before = model.forward_hidden(&ids, None, None).narrow(1, 0, 50);
         ids[0][60] = 1;
         ids[0][50] = 2;
-        let after = model.forward(&ids, None, None).narrow(1, 0, 50);
+        let after = model.forward_hidden(&ids, None, None).narrow(1, 0, 50);
         assert!(difference(&after, &before) < 1e-5, "{name}");
     });
 }
@@ -92,7 +92,7 @@ fn a_kv_cache_grows_and_a_recurrent_state_does_not() {
     let twins = twins(&variants()[1], &base);
     let bytes = |model: &Hybrid<'_>, time: usize| {
         let mut state = DecoderState::new(3);
-        model.forward(&tokens(1, time), None, Some(&mut state));
+        model.forward_hidden(&tokens(1, time), None, Some(&mut state));
         state.bytes()
     };
     let linear = Hybrid::new(&base, &twins, &(0..3).collect());
@@ -112,8 +112,8 @@ fn a_written_base_reads_back_with_bf16_weights() {
     let read = BaseModel::read(folder.path(), &Device::flex()).unwrap();
     assert_eq!(read.decoder.config, base.config);
     let error = difference(
-        &Hybrid::from_base(&read.decoder).forward(&tokens(1, 9), None, None),
-        &Hybrid::from_base(&base).forward(&tokens(1, 9), None, None),
+        &Hybrid::from_base(&read.decoder).forward_hidden(&tokens(1, 9), None, None),
+        &Hybrid::from_base(&base).forward_hidden(&tokens(1, 9), None, None),
     );
     assert!(error > 0.0 && error < 0.05, "{error}");
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::DType;
 
-use crate::{Decoder, Mixer, ParamMut, ParamSource, Parameters, Variant, to_dtype};
+use crate::{Decoder, Mixer, ParamMut, ParamSource, Parameters, TwinVariant, to_dtype};
 use dtr_core::error::Result;
 
 /// One twin for each layer of a base, all of one variant.
@@ -11,17 +11,18 @@ use dtr_core::error::Result;
 /// # fn main() -> dtr_core::error::Result<()> {
 /// use burn::tensor::Device;
 /// use dtr_core::seed::Seed;
-/// use dtr_model::{BlockConfig, GlaConfig, Hybrid, Mask, RandomParams, TwinInit, Twins, Variant, testing};
+/// use dtr_model::testing;
+/// use dtr_model::{BlockConfig, GlaConfig, Hybrid, Mask, RandomParams, TwinInit, TwinVariant, Twins};
 ///
 /// let base = testing::decoder(false, false);
-/// let variant = Variant {
+/// let variant = TwinVariant {
 ///     block: BlockConfig::Gla(GlaConfig::default()),
 ///     geometry: Default::default(),
 ///     init: TwinInit::Copy,
 /// };
 /// let twins = Twins::new(&variant, &base, &mut RandomParams::new(Seed(1), &Device::flex()))?;
 /// let hybrid = Hybrid::new(&base, &twins, &Mask::empty().with_layer(2));
-/// let hidden = hybrid.forward(&[vec![7, 8, 9]], None, None);
+/// let hidden = hybrid.forward_hidden(&[vec![7, 8, 9]], None, None);
 /// assert_eq!(hidden.dims(), [1, 3, base.config.hidden_size]);
 /// # Ok(())
 /// # }
@@ -37,7 +38,7 @@ impl Twins {
     ///
     /// # Errors
     /// Fails when the variant does not fit the base, or `params` lacks a parameter.
-    pub fn new(variant: &Variant, base: &Decoder, params: &mut dyn ParamSource) -> Result<Self> {
+    pub fn new(variant: &TwinVariant, base: &Decoder, params: &mut dyn ParamSource) -> Result<Self> {
         let layers = (0..base.config.num_layers).map(|layer| Self::new_layer(variant, base, layer, params));
         Ok(Self { layers: layers.collect::<Result<_>>()? })
     }
@@ -47,7 +48,7 @@ impl Twins {
     /// # Errors
     /// Fails when [`Twins::new`] does.
     pub fn new_layer(
-        variant: &Variant,
+        variant: &TwinVariant,
         base: &Decoder,
         layer: usize,
         params: &mut dyn ParamSource,

@@ -5,7 +5,7 @@
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use half::bf16;
 
-use crate::cuda_devices;
+use crate::open_cuda_devices;
 pub use crate::testing::{INPUT_KINDS, InputKind};
 
 /// The largest allowed relative error for each dtype. It does not include the rounding of the inputs, since
@@ -14,7 +14,7 @@ pub const BOUNDS: [(DType, f64); 2] = [(DType::F32, 1e-3), (DType::BF16, 1e-2)];
 
 /// Returns the first CUDA device. Prints a message if there is none.
 pub fn cuda_device() -> Option<Device> {
-    let device = cuda_devices().into_iter().next();
+    let device = open_cuda_devices().into_iter().next();
     if device.is_none() {
         eprintln!("SKIPPED: there is no CUDA device");
     }

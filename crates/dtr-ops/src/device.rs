@@ -1,4 +1,4 @@
-//! Properties of devices, the list of CUDA devices, and the thread that submits work to a device.
+//! Properties of devices, the CUDA devices of this machine, and the thread that submits work to a device.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device};
@@ -32,12 +32,12 @@ pub fn run_on_device_thread<R: Send>(device: &Device, work: impl FnOnce() -> R +
     work()
 }
 
-/// Returns the CUDA devices of this machine.
+/// Opens all CUDA devices of this machine. Returns no devices if there are none.
 ///
 /// Open CUDA devices with this function only. It makes burn use one stream per device, and the kernels of
 /// this crate use the same stream.
 #[cfg(feature = "cuda")]
-pub fn cuda_devices() -> Vec<Device> {
+pub fn open_cuda_devices() -> Vec<Device> {
     crate::cuda::use_single_stream();
     Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()
 }

@@ -55,9 +55,9 @@ pub use attention::{CausalMask, attention, attention_weights};
 pub use conv::{ConvState, causal_conv_silu, dynamic_conv_silu};
 pub use cuda_graph::{PositionCounter, RecordedStep};
 pub use delta_rule::{gated_delta_rule, normalised_gated_delta_rule};
-#[cfg(feature = "cuda")]
-pub use device::{cuda_devices, missing_cuda_requirements};
 pub use device::{is_cpu, preferred_dtype, run_on_device_thread};
+#[cfg(feature = "cuda")]
+pub use device::{missing_cuda_requirements, open_cuda_devices};
 pub use elementwise::{add, concat_batches, silu};
 pub use embedding::embedding;
 pub use gates::{decay_gate, delta_gates, gated_rms_norm};

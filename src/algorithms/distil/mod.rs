@@ -45,7 +45,7 @@ pub fn distil(
     sequences: &TokenSequences,
     observer: &dyn Observer,
 ) -> Result<()> {
-    let schedule = config.schedule();
+    let schedule = config.training_schedule();
     run_training(&mut Distillation { base, students, schedule }, schedule, sequences, observer)
 }
 

@@ -7,8 +7,8 @@ use burn::tensor::{DType, Tensor};
 use dtr_core::error::{Error, Result};
 use dtr_model::optimizer::{AdamW, AdamWConfig, Gradient};
 use dtr_model::{
-    AttentionStats, AutodiffCopy, Decoder, Mixer, MixerIo, NamedTensors, SafetensorsReader, TwinInit, Twins,
-    Variant, stack_layers, unstack_layers,
+    AttentionStats, AutodiffCopy, Decoder, Mixer, MixerIo, NamedTensors, SafetensorsReader, TwinInit,
+    TwinVariant, Twins, stack_layers, unstack_layers,
 };
 use dtr_ops::mean_squared_error;
 
@@ -140,21 +140,21 @@ impl StackTrainer {
 
     /// Adds the optimizer's moments to a checkpoint.
     pub fn store_moments(&self, tensors: &mut NamedTensors) {
-        self.optimizer.store(tensors, &self.moments_names());
+        self.optimizer.store_moments(tensors, &self.moments_names());
     }
 
     /// Replaces the twins and the moments with those of `checkpoint`, which was written after `num_steps`
     /// steps.
     pub fn restore(
         &mut self,
-        variant: &Variant,
+        variant: &TwinVariant,
         base: &Decoder,
         checkpoint: &mut SafetensorsReader,
         num_steps: u64,
     ) -> Result<()> {
         let twins = self.layers.clone().map(|layer| Twins::new_layer(variant, base, layer, checkpoint));
         self.stack = stack_layers(&mut twins.collect::<Result<Vec<_>>>()?);
-        self.optimizer.restore(checkpoint, &self.moments_names(), num_steps)
+        self.optimizer.restore_moments(checkpoint, &self.moments_names(), num_steps)
     }
 
     fn moments_names(&self) -> Vec<String> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_model::{
-    Decoder, Mixer, NamedTensors, ParamMut, Parameters, RandomParams, TwinInit, Twins, Variant,
+    Decoder, Mixer, NamedTensors, ParamMut, Parameters, RandomParams, TwinInit, TwinVariant, Twins,
     count_parameters,
 };
 use dtr_ops::is_cpu;
@@ -57,7 +57,7 @@ impl Student {
     /// Fails if the variant does not fit the base, or the checkpoint cannot be read.
     pub fn new_or_resume(
         name: &str,
-        variant: &Variant,
+        variant: &TwinVariant,
         base: &Decoder,
         layers: Range<usize>,
         config: &DistilConfig,
@@ -143,7 +143,7 @@ impl Student {
     }
 
     fn record_losses(&mut self, losses: &[StepLoss]) {
-        let schedule = self.config.schedule();
+        let schedule = self.config.training_schedule();
         let progress = &mut self.progress;
         let values: Vec<f64> = losses.iter().map(|loss| loss.loss).collect();
         if progress.num_steps == 0 {
@@ -194,7 +194,7 @@ impl Student {
             output_variance: output_variance[layer],
         };
         let result = DistilResult {
-            tokens: num_steps * self.config.schedule().tokens_per_step(),
+            tokens: num_steps * self.config.training_schedule().tokens_per_step(),
             steps: *num_steps,
             layers: (0..initial.len()).map(layer_loss).collect(),
             curve: curve.clone(),
@@ -230,7 +230,7 @@ impl Student {
     }
 
     /// Resumes from the checkpoint, if it exists.
-    fn resume(&mut self, variant: &Variant, base: &Decoder) -> Result<()> {
+    fn resume(&mut self, variant: &TwinVariant, base: &Decoder) -> Result<()> {
         let saved = read_checkpoint::<StudentProgress>(&self.checkpoint, &base.device())?;
         let Some((mut checkpoint, progress)) = saved else { return Ok(()) };
         for trainer in &mut self.trainers {

@@ -52,7 +52,7 @@ impl Default for PretrainConfig {
 
 impl PretrainConfig {
     /// Returns the number and the batch shape of the optimizer steps.
-    pub fn schedule(&self) -> TrainingSchedule {
+    pub fn training_schedule(&self) -> TrainingSchedule {
         TrainingSchedule::new(self.token_budget, self.batch_size, self.sequence_length)
     }
 }

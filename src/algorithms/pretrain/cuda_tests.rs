@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor};
 use dtr_model::BaseModel;
-use dtr_ops::cuda_devices;
+use dtr_ops::open_cuda_devices;
 
 use super::loss::loss_and_gradient;
 
@@ -28,7 +28,7 @@ fn norm(numbers: impl Iterator<Item = f64>) -> f64 {
 
 #[test]
 fn the_loss_and_its_gradient_are_close_to_those_of_the_cpu() {
-    let Some(device) = cuda_devices().into_iter().next() else {
+    let Some(device) = open_cuda_devices().into_iter().next() else {
         eprintln!("SKIPPED: there is no CUDA device");
         return;
     };

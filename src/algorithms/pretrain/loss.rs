@@ -23,7 +23,7 @@ fn next_token_loss(decoder: &Decoder, rows: &[Vec<u32>]) -> Tensor<1> {
     let time = rows[0].len() - 1;
     let inputs: Vec<Vec<u32>> = rows.iter().map(|row| row[..time].to_vec()).collect();
     let targets: Vec<i32> = rows.iter().flat_map(|row| row[1..].iter().map(|&id| id as i32)).collect();
-    let hidden_btd = Hybrid::from_base(decoder).forward(&inputs, None, None);
+    let hidden_btd = Hybrid::from_base(decoder).forward_hidden(&inputs, None, None);
     let [batch, _, width] = hidden_btd.dims();
     let hidden_nd = hidden_btd.reshape([batch * time, width]);
     let targets_n = Tensor::<1, Int>::from_data(

@@ -91,7 +91,7 @@ impl Trainer {
         if let Some((mut stored, stored_progress)) = read_checkpoint(checkpoint, device)? {
             progress = stored_progress;
             decoder = Decoder::new(model, &mut stored)?;
-            optimizer.restore(&mut stored, &[MOMENTS_NAME.to_owned()], progress.num_steps)?;
+            optimizer.restore_moments(&mut stored, &[MOMENTS_NAME.to_owned()], progress.num_steps)?;
             stored.ensure_all_read()?;
         }
         let (config, checkpoint) = (config.clone(), checkpoint.clone());
@@ -109,7 +109,7 @@ impl Trainer {
     /// Fails if the loss or the gradient is not finite, sequences cannot be read, a checkpoint cannot be
     /// written, or the user asked to stop.
     pub fn run(&mut self, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
-        let schedule = self.config.schedule();
+        let schedule = self.config.training_schedule();
         run_training(self, schedule, sequences, observer)?;
         self.read_last_step(observer)
     }
@@ -119,7 +119,7 @@ impl Trainer {
         let PretrainProgress { num_steps, curve, .. } = self.progress;
         let result = PretrainResult {
             num_parameters: count_parameters(&mut self.decoder),
-            tokens: num_steps * self.config.schedule().tokens_per_step(),
+            tokens: num_steps * self.config.training_schedule().tokens_per_step(),
             steps: num_steps,
             final_loss: curve.last().map_or(0.0, |point| point.loss),
             curve,
@@ -136,7 +136,7 @@ impl Trainer {
             Ok(loss_and_gradient(decoder, rows, dtype))
         })?;
         let (losses, gradients): (Vec<_>, Vec<_>) = micro_batches.into_iter().unzip();
-        let rate = self.config.optimizer.learning_rate_at(step, self.config.schedule().num_steps);
+        let rate = self.config.optimizer.learning_rate_at(step, self.config.training_schedule().num_steps);
         let gradient = Gradient::new(mean_of(gradients));
         let norm = gradient.norm();
         self.optimizer.update(&mut self.decoder, gradient, rate);
@@ -157,7 +157,7 @@ impl Trainer {
         for (quantity, value) in [("loss", loss), ("gradient norm", read(&unread.norm))] {
             ensure_finite(format_args!("the pretraining {quantity}"), value, unread.step, "pretrain")?;
         }
-        let schedule = self.config.schedule();
+        let schedule = self.config.training_schedule();
         let progress = &mut self.progress;
         progress.pending = (progress.pending.0 + loss, progress.pending.1 + 1);
         let steps = unread.step + 1;
@@ -203,7 +203,7 @@ impl Training for Trainer {
     fn encode_checkpoints(&mut self, observer: &dyn Observer) -> Result<Vec<EncodedCheckpoint>> {
         self.read_last_step(observer)?;
         let mut tensors = NamedTensors::from_module(&mut self.decoder);
-        self.optimizer.store(&mut tensors, &[MOMENTS_NAME.to_owned()]);
+        self.optimizer.store_moments(&mut tensors, &[MOMENTS_NAME.to_owned()]);
         Ok(vec![EncodedCheckpoint::new(&self.checkpoint, tensors, &self.progress)?])
     }
 }

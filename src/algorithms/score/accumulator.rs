@@ -1,6 +1,6 @@
 //! Adds up the log-likelihoods of a split's items while the split is scored part by part.
 
-use super::{ItemScore, ScoreBounds, ScoreResult};
+use super::{ItemAnswer, ScoreBounds, ScoreResult};
 use crate::algorithms::candidate::PruneBelow;
 use crate::data::scoring_requests::ScoringRequests;
 
@@ -55,17 +55,17 @@ impl<'a> ScoreAccumulator<'a> {
     pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
         let num_items = self.num_missing.len() as u64;
         let num_open = self.num_missing.iter().filter(|missing| **missing > 0).count() as u64;
-        let num_correct = self.complete_items().filter(ItemScore::is_correct).count() as u64;
+        let num_correct = self.complete_items().filter(ItemAnswer::is_correct).count() as u64;
         let fraction = |count: u64| count as f64 / num_items as f64;
         let bounds = ScoreBounds { lower: fraction(num_correct), upper: fraction(num_correct + num_open) };
         (num_open > 0 && prune_below.prunes(bounds.upper)).then_some(bounds)
     }
 
     /// Returns the answers to the items whose tokens have all been scored, in the split's order.
-    fn complete_items(&self) -> impl Iterator<Item = ItemScore> {
+    fn complete_items(&self) -> impl Iterator<Item = ItemAnswer> {
         let items = self.requests.items().iter().enumerate();
         let complete = items.filter(|(index, _)| self.num_missing[*index] == 0);
-        complete.map(|(index, item)| ItemScore {
+        complete.map(|(index, item)| ItemAnswer {
             id: item.id.clone(),
             label: item.label as u32,
             choice: self.requests.best_choice(item, &self.log_likelihoods[index]),
@@ -75,7 +75,7 @@ impl<'a> ScoreAccumulator<'a> {
 
     /// Returns the score. All items must have been scored.
     pub fn result(&self) -> ScoreResult {
-        let items: Vec<ItemScore> = self.complete_items().collect();
+        let items: Vec<ItemAnswer> = self.complete_items().collect();
         assert_eq!(items.len(), self.num_missing.len(), "some items of the split are not scored yet");
         let num_correct = items.iter().filter(|item| item.is_correct()).count() as u64;
         let num_items = items.len() as u64;

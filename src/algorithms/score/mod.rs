@@ -7,18 +7,18 @@ mod batch;
 mod batch_layout;
 mod candidate_score;
 mod evaluation;
-mod impact;
 mod multi_device;
 mod pass_limits;
 mod probe;
+mod probe_impact;
 mod result;
 mod scorer;
 #[cfg(test)]
 mod tests;
 
 pub use candidate_score::{CandidateScore, ScoredCandidate};
-pub use impact::compute_impacts;
 pub use multi_device::MultiDeviceScorer;
 pub use pass_limits::{candidates_per_batch, max_cache_bytes};
-pub use result::{ItemScore, ScoreBounds, ScoreResult};
+pub use probe_impact::compute_probe_impacts;
+pub use result::{ItemAnswer, ScoreBounds, ScoreResult};
 pub use scorer::Scorer;

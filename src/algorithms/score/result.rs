@@ -17,12 +17,12 @@ pub struct ScoreResult {
     /// share a prompt, its tokens are counted once.
     pub tokens: u64,
     /// The answer to each item, in the split's order. Paired tests compare these answers.
-    pub items: Vec<ItemScore>,
+    pub items: Vec<ItemAnswer>,
 }
 
 /// The model's answer to one item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ItemScore {
+pub struct ItemAnswer {
     /// The item's identifier in the data set.
     pub id: String,
     /// The index of the right choice.
@@ -33,7 +33,7 @@ pub struct ItemScore {
     pub log_likelihoods: Vec<f64>,
 }
 
-impl ItemScore {
+impl ItemAnswer {
     /// Returns whether the model selected the right choice.
     pub fn is_correct(&self) -> bool {
         self.choice == self.label
@@ -69,8 +69,8 @@ mod tests {
     #[test]
     fn an_item_is_correct_when_the_choice_is_the_label() {
         let item =
-            ItemScore { id: "7".to_owned(), label: 2, choice: 2, log_likelihoods: vec![-3.0, -2.0, -1.0] };
+            ItemAnswer { id: "7".to_owned(), label: 2, choice: 2, log_likelihoods: vec![-3.0, -2.0, -1.0] };
         assert!(item.is_correct());
-        assert!(!ItemScore { choice: 0, ..item }.is_correct());
+        assert!(!ItemAnswer { choice: 0, ..item }.is_correct());
     }
 }

@@ -94,7 +94,7 @@ fn read_prompts(
         observer.check_interrupted()?;
         let end = context.min(start + config.prefill_chunk);
         let chunk: Vec<Vec<u32>> = prompts.iter().map(|row| row[start..end].to_vec()).collect();
-        let hidden_btd = model.forward(&chunk, None, Some(state));
+        let hidden_btd = model.forward_hidden(&chunk, None, Some(state));
         if end == context {
             next = most_likely_tokens(model, hidden_btd.narrow(1, end - start - 1, 1));
         }

@@ -21,7 +21,7 @@ impl EncodedCheckpoint {
     /// # Errors
     /// Fails if safetensors refuses the tensors.
     pub fn new(file: &CheckpointFile, mut tensors: NamedTensors, progress: &impl Serialize) -> Result<Self> {
-        tensors.set_note(serde_json::to_string(progress).expect("progress is plain JSON"));
+        tensors.set_metadata_text(serde_json::to_string(progress).expect("progress is plain JSON"));
         Ok(Self { file: file.clone(), bytes: tensors.to_bytes()? })
     }
 
@@ -44,7 +44,7 @@ pub fn read_checkpoint<P: DeserializeOwned>(
 ) -> Result<Option<(SafetensorsReader, P)>> {
     let Some(bytes) = file.read()? else { return Ok(None) };
     let checkpoint = SafetensorsReader::from_bytes(bytes, file.path(), device)?;
-    let progress = serde_json::from_str(checkpoint.note().unwrap_or_default()).map_err(|cause| {
+    let progress = serde_json::from_str(checkpoint.metadata_text().unwrap_or_default()).map_err(|cause| {
         let path = file.path().display();
         Error::environment(format!("cannot read the training progress in `{path}`")).with_source(cause)
     })?;

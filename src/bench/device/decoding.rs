@@ -61,7 +61,7 @@ impl DeviceBench<'_> {
         let chunk = if batch == 1 { PREFILL_CHUNK.min(context) } else { SEQUENCE_LENGTH };
         for start in (0..context).step_by(chunk) {
             let chunk: Vec<Vec<u32>> = ids.iter().map(|row| row[start..start + chunk].to_vec()).collect();
-            drop(model.forward(&chunk, None, Some(&mut state)));
+            drop(model.forward_hidden(&chunk, None, Some(&mut state)));
         }
         state
     }

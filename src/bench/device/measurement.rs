@@ -5,7 +5,7 @@ use serde::Serialize;
 /// The measurement in one line of the output.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-pub enum Measurement {
+pub enum OperationMeasurement {
     /// The time of an operation.
     Time(OperationTime),
     /// The device memory of an operation.

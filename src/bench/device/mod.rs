@@ -14,11 +14,11 @@ use burn::tensor::{DType, Device};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::{
-    BlockConfig, Decoder, DecoderConfig, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit, Twins,
-    Variant,
+    BlockConfig, Decoder, DecoderConfig, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit,
+    TwinVariant, Twins,
 };
 
-pub use measurement::{Measurement, OperationMemory, OperationTime};
+pub use measurement::{OperationMeasurement, OperationMemory, OperationTime};
 pub use shape::BenchModelShape;
 
 use crate::algorithms::distil::DistilConfig;
@@ -30,16 +30,16 @@ use crate::observer::Observer;
 const SEQUENCE_LENGTH: usize = 512;
 
 /// A callback that receives each measurement as soon as it is made.
-type MeasurementCallback<'a> = dyn Fn(&Measurement) + 'a;
+type MeasurementCallback<'a> = dyn Fn(&OperationMeasurement) + 'a;
 
 /// A linear-attention variant with its name.
-type NamedVariant = (&'static str, Variant);
+type NamedVariant = (&'static str, TwinVariant);
 
-/// Times all operations, and calls `on_measurement` with each measurement.
+/// Measures the time and the memory of all operations, and calls `on_measurement` with each measurement.
 ///
 /// # Errors
 /// Fails if the device fails or the user asked to stop.
-pub fn measure(
+pub fn measure_operations(
     choice: DeviceChoice,
     shape: BenchModelShape,
     num_layers: Option<usize>,
@@ -86,7 +86,7 @@ pub fn measure(
 }
 
 fn variants() -> [NamedVariant; 3] {
-    let variant = |block| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random };
+    let variant = |block| TwinVariant { block, geometry: GeometryConfig::default(), init: TwinInit::Random };
     [
         ("gla", variant(BlockConfig::Gla(GlaConfig::default()))),
         ("gdn", variant(BlockConfig::Gdn(GdnConfig::default()))),
@@ -124,7 +124,12 @@ impl DeviceBench<'_> {
     }
 
     fn report_time(&self, operation: String, seconds: f64, amount: f64, unit: &'static str) {
-        (self.on_measurement)(&Measurement::Time(OperationTime { operation, seconds, amount, unit }));
+        (self.on_measurement)(&OperationMeasurement::Time(OperationTime {
+            operation,
+            seconds,
+            amount,
+            unit,
+        }));
     }
 
     fn report_batch_time(&self, operation: String, seconds: f64) {
@@ -138,7 +143,7 @@ impl DeviceBench<'_> {
     }
 
     /// Returns twins of the first `num_layers` layers.
-    fn twins(&self, variant: &Variant, base: &Decoder, dtype: DType, num_layers: usize) -> Result<Twins> {
+    fn twins(&self, variant: &TwinVariant, base: &Decoder, dtype: DType, num_layers: usize) -> Result<Twins> {
         let mut weights = RepeatedRandomWeights::new(Seed(2), &self.device).with_dtype(dtype);
         let layers = (0..num_layers).map(|layer| Twins::new_layer(variant, base, layer, &mut weights));
         Ok(Twins { layers: layers.collect::<Result<_>>()? })

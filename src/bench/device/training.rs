@@ -6,7 +6,7 @@ use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
 use dtr_model::{Decoder, ForwardContext, Hybrid, MixerIo, TwinInit};
 
-use super::{DeviceBench, Measurement, NamedVariant, OperationMemory, SEQUENCE_LENGTH};
+use super::{DeviceBench, NamedVariant, OperationMeasurement, OperationMemory, SEQUENCE_LENGTH};
 use crate::algorithms::distil::{Student, train_first_stack, train_step};
 use crate::manifest::Dtype;
 use crate::resources::DistilMemory;
@@ -20,7 +20,7 @@ const NUM_STEPS: u64 = 1000;
 impl DeviceBench<'_> {
     pub(super) fn time_base_forward(&self, base: &Decoder) -> Result<()> {
         let (batch, model, batch_size) = (self.batch(), Hybrid::from_base(base), self.batch_size);
-        let seconds = self.median_seconds(5, || drop(model.forward(&batch, None, None)))?;
+        let seconds = self.median_seconds(5, || drop(model.forward_hidden(&batch, None, None)))?;
         self.report_batch_time(format!("base forward {batch_size}x{SEQUENCE_LENGTH}"), seconds);
         Ok(())
     }
@@ -88,7 +88,7 @@ impl DeviceBench<'_> {
         // If other processes freed memory meanwhile, the difference can be negative. The report then says 0.
         let allocated_bytes =
             free_bytes.zip(free_bytes_now()).map(|(before, now)| before.saturating_sub(now));
-        (self.on_measurement)(&Measurement::Memory(OperationMemory {
+        (self.on_measurement)(&OperationMeasurement::Memory(OperationMemory {
             operation,
             allocated_bytes,
             predicted_bytes,

@@ -5,12 +5,12 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::algorithms::search::StopCriterion;
-use crate::manifest::{Manifest, ModelSource, experiment_schema, load};
+use crate::manifest::{Manifest, ModelSource, experiment_schema, load_manifest};
 use dtr_core::count::Count;
 
 fn bundled(name: &str) -> Manifest {
     let path = Path::new("experiments").join(name);
-    load(&path, &[]).unwrap_or_else(|error| panic!("{error:?}")).manifest
+    load_manifest(&path, &[]).unwrap_or_else(|error| panic!("{error:?}")).manifest
 }
 
 #[test]

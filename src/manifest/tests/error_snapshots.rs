@@ -17,7 +17,7 @@ pub(super) fn render(error: &Error) -> String {
 fn shown(name: &str, sets: &[&str]) -> String {
     let path = Path::new("tests/manifests").join(name);
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
-    render(&load(&path, &sets).expect_err(name))
+    render(&load_manifest(&path, &sets).expect_err(name))
 }
 
 #[test]

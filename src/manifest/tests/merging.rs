@@ -197,7 +197,7 @@ fn a_manifest_in_a_linked_folder_means_the_same_from_everywhere() {
     ]);
     std::os::unix::fs::symlink("far/away/experiments", folder.path("link")).expect("a link");
     let base = |manifest: &str| {
-        let manifest = load(&folder.path(manifest), &[]).expect("a manifest").manifest;
+        let manifest = load_manifest(&folder.path(manifest), &[]).expect("a manifest").manifest;
         let ModelSource::Path(path) = &manifest.models["mini"].source else {
             panic!("`mini` is not a directory")
         };

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 
-use super::{LoadedManifest, load};
+use super::{LoadedManifest, load_manifest};
 use dtr_core::error::{Error, Result};
 
 /// A base file with models, variants and tasks.
@@ -62,7 +62,7 @@ impl Folder {
 
     fn load(&self, name: &str, sets: &[&str]) -> Result<LoadedManifest> {
         let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
-        load(&self.path(name), &sets)
+        load_manifest(&self.path(name), &sets)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
+use crate::report::schema::{ColumnSpec, ColumnValue, TableRow, TableSpec, tables};
 
 tables! {
     /// One row per pair of searches that have the same base and differ in one setting. The row compares the

@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
+use crate::report::schema::{ColumnSpec, ColumnValue, TableRow, TableSpec, tables};
 
 tables! {
     /// One row per search and stop criterion of `search.earlier-stops`: the hybrid that the search would have

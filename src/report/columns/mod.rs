@@ -11,7 +11,7 @@ mod searches;
 
 use polars::prelude::Column;
 
-use super::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
+use super::schema::{ColumnSpec, ColumnValue, TableRow, TableSpec, tables};
 pub use agreement::AgreementRow;
 pub use earlier_stops::EarlierStopRow;
 pub(super) use paper_views::{BASE_SCORE, HYBRID_LAYERS, HYBRID_SCORE, TABLE1};
@@ -27,20 +27,20 @@ pub const TABLES: &[TableSpec] = &[
     ComputeHoursRow::TABLE,
     SpeedupRow::TABLE,
     PublishedRow::TABLE,
-    BaseRow::TABLE,
-    StageRow::TABLE,
+    BaseScoreRow::TABLE,
+    CellWorkRow::TABLE,
     CostRow::TABLE,
     TrajectoryRow::TABLE,
     AgreementRow::TABLE,
     TrialRow::TABLE,
     ItemRow::TABLE,
-    DistillationRow::TABLE,
+    DistilledLayerRow::TABLE,
     ThroughputRow::TABLE,
 ];
 
 tables! {
     /// One row per base and task of a sweep without variants: the score of the base on the test split.
-    bases: BaseRow {
+    bases: BaseScoreRow {
         /// Name of the base model in the manifest.
         model: String => "",
         /// Name of the task in the manifest.
@@ -65,7 +65,7 @@ tables! {
     /// up to its last checkpoint or score. Variants that were distilled together get equal shares of time and
     /// energy. The row of a search counts only scores that the search computed, and no scores from the cache.
     /// Times, energy and memory differ from run to run.
-    stages: StageRow {
+    stages: CellWorkRow {
         /// Name of the stage: `pretrain`, `distil`, `score`, `search` or `throughput`.
         stage: String => "",
         /// Name of the base model in the manifest.
@@ -246,7 +246,7 @@ tables! {
 
     /// One row per layer of each distillation: the error of the linear twin's output, relative to the output
     /// of the attention block.
-    distillation: DistillationRow {
+    distillation: DistilledLayerRow {
         /// Name of the base model in the manifest.
         model: String => "",
         /// Name of the linear variant in the manifest.

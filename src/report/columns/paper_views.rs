@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
+use crate::report::schema::{ColumnSpec, ColumnValue, TableRow, TableSpec, tables};
 
 const TASK: ColumnSpec = ColumnSpec {
     name: "task",

@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
+use crate::report::schema::{ColumnSpec, ColumnValue, TableRow, TableSpec, tables};
 
 tables! {
     /// One row per entry of the paper's Table 1 (arXiv 2601.11667 v2): a base, a kind of linear block and a

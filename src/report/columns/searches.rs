@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
+use crate::report::schema::{ColumnSpec, ColumnValue, TableRow, TableSpec, tables};
 
 tables! {
     /// One row per search: scores of the base and of the two hybrids that the search selected, M_best and

@@ -8,7 +8,7 @@ use crate::report::columns::SearchRow;
 use crate::report::experiment_records::{DistilCell, ExperimentRecords, MissingCell};
 use crate::report::paired::SIGNIFICANCE;
 use crate::report::report_data::ReportData;
-use crate::report::rows::base_rows;
+use crate::report::rows::base_score_rows;
 use crate::stats::median;
 
 /// The cells of the experiment that are not done.
@@ -103,7 +103,7 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
 /// Summarises the scores of bases that a sweep without variants computed. Returns `None` if there are no such
 /// scores.
 fn base_scores(records: &ExperimentRecords) -> Option<String> {
-    let scores: Vec<f64> = base_rows(records).iter().map(|row| 100.0 * row.p_base).collect();
+    let scores: Vec<f64> = base_score_rows(records).iter().map(|row| 100.0 * row.p_base).collect();
     (!scores.is_empty()).then(|| {
         let num_scores = pluralize(scores.len(), "test score of a base", "test scores of bases");
         format!("{num_scores} without hybrids: {} %.", range(&scores, 1))

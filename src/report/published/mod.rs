@@ -30,7 +30,7 @@ pub struct PaperKey<'a> {
 }
 
 /// Returns every cell of the paper's Table 1, in the order of the paper.
-pub fn scores() -> &'static [PublishedScore] {
+pub fn table1_scores() -> &'static [PublishedScore] {
     &SCORES
 }
 
@@ -77,18 +77,18 @@ mod tests {
 
     #[test]
     fn the_tables_have_all_cells_of_the_paper() {
-        assert_eq!(scores().len(), 3 * 3 * 18);
-        let cells: BTreeSet<_> = scores().iter().map(PublishedScore::table_cell_name).collect();
-        assert_eq!(cells.len(), scores().len());
+        assert_eq!(table1_scores().len(), 3 * 3 * 18);
+        let cells: BTreeSet<_> = table1_scores().iter().map(PublishedScore::table_cell_name).collect();
+        assert_eq!(cells.len(), table1_scores().len());
         assert_eq!((SPEEDUPS.len(), COSTS.len(), LAYER_SETS.len()), (18, 3, 6));
-        assert!(scores().iter().all(|score| has_base(&score.base_model)));
+        assert!(table1_scores().iter().all(|score| has_base(&score.base_model)));
     }
 
     #[test]
     fn totals_agree_with_the_text_of_the_paper() {
         // The paper's text says that 132 of 162 cells match or exceed the base, and gives the total hours of
         // each base.
-        let num_matching = scores().iter().filter(|score| score.p_best >= score.p_base).count();
+        let num_matching = table1_scores().iter().filter(|score| score.p_best >= score.p_base).count();
         assert_eq!(num_matching, 132);
         for cost in COSTS.iter() {
             assert_eq!(cost.bld_hours + cost.greedy_hours, cost.total_hours);

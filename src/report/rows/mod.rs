@@ -7,15 +7,15 @@ mod paper_views;
 mod published;
 mod searches;
 
-use super::columns::{BaseRow, DistillationRow, ItemRow, StageRow, TrajectoryRow, TrialRow};
+use super::columns::{BaseScoreRow, CellWorkRow, DistilledLayerRow, ItemRow, TrajectoryRow, TrialRow};
 use super::derived_values::format_axes;
 use super::experiment_records::{CellWorkCounts, DistilCell, ExperimentRecords, ScoreCell, SearchCell};
 use super::paper_match;
 use crate::algorithms::distil::LayerLoss;
-use crate::algorithms::score::{ItemScore, ScoreResult};
+use crate::algorithms::score::{ItemAnswer, ScoreResult};
 use crate::algorithms::search::RoundWinner;
 use crate::algorithms::search::Trial;
-use crate::stages::Labels;
+use crate::stages::CellLabels;
 use crate::stats::wilson_interval;
 use crate::store::CellId;
 pub(super) use earlier_stops::earlier_stop_rows;
@@ -54,11 +54,11 @@ fn sorted_bases(records: &ExperimentRecords) -> Vec<&ScoreCell> {
 }
 
 /// Returns the rows of the table `bases`.
-pub(super) fn base_rows(records: &ExperimentRecords) -> Vec<BaseRow> {
+pub(super) fn base_score_rows(records: &ExperimentRecords) -> Vec<BaseScoreRow> {
     let row = |base: &ScoreCell| {
         let (correct, items) = (base.num_correct, base.num_items);
         let (p_base_low, p_base_high) = wilson_interval(correct, items, records.confidence);
-        BaseRow {
+        BaseScoreRow {
             model: base.labels.model.clone(),
             task: base.task().to_owned(),
             axes: format_axes(&base.labels.axes),
@@ -73,8 +73,8 @@ pub(super) fn base_rows(records: &ExperimentRecords) -> Vec<BaseRow> {
 }
 
 /// Returns the rows of the table `stages`.
-pub(super) fn stage_rows(records: &ExperimentRecords) -> Vec<StageRow> {
-    let row = |stage: &CellWorkCounts| StageRow {
+pub(super) fn cell_work_rows(records: &ExperimentRecords) -> Vec<CellWorkRow> {
+    let row = |stage: &CellWorkCounts| CellWorkRow {
         stage: stage.record.spec.id.stage.to_string(),
         model: stage.labels.model.clone(),
         variant: stage.labels.variant.clone(),
@@ -90,7 +90,7 @@ pub(super) fn stage_rows(records: &ExperimentRecords) -> Vec<StageRow> {
     };
     let mut rows: Vec<_> = records.work_counts.iter().map(row).collect();
     rows.sort_by(|a, b| {
-        let name = |row: &StageRow| {
+        let name = |row: &CellWorkRow| {
             (row.model.clone(), row.variant.clone(), row.task.clone(), row.axes.clone(), row.stage.clone())
         };
         name(a).cmp(&name(b)).then(a.cell_key.cmp(&b.cell_key))
@@ -175,8 +175,8 @@ pub(super) fn item_rows(records: &ExperimentRecords) -> Vec<ItemRow> {
     rows
 }
 
-fn item_rows_of(labels: &Labels, system: &str, score: &ScoreResult, cell: &CellId) -> Vec<ItemRow> {
-    let row = |item: &ItemScore| ItemRow {
+fn item_rows_of(labels: &CellLabels, system: &str, score: &ScoreResult, cell: &CellId) -> Vec<ItemRow> {
+    let row = |item: &ItemAnswer| ItemRow {
         model: labels.model.clone(),
         variant: labels.variant.clone(),
         task: labels.task.clone().unwrap_or_default(),
@@ -195,19 +195,19 @@ fn item_rows_of(labels: &Labels, system: &str, score: &ScoreResult, cell: &CellI
 }
 
 /// Returns the rows of the table `distillation`.
-pub(super) fn distillation_rows(records: &ExperimentRecords) -> Vec<DistillationRow> {
+pub(super) fn distilled_layer_rows(records: &ExperimentRecords) -> Vec<DistilledLayerRow> {
     let rows_of = |distillation: &DistilCell| {
         let mut layers = distillation.layers.clone();
         layers.sort_by_key(|layer| layer.layer);
-        let row = |layer| distillation_row(distillation, layer);
+        let row = |layer| distilled_layer_row(distillation, layer);
         layers.iter().map(row).collect::<Vec<_>>()
     };
     sorted_distillations(records).into_iter().flat_map(rows_of).collect()
 }
 
-fn distillation_row(distillation: &DistilCell, layer: &LayerLoss) -> DistillationRow {
+fn distilled_layer_row(distillation: &DistilCell, layer: &LayerLoss) -> DistilledLayerRow {
     let normalised = layer.normalised_losses();
-    DistillationRow {
+    DistilledLayerRow {
         model: distillation.labels.model.clone(),
         variant: distillation.variant().to_owned(),
         axes: format_axes(&distillation.labels.axes),

@@ -18,7 +18,7 @@ pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<Publ
         .filter_map(paper_match::matching_score)
         .map(PublishedScore::table_cell_name)
         .collect();
-    published::scores().iter().map(|score| row(score, &matched)).collect()
+    published::table1_scores().iter().map(|score| row(score, &matched)).collect()
 }
 
 /// Returns the row of a cell of the paper's Table 1. For each search of the experiment that corresponds to a

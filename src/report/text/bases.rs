@@ -6,7 +6,7 @@ use crate::report::rows;
 
 /// Returns the table with a line for each base and task. Returns an empty text if the table has no lines.
 pub(super) fn bases_text(records: &ExperimentRecords) -> String {
-    let rows = rows::base_rows(records);
+    let rows = rows::base_score_rows(records);
     if rows.is_empty() {
         return String::new();
     }

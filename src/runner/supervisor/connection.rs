@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
 use super::messages::{MessageSender, SweepDivision, WorkerAssignment, WorkerMessage, WorkerRole};
-use super::previous_attempts::{CellEnd, PreviousAttempts};
+use super::sweep_state::{SweepState, WorkEnd};
 use super::{STOP, SUPERVISOR};
 use crate::runner::stop::{StopFlag, on_interrupt};
-use crate::store::Key;
+use crate::store::CellKey;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::Digest;
 
@@ -21,9 +21,9 @@ use dtr_core::files::Digest;
 pub struct SupervisorConnection {
     sender: MessageSender,
     /// Receives the keys of the cells that the supervisor grants.
-    grants: Option<Mutex<Receiver<Vec<Key>>>>,
+    grants: Option<Mutex<Receiver<Vec<CellKey>>>>,
     role: WorkerRole,
-    previous_attempts: PreviousAttempts,
+    sweep_state: SweepState,
     stop_flag: StopFlag,
 }
 
@@ -48,7 +48,7 @@ impl SupervisorConnection {
         let mut lines = BufReader::new(socket.try_clone().map_err(|_| no_supervisor())?);
         let mut assignment = String::new();
         lines.read_line(&mut assignment).map_err(|_| no_supervisor())?;
-        let WorkerAssignment { role, previous_attempts } =
+        let WorkerAssignment { role, sweep_state } =
             serde_json::from_str(&assignment).map_err(|_| no_supervisor())?;
         // A terminal sends Ctrl-C to both processes. The worker ignores Ctrl-C, because the supervisor sends
         // `stop`.
@@ -58,7 +58,7 @@ impl SupervisorConnection {
         let (grant_sender, grants) = channel();
         std::thread::spawn(move || receive_lines(lines, &flag, &grant_sender));
         let (sender, grants) = (MessageSender::new(socket), Some(Mutex::new(grants)));
-        Ok(Some(Self { sender, grants, role, previous_attempts, stop_flag }))
+        Ok(Some(Self { sender, grants, role, sweep_state, stop_flag }))
     }
 
     /// Returns the part of the sweep that this process runs.
@@ -76,9 +76,9 @@ impl SupervisorConnection {
         self.stop_flag.clone()
     }
 
-    /// Returns the results of earlier workers on the sweep's cells.
-    pub fn previous_attempts(&self) -> &PreviousAttempts {
-        &self.previous_attempts
+    /// Returns the state of the sweep when this worker started.
+    pub fn sweep_state(&self) -> &SweepState {
+        &self.sweep_state
     }
 
     /// Sends the digest of the planned cells' keys to the supervisor.
@@ -86,14 +86,14 @@ impl SupervisorConnection {
     /// # Errors
     /// Fails if an earlier worker of the sweep planned different cells. This happens if the manifest, or a
     /// file that the manifest names, has changed since the sweep began.
-    pub fn report_plan(&self, keys: impl Iterator<Item = Key>) -> Result<()> {
+    pub fn report_plan(&self, keys: impl Iterator<Item = CellKey>) -> Result<()> {
         let digest = Digest::hash(keys.map(|key| key.to_string()).collect::<String>().as_bytes());
         self.send(&WorkerMessage::Planned(digest));
-        let previous = &self.previous_attempts;
-        if previous.plan.is_none_or(|planned| planned == digest) {
+        let sweep = &self.sweep_state;
+        if sweep.plan.is_none_or(|planned| planned == digest) {
             return Ok(());
         }
-        let mut crashes = previous.crashed.values().chain(previous.suspects.values());
+        let mut crashes = sweep.crashed.values().chain(sweep.suspects.values());
         let crash = crashes.next().map(|crash| format!("; before that, a worker crashed: {}", crash.reason));
         Err(Error::manifest(format!(
             "the manifest, or a file that it names, has changed since the sweep began{}",
@@ -103,12 +103,12 @@ impl SupervisorConnection {
     }
 
     /// Tells the supervisor that this process starts a cell.
-    pub fn report_start(&self, key: &Key) {
+    pub fn report_start(&self, key: &CellKey) {
         self.send(&WorkerMessage::Started(*key));
     }
 
     /// Tells the supervisor that this process has stopped working on a cell.
-    pub fn report_end(&self, key: &Key, end: CellEnd) {
+    pub fn report_end(&self, key: &CellKey, end: WorkEnd) {
         self.send(&WorkerMessage::Ended(*key, end));
     }
 
@@ -119,7 +119,7 @@ impl SupervisorConnection {
 
     /// Returns the keys in `keys` of the cells that this process may run. If several workers run, this
     /// process asks the supervisor, which grants each cell to one worker. A single worker may run all cells.
-    pub fn request_cells(&self, keys: Vec<Key>) -> Vec<Key> {
+    pub fn request_cells(&self, keys: Vec<CellKey>) -> Vec<CellKey> {
         let (WorkerRole::Parallel { .. }, Some(grants)) = (self.role, &self.grants) else { return keys };
         let grants = grants.lock().unwrap_or_else(PoisonError::into_inner);
         self.send(&WorkerMessage::Requested(keys));
@@ -135,7 +135,7 @@ impl SupervisorConnection {
 /// Reads the lines that the supervisor sends. For each line `stop`, requests a stop through `stop_flag`. For
 /// each line with the keys of granted cells, sends the keys to `grants`. Ends this process when the
 /// supervisor has ended.
-fn receive_lines(lines: impl BufRead, stop_flag: &StopFlag, grants: &Sender<Vec<Key>>) {
+fn receive_lines(lines: impl BufRead, stop_flag: &StopFlag, grants: &Sender<Vec<CellKey>>) {
     for line in lines.lines().map_while(std::io::Result::ok) {
         match serde_json::from_str(&line) {
             _ if line == STOP => stop_flag.request_stop(),

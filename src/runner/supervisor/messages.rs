@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::previous_attempts::{CellEnd, PreviousAttempts};
-use crate::store::Key;
+use super::sweep_state::{SweepState, WorkEnd};
+use crate::store::CellKey;
 use dtr_core::files::Digest;
 
 /// The first line that the supervisor sends to a worker.
@@ -15,8 +15,8 @@ use dtr_core::files::Digest;
 pub(super) struct WorkerAssignment {
     /// The part of the sweep that the worker runs.
     pub(super) role: WorkerRole,
-    /// The results of earlier workers on the sweep's cells.
-    pub(super) previous_attempts: PreviousAttempts,
+    /// The state of the sweep when the worker starts.
+    pub(super) sweep_state: SweepState,
 }
 
 /// The part of a sweep that a worker runs.
@@ -73,14 +73,14 @@ pub enum WorkerMessage {
     /// The worker has planned its cells. The field is the digest of their keys.
     Planned(Digest),
     /// The worker has started this cell.
-    Started(Key),
+    Started(CellKey),
     /// The worker has stopped working on this cell.
-    Ended(Key, CellEnd),
+    Ended(CellKey, WorkEnd),
     /// The worker ends. The supervisor then starts several workers for the cells that can run in parallel.
     Divided(SweepDivision),
     /// The worker asks to run these cells. The supervisor answers with the keys of the cells that the worker
     /// may run.
-    Requested(Vec<Key>),
+    Requested(Vec<CellKey>),
     /// The progress of the worker. The worker sends its progress only if the supervisor draws bars.
     Progress(ProgressMessage),
 }

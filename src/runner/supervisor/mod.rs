@@ -5,7 +5,7 @@
 //! starts a worker process and waits for the worker.
 //!
 //! The two processes exchange lines of JSON over a pair of sockets. The worker's socket is its standard
-//! input. The supervisor first sends the results of earlier workers of the sweep. Later the supervisor sends
+//! input. The supervisor first sends the state of the sweep. Later the supervisor sends
 //! `stop` whenever the user presses Ctrl-C. The worker reports each cell that it starts or ends. When the
 //! worker crashes, the supervisor knows which cells were running. The supervisor starts the next worker,
 //! which records the crash and continues. When one process ends, its socket closes. The other process then
@@ -21,17 +21,17 @@ mod connection;
 mod crash_report;
 mod messages;
 mod parallel;
-mod previous_attempts;
 mod stderr_tee;
 mod supervise;
+mod supervisor_state;
 mod sweep_state;
 mod worker_bars;
 mod worker_connections;
 
 pub use connection::SupervisorConnection;
 pub use messages::{MessageSender, ProgressMessage, SweepDivision, WorkerMessage, WorkerRole};
-pub use previous_attempts::{CellEnd, Crash, PreviousAttempts};
 pub use supervise::supervise;
+pub use sweep_state::{SweepState, WorkEnd, WorkerCrash};
 
 /// Name of the environment variable that tells a worker the process id of its supervisor.
 const SUPERVISOR: &str = "DTR_SUPERVISOR";

@@ -12,14 +12,14 @@ use super::SUPERVISOR;
 use super::crash_report::{CrashReport, is_user_signal, max_worker_peak_bytes};
 use super::messages::{WorkerAssignment, WorkerMessage, WorkerRole};
 use super::parallel::run_parallel_workers;
-use super::previous_attempts::{CellStartTimes, PreviousAttempts};
 use super::stderr_tee::StderrTee;
-use super::sweep_state::SweepState;
+use super::supervisor_state::SupervisorState;
+use super::sweep_state::{CellStartTimes, SweepState};
 use super::worker_bars::WorkerTaskBars;
 use super::worker_connections::WorkerConnections;
 use crate::runner::progress::ProgressDisplay;
 use dtr_core::error::{Error, ErrorKind, Result};
-use dtr_core::process::{oom_kill_count, running_program};
+use dtr_core::system_info::{oom_kill_count, running_program};
 
 /// Runs the command of this process in a worker process. Starts a new worker process after each crash, and
 /// several workers if the first worker asks for several. Returns the exit code of the last worker.
@@ -45,7 +45,7 @@ pub fn supervise() -> Result<u8> {
 /// The supervisor of a sweep.
 pub(super) struct Supervisor {
     workers: WorkerConnections,
-    state: Mutex<SweepState>,
+    state: Mutex<SupervisorState>,
 }
 
 /// A worker. After each crash, a new process continues its work.
@@ -70,7 +70,7 @@ impl Worker {
 }
 
 impl Supervisor {
-    fn state(&self) -> MutexGuard<'_, SweepState> {
+    fn state(&self) -> MutexGuard<'_, SupervisorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,8 +125,7 @@ impl Supervisor {
         // The command holds copies of the worker's ends of the pipe and the socket. Drop these copies, so
         // that both streams end when the worker ends.
         drop(command);
-        let assignment =
-            WorkerAssignment { role: worker.role, previous_attempts: self.previous_attempts(worker.role) };
+        let assignment = WorkerAssignment { role: worker.role, sweep_state: self.sweep_state(worker.role) };
         self.workers.connect(worker.number, &socket, &assignment).map_err(failure)?;
         let mut bars = worker.display.clone().map(WorkerTaskBars::new);
         for line in BufReader::new(&socket).lines() {
@@ -141,12 +140,12 @@ impl Supervisor {
         Ok((status, tee.and_then(StderrTee::crash_line)))
     }
 
-    /// Returns the results of earlier workers. If workers run in parallel, the supervisor reports a crash
-    /// without a record only to the next worker that starts. That worker records the crash.
-    fn previous_attempts(&self, role: WorkerRole) -> PreviousAttempts {
+    /// Returns the state of the sweep for a worker that starts. If workers run in parallel, the supervisor
+    /// reports a crash without a record only to the next worker that starts. That worker records the crash.
+    fn sweep_state(&self, role: WorkerRole) -> SweepState {
         match role {
-            WorkerRole::Parallel { .. } => self.state().attempts.move_crashes_to_copy(),
-            WorkerRole::First | WorkerRole::Last => self.state().attempts.clone(),
+            WorkerRole::Parallel { .. } => self.state().sweep.move_crashes_to_copy(),
+            WorkerRole::First | WorkerRole::Last => self.state().sweep.clone(),
         }
     }
 
@@ -169,7 +168,7 @@ impl Supervisor {
                     bars.apply(progress);
                 }
             }
-            message => self.state().attempts.apply_message(message, running),
+            message => self.state().sweep.apply_message(message, running),
         }
     }
 }

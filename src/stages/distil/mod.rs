@@ -19,10 +19,10 @@ use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::distil::{DistilConfig, DistilResult};
 use crate::data::CorpusSource;
 use crate::resources::{DistilMemory, ResourceEstimate, training_bytes, weight_bytes};
-use crate::runner::{ClaimOutcome, RunContext, RunningCell};
-use crate::store::{CellId, CellInputs, CellState, Key, StageName};
+use crate::runner::{ClaimOutcome, NotClaimed, RunContext, RunningCell};
+use crate::store::{CellId, CellInputs, CellKey, StageName};
 use dtr_core::error::Result;
-use dtr_model::{DecoderConfig, Mixer, Variant};
+use dtr_model::{DecoderConfig, Mixer, TwinVariant};
 
 /// The job that distils the twins of one variant.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct DistilJob {
     /// The base, which is the teacher.
     pub base: BaseSource,
     /// The shape and the initial values of the twins.
-    pub variant: Variant,
+    pub variant: TwinVariant,
     /// The training recipe.
     pub recipe: DistilConfig,
     /// The training corpus.
@@ -47,7 +47,7 @@ pub struct DistilSpec {
     #[serde(flatten)]
     pub base: BaseSpec,
     /// The shape and the initial values of the twins.
-    pub variant: Variant,
+    pub variant: TwinVariant,
     /// The training recipe.
     pub recipe: DistilConfig,
     /// The identity of the training corpus.
@@ -149,7 +149,7 @@ impl Stage for DistilJob {
 }
 
 /// The results of the cells of a group that have ended, by key.
-type CellResults = BTreeMap<Key, Result<CompletedBy>>;
+type CellResults = BTreeMap<CellKey, Result<CompletedBy>>;
 
 /// A cell of a group that this process has claimed.
 struct ClaimedJob<'a> {
@@ -170,11 +170,11 @@ fn claim_available<'a>(
     for &(cell, job) in pending {
         match RunningCell::try_claim(context, &cell.spec, cell.to_line())? {
             Ok(claimed) => jobs.push(ClaimedJob { cell, job, claimed }),
-            Err(CellState::Done) => {
+            Err(NotClaimed::Done) => {
                 results.insert(cell.key(), Ok(CompletedBy::OtherProcess));
                 is_any_done = true;
             }
-            Err(_) => {}
+            Err(NotClaimed::InUse) => {}
         }
     }
     if jobs.is_empty() && !is_any_done {

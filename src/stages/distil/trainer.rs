@@ -12,7 +12,7 @@ use crate::stages::models::{ModelCache, TWINS_FILE};
 use crate::stages::stage::CompletedBy;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
-use dtr_model::{Decoder, Variant};
+use dtr_model::{Decoder, TwinVariant};
 
 /// Trains and records the twins of claimed cells. The cells have the same base, recipe and corpus.
 pub(super) fn distil_claimed(
@@ -42,9 +42,9 @@ pub(super) fn distil_claimed(
             "trains the layers in {passes} groups, because not all layers fit in memory together"
         ));
     }
-    let sequences = recipe.schedule().sequence_shape();
+    let sequences = recipe.training_schedule().sequence_shape();
     let sequences = TokenSequences::new(&first.job.corpus, &base.tokenizer, sequences, recipe.seed, &task)?;
-    let variants: Vec<(&str, &Variant)> =
+    let variants: Vec<(&str, &TwinVariant)> =
         jobs.iter().map(|job| (variant_name(job), &job.job.variant)).collect();
     let (bases, variants) = (replicas.as_slice(), variants.as_slice());
     // With `n` devices, device `d` trains the ranges d, d + n, d + 2n and so on.
@@ -97,7 +97,7 @@ fn progress_task<'a>(
     let recipe = &jobs[0].job.recipe;
     let variants: Vec<&str> = jobs.iter().map(variant_name).collect();
     let name = format!("distil {} {}", jobs[0].cell.labels.model, variants.join("+"));
-    let num_tokens = recipe.schedule().num_tokens() * num_ranges as u64;
+    let num_tokens = recipe.training_schedule().num_tokens() * num_ranges as u64;
     context.progress.start_task(&name, num_tokens, "tokens")
 }
 
@@ -109,7 +109,7 @@ fn variant_name<'a>(job: &ClaimedJob<'a>) -> &'a str {
 struct DeviceTrainer<'a> {
     base: &'a Decoder,
     /// The name and the definition of each cell's variant.
-    variants: &'a [(&'a str, &'a Variant)],
+    variants: &'a [(&'a str, &'a TwinVariant)],
     recipe: &'a DistilConfig,
     task: &'a ProgressTask<'a>,
     sequences: &'a TokenSequences,

@@ -11,7 +11,7 @@ use serde::Serialize;
 pub use result::{ChosenHybrid, EarlierStopResult, SearchResult, TestScore};
 
 use super::base::{BaseSource, BaseSpec};
-use super::cell::{Cell, Labels};
+use super::cell::{Cell, CellLabels};
 use super::distil;
 use super::identity::SplitIdentity;
 use super::models::ModelCache;
@@ -28,7 +28,7 @@ use crate::resources::{ResourceEstimate, max_evaluations, twin_bytes, weight_byt
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, Record, StageName};
 use dtr_core::error::Result;
-use dtr_model::{DecoderConfig, Variant};
+use dtr_model::{DecoderConfig, TwinVariant};
 
 /// A search for hybrids with a high score on one task. All twins are of one variant.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct SearchJob {
     /// The source of the base.
     pub base: BaseSource,
     /// The shape of the twins.
-    pub variant: Variant,
+    pub variant: TwinVariant,
     /// The distil cell of the twins.
     pub twins: CellId,
     /// The task.
@@ -131,7 +131,7 @@ impl Stage for SearchJob {
             let Some(variant) = variant else { continue };
             let (base, twins) = distil::plan_twins(point, planner, model, variant)?;
             let (variant, task) = (Some(variant.to_owned()), Some(task.to_owned()));
-            let labels = Labels { variant, task, ..point.labels(model) };
+            let labels = CellLabels { variant, task, ..point.labels(model) };
             let job = Self::new(point, planner, base, twins, &labels)?;
             planner.add_result_cell(Cell::new(job, labels)?)?;
         }
@@ -154,7 +154,7 @@ impl SearchJob {
         planner: &mut Planner,
         base: BaseSource,
         twins: CellId,
-        labels: &Labels,
+        labels: &CellLabels,
     ) -> Result<Self> {
         let manifest = point.manifest;
         let variant = labels.variant.as_ref().expect("a search has a variant");
@@ -182,7 +182,7 @@ impl SearchJob {
     ///
     /// # Errors
     /// Fails if the cell's specification cannot be created.
-    pub fn score_cell(&self, labels: &Labels, split: Split, layers: Vec<u32>) -> Result<Cell> {
+    pub fn score_cell(&self, labels: &CellLabels, split: Split, layers: Vec<u32>) -> Result<Cell> {
         let score = ScoreJob {
             base: self.base.clone(),
             twins: Some(self.twins.clone()),
@@ -199,7 +199,11 @@ impl SearchJob {
     ///
     /// # Errors
     /// Fails if the specification of a cell cannot be created.
-    pub fn validation_scores(&self, labels: &Labels, result: &SearchResult) -> Result<Vec<(CellId, f64)>> {
+    pub fn validation_scores(
+        &self,
+        labels: &CellLabels,
+        result: &SearchResult,
+    ) -> Result<Vec<(CellId, f64)>> {
         let exact = result.trials.iter().filter_map(|trial| Some((&trial.layers, trial.bounds.score()?)));
         let hybrids: BTreeMap<&Vec<u32>, f64> = exact.filter(|(layers, _)| !layers.is_empty()).collect();
         let base = Vec::new();

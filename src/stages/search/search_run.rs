@@ -8,7 +8,7 @@ use super::pruned::{PrunedCandidate, PrunedCandidates};
 use super::result::{ChosenHybrid, EarlierStopResult, SearchResult, TestScore};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::score::{
-    CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, candidates_per_batch, compute_impacts,
+    CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, candidates_per_batch, compute_probe_impacts,
 };
 use crate::algorithms::search::{self, BatchPolicy, SearchStrategy};
 use crate::data::Split;
@@ -44,7 +44,9 @@ pub(super) fn search(
     let task = context.progress.start_task(&cell.to_line(), max_evaluations, "evaluations at most");
     let task = task.with_recorder(recorder)?;
     let impacts = match job.strategy {
-        SearchStrategy::Impact {} => Some(compute_impacts(&base.decoder, &twins[0], &validation, &task)?),
+        SearchStrategy::Impact {} => {
+            Some(compute_probe_impacts(&base.decoder, &twins[0], &validation, &task)?)
+        }
         _ => None,
     };
     let order = match &impacts {

@@ -15,15 +15,15 @@ use super::planner::{Planner, SweepPoint};
 use super::search::SearchJob;
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::throughput::{PromptShape, ThroughputConfig, ThroughputResult, measure_throughput};
-use crate::device::HardwareLabel;
+use crate::device::MachineLabel;
 use crate::manifest::Dtype;
 use crate::resources::{ResourceEstimate, cache_bytes, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, CellSpec, StageName, Store};
 use dtr_core::error::{Error, Result};
-use dtr_core::process::CpuTimes;
 use dtr_core::seed::Seed;
-use dtr_model::{BlockConfig, DecoderConfig, GeometryConfig, Hybrid, Mask, Variant};
+use dtr_core::system_info::CpuTimes;
+use dtr_model::{BlockConfig, DecoderConfig, GeometryConfig, Hybrid, Mask, TwinVariant};
 
 /// The job that times one base or hybrid at one context length and one batch size.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct ThroughputJob {
     /// The shape of the base.
     pub config: DecoderConfig,
     /// The shape of the twins. `None` if the base is timed.
-    pub variant: Option<Variant>,
+    pub variant: Option<TwinVariant>,
     /// The replaced layers.
     pub layers: ReplacedLayers,
     /// Number of tokens of a prompt.
@@ -40,8 +40,8 @@ pub struct ThroughputJob {
     pub batch_size: usize,
     /// The settings of the measurement.
     pub recipe: ThroughputConfig,
-    /// The hardware that runs the model.
-    pub machine: HardwareLabel,
+    /// The machine that runs the model.
+    pub machine: MachineLabel,
 }
 
 /// The layers that a timed hybrid replaces.
@@ -58,7 +58,7 @@ pub enum ReplacedLayers {
     },
 }
 
-/// Everything that a speed depends on, apart from the cell's inputs: shapes, settings and the hardware. All
+/// Everything that a speed depends on, apart from the cell's inputs: shapes, settings and the machine. All
 /// fields are part of the cell's key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ThroughputSpec {
@@ -86,8 +86,8 @@ pub struct ThroughputSpec {
     pub repeats: usize,
     /// The seed of prompts and weights.
     pub seed: Seed,
-    /// The hardware that runs the model.
-    pub machine: HardwareLabel,
+    /// The machine that runs the model.
+    pub machine: MachineLabel,
 }
 
 impl Stage for ThroughputJob {
@@ -155,8 +155,8 @@ impl Stage for ThroughputJob {
     }
 
     fn jobs_on_other_machines(&self, recorded: &[CellSpec]) -> Vec<Self> {
-        let machine = |cell: &CellSpec| HardwareLabel::deserialize(&cell.spec["machine"]).ok();
-        let machines: BTreeSet<HardwareLabel> =
+        let machine = |cell: &CellSpec| MachineLabel::deserialize(&cell.spec["machine"]).ok();
+        let machines: BTreeSet<MachineLabel> =
             recorded.iter().filter_map(machine).filter(|machine| *machine != self.machine).collect();
         machines.into_iter().map(|machine| Self { machine, ..self.clone() }).collect()
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{ReplacedLayers, ThroughputJob};
 use crate::algorithms::throughput::{ReplacedCounts, ReplacedLayerChoice};
 use crate::manifest::{EntryPart, Manifest};
-use crate::stages::cell::{Cell, Labels};
+use crate::stages::cell::{Cell, CellLabels};
 use crate::stages::planner::{Planner, SweepPoint};
 use crate::stages::search::SearchJob;
 use crate::stages::stage::Stage;
@@ -39,7 +39,7 @@ pub(super) fn plan_timings(point: &SweepPoint<'_>, planner: &mut Planner) -> Res
 fn jobs_of_labels(
     point: &SweepPoint<'_>,
     planner: &mut Planner,
-    labels: &Labels,
+    labels: &CellLabels,
 ) -> Result<Vec<ThroughputJob>> {
     let model = &labels.model;
     let config = planner.model_config(point, model)?.ok_or_else(|| {
@@ -63,7 +63,7 @@ fn jobs_of_labels(
         return Err(too_many_layers_error(point, model, *count, num_layers));
     }
     let search = labels.task.as_ref().and_then(|_| {
-        let search_labels = Labels { axes: point.axes.clone(), ..labels.clone() };
+        let search_labels = CellLabels { axes: point.axes.clone(), ..labels.clone() };
         let cell = planner.cells_of(&SearchJob::NAME).find(|cell| cell.labels == search_labels);
         cell.map(|cell| cell.id().clone())
     });
@@ -84,7 +84,7 @@ fn timing_labels(
     model: &str,
     variant: Option<&str>,
     axes: &BTreeMap<String, String>,
-) -> Labels {
+) -> CellLabels {
     let task = match &manifest.throughput.layers {
         ReplacedLayerChoice::Trajectory { task } if variant.is_some() => Some(task.clone()),
         _ => None,
@@ -93,7 +93,7 @@ fn timing_labels(
         task.is_some() || key.starts_with("models.") || (variant.is_some() && key.starts_with("variants."))
     };
     let axes = axes.iter().filter(|(key, _)| decides_speed(key));
-    Labels {
+    CellLabels {
         model: model.to_owned(),
         variant: variant.map(str::to_owned),
         axes: axes.map(|(key, value)| (key.clone(), value.clone())).collect(),

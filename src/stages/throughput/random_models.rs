@@ -6,13 +6,13 @@ use super::ThroughputJob;
 use crate::algorithms::throughput::RepeatedRandomWeights;
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
-use dtr_model::{Decoder, DecoderConfig, TwinInit, Twins, Variant};
+use dtr_model::{Decoder, DecoderConfig, TwinInit, TwinVariant, Twins};
 
 /// A cache of the base and the twins that the last timed job used.
 #[derive(Default)]
 pub struct RandomModelCache {
     base: Option<(DecoderConfig, Seed, Decoder)>,
-    twins: Option<(Variant, Twins)>,
+    twins: Option<(TwinVariant, Twins)>,
 }
 
 impl RandomModelCache {
@@ -33,7 +33,7 @@ impl RandomModelCache {
         let (_, _, base) = self.base.as_ref().expect("no base is loaded");
         let Some(variant) = &job.variant else { return Ok((base, None)) };
         // Initial values do not change the speed. Only `TwinInit::Random` supports every geometry.
-        let variant = Variant { init: TwinInit::Random, ..variant.clone() };
+        let variant = TwinVariant { init: TwinInit::Random, ..variant.clone() };
         if self.twins.as_ref().is_none_or(|twins| twins.0 != variant) {
             self.twins = None;
             let mut source = RepeatedRandomWeights::new(seed.child("throughput/twins"), device);

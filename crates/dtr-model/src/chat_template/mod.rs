@@ -49,7 +49,7 @@ impl ChatTemplate {
     /// Fails when the model has no chat template, or the template has a syntax error.
     pub fn read(directory: &Path, now: DateTime) -> Result<Self> {
         let files = ModelFiles::open(directory)?;
-        let config = files.json("tokenizer_config.json")?;
+        let config = files.json_or_null("tokenizer_config.json")?;
         let template = match files.text("chat_template.jinja")? {
             Some(text) => Some(text),
             None => select_default_template(&config["chat_template"])?,
@@ -60,7 +60,7 @@ impl ChatTemplate {
         })?;
         let map = match config.get("added_tokens_decoder") {
             Some(_) => Value::Null,
-            None => files.json("special_tokens_map.json")?,
+            None => files.json_or_null("special_tokens_map.json")?,
         };
         Self::new(&template, special_tokens(&config, &map), now)
     }

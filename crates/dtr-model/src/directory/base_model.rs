@@ -32,7 +32,7 @@ const GGUF_NAME: &str = "model.gguf";
 /// let base = BaseModel::read(&directory, &Device::flex())?;
 /// let ids = base.tokenizer.encode("where is the lamp?", true)?;
 /// // Hidden states, `[1, t, hidden_size]`.
-/// let hidden = Hybrid::from_base(&base.decoder).forward(&[ids], None, None);
+/// let hidden = Hybrid::from_base(&base.decoder).forward_hidden(&[ids], None, None);
 /// # Ok(())
 /// # }
 /// ```

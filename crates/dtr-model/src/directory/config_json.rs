@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::model_files::ModelFiles;
 use crate::config::sliding_window::{FULL_ATTENTION, LINEAR_ATTENTION};
-use crate::{DecoderConfig, Mask, TwinGeometry, Variant};
+use crate::{DecoderConfig, Mask, TwinGeometry, TwinVariant};
 use dtr_core::error::{Error, Result};
 
 /// The key of the list of the layers' types, as in transformers.
@@ -24,7 +24,7 @@ const FORMAT: u32 = 1;
 #[derive(Serialize, Deserialize)]
 struct HybridTable {
     format: u32,
-    variant: Variant,
+    variant: TwinVariant,
 }
 
 /// A parsed `config.json`.
@@ -34,7 +34,7 @@ pub struct ConfigJson {
     /// The layers with linear attention.
     pub mask: Mask,
     /// The variant of the twins in these layers. `None` if no layer is linear.
-    pub variant: Option<Variant>,
+    pub variant: Option<TwinVariant>,
 }
 
 impl ConfigJson {
@@ -69,7 +69,7 @@ fn linear_layers(types: Option<&Value>) -> Mask {
 }
 
 /// Returns the variant of the twins. An error continues a sentence that begins with the name of the file.
-fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::Result<Variant, String> {
+fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::Result<TwinVariant, String> {
     let Some(table) = table else {
         return Err(format!("has linear layers and no table `{HYBRID_KEY}` that describes them"));
     };
@@ -93,7 +93,7 @@ fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::
 ///
 /// # Errors
 /// Fails when the file of the base cannot be read, or the base lacks a layer of `mask`.
-pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&Variant>) -> Result<String> {
+pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&TwinVariant>) -> Result<String> {
     let num_layers = ConfigJson::read(base)?.config.num_layers;
     if let Some(layer) = mask.layers().into_iter().find(|&layer| layer as usize >= num_layers) {
         return Err(Error::failed(format!("cannot replace layer {layer}: the base has {num_layers} layers")));

@@ -11,7 +11,7 @@ use super::model_weights::{is_rotary_buffer, model_tensor_name};
 use super::tensor_copy::{TensorSource, write_weights};
 use super::weight_files::weight_files;
 use crate::mixer::{FULL_ATTENTION_PREFIX, LINEAR_ATTENTION_PREFIX};
-use crate::{Mask, Twins, Variant};
+use crate::{Mask, TwinVariant, Twins};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{create_folder_atomically, write_bytes_atomically};
 
@@ -26,7 +26,7 @@ pub struct HybridWriter<'a> {
     /// The base's directory or GGUF file.
     pub base: &'a Path,
     /// The file of all layers' twins, and their variant. The file is not read if `mask` is empty.
-    pub twins: (&'a Path, &'a Variant),
+    pub twins: (&'a Path, &'a TwinVariant),
     /// The replaced layers.
     pub mask: &'a Mask,
     /// The model card, which becomes `README.md`.

@@ -69,7 +69,7 @@ impl ModelFiles {
     ///
     /// # Errors
     /// Fails when the file cannot be read or is not JSON.
-    pub fn json(&self, name: &str) -> Result<Value> {
+    pub fn json_or_null(&self, name: &str) -> Result<Value> {
         let Some(text) = self.text(name)? else { return Ok(Value::Null) };
         serde_json::from_str(&text).map_err(|cause| {
             Error::environment(format!("cannot parse `{}` as JSON", self.path_of(name).display()))

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::Variant;
+use crate::TwinVariant;
 use crate::testing::{decoder, twins, variants};
 use crate::{Decoder, DecoderState, Hybrid, Mask, NamedTensors, ParamMut, Parameters, Twins};
 use dtr_core::error::Result;
@@ -29,8 +29,11 @@ fn bits(logits: Tensor<2>) -> Vec<u32> {
 fn logit_bits(model: &Hybrid<'_>) -> Vec<u32> {
     let row: Vec<u32> = (0..70).map(|at| (at * at + 3 * at) % 50).collect();
     let mut state = DecoderState::new(model.num_layers());
-    let mut seen = bits(model.logits(model.forward(&[row], None, Some(&mut state)).squeeze_dim::<2>(0)));
-    seen.extend(bits(model.logits(model.forward(&[vec![7]], None, Some(&mut state)).squeeze_dim::<2>(0))));
+    let mut seen =
+        bits(model.logits(model.forward_hidden(&[row], None, Some(&mut state)).squeeze_dim::<2>(0)));
+    seen.extend(bits(
+        model.logits(model.forward_hidden(&[vec![7]], None, Some(&mut state)).squeeze_dim::<2>(0)),
+    ));
     seen
 }
 
@@ -39,7 +42,7 @@ fn logit_bits(model: &Hybrid<'_>) -> Vec<u32> {
 fn export(
     base: &Path,
     decoder: &Decoder,
-    variant: &Variant,
+    variant: &TwinVariant,
     replaced: &[u32],
     max_shard_bytes: u64,
 ) -> (PathBuf, Twins) {
@@ -55,7 +58,7 @@ fn export(
 }
 
 /// Checks that an exported hybrid computes the same bits as the hybrid in memory.
-fn check(base: &Path, variant: &Variant, replaced: &[u32], max_shard_bytes: u64) {
+fn check(base: &Path, variant: &TwinVariant, replaced: &[u32], max_shard_bytes: u64) {
     let base_decoder = BaseModel::read(base, &Device::flex()).unwrap().decoder;
     let (folder, twins) = export(base, &base_decoder, variant, replaced, max_shard_bytes);
     let model = read(&folder.join("hybrid"));

@@ -224,7 +224,7 @@ fn prefill(model: &Hybrid<'_>, prompt: &[u32], state: &mut DecoderState) -> Vec<
 
 /// Runs the model on `tokens`, updates `state` and returns the logits of the next token.
 fn forward(model: &Hybrid<'_>, tokens: &[u32], state: &mut DecoderState) -> Vec<f32> {
-    let hidden = model.forward(&[tokens.to_vec()], None, Some(state));
+    let hidden = model.forward_hidden(&[tokens.to_vec()], None, Some(state));
     let last = hidden.narrow(1, tokens.len() - 1, 1).squeeze_dim::<2>(0);
     model.logits(last).into_data().try_to_vec().expect("logits are f32")
 }

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::byte_reader::ParseResult;
-use super::metadata::Metadata;
+use super::metadata::GgufMetadata;
 
 /// A supported architecture.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Architecture {
     ///
     /// # Errors
     /// Fails if the architecture is not supported, or if the file does not hold a whole model.
-    pub fn find(metadata: &Metadata) -> ParseResult<&'static Self> {
+    pub fn find(metadata: &GgufMetadata) -> ParseResult<&'static Self> {
         if let Some(other) = metadata.text("general.type")?.filter(|kind| *kind != "model") {
             return Err(format!("holds no model: its `general.type` is {other:?}"));
         }
@@ -70,7 +70,7 @@ pub struct TensorFacts {
 /// Fails if a setting is missing, has the wrong type, or is not supported.
 pub fn config_json(
     architecture: &Architecture,
-    metadata: &Metadata,
+    metadata: &GgufMetadata,
     facts: &TensorFacts,
 ) -> ParseResult<Value> {
     let settings = Settings { architecture, metadata };
@@ -102,7 +102,7 @@ pub fn config_json(
 /// The settings of an architecture in the metadata.
 struct Settings<'a> {
     architecture: &'a Architecture,
-    metadata: &'a Metadata,
+    metadata: &'a GgufMetadata,
 }
 
 impl Settings<'_> {

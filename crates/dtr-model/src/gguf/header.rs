@@ -9,7 +9,7 @@ use std::io::Read;
 
 use super::byte_reader::{ByteReader, ParseResult};
 use super::ggml_type::GgmlType;
-use super::metadata::{MIN_ENTRY_BYTES, Metadata, quoted};
+use super::metadata::{GgufMetadata, MIN_ENTRY_BYTES, quoted};
 
 /// The first bytes of a GGUF file.
 const MAGIC: [u8; 4] = *b"GGUF";
@@ -52,7 +52,7 @@ pub struct TensorInfo {
 #[derive(Debug)]
 pub struct GgufHeader {
     /// The metadata.
-    pub metadata: Metadata,
+    pub metadata: GgufMetadata,
     /// The tensors, in the order of the file.
     pub tensors: Vec<TensorInfo>,
     /// The length of the header, in bytes.
@@ -72,7 +72,7 @@ impl GgufHeader {
         check_version(reader.u32()?)?;
         let num_tensors = reader.count("tensors", MIN_TENSOR_BYTES, MAX_TENSORS)?;
         let num_entries = reader.count("entries of metadata", MIN_ENTRY_BYTES, MAX_ENTRIES)?;
-        let metadata = Metadata::read(&mut reader, num_entries)?;
+        let metadata = GgufMetadata::read(&mut reader, num_entries)?;
         let alignment = alignment(&metadata)?;
         let mut tensors = Vec::new();
         for _ in 0..num_tensors {
@@ -94,7 +94,7 @@ fn check_version(version: u32) -> ParseResult<()> {
 }
 
 /// Returns the alignment of values, in bytes.
-fn alignment(metadata: &Metadata) -> ParseResult<u64> {
+fn alignment(metadata: &GgufMetadata) -> ParseResult<u64> {
     let key = "general.alignment";
     let alignment = metadata.whole_number(key)?.unwrap_or(DEFAULT_ALIGNMENT);
     match alignment.is_power_of_two() && alignment <= MAX_ALIGNMENT {

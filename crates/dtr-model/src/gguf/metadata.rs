@@ -20,7 +20,7 @@ const ARRAY_TYPE: u32 = 9;
 
 /// A value of the metadata.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum MetadataValue {
     Integer(i128),
     Float(f64),
     Bool(bool),
@@ -33,7 +33,7 @@ pub enum Value {
     OtherArray,
 }
 
-impl Value {
+impl MetadataValue {
     /// Returns a description for errors.
     fn describe(&self) -> String {
         match self {
@@ -49,9 +49,9 @@ impl Value {
 /// The metadata of a file. A lookup returns `None` if the key is missing, and fails if the value has another
 /// type.
 #[derive(Debug, Default)]
-pub struct Metadata(BTreeMap<String, Value>);
+pub struct GgufMetadata(BTreeMap<String, MetadataValue>);
 
-impl Metadata {
+impl GgufMetadata {
     /// Reads `count` entries.
     pub fn read(reader: &mut ByteReader<impl Read>, count: usize) -> ParseResult<Self> {
         let mut entries = BTreeMap::new();
@@ -70,8 +70,8 @@ impl Metadata {
 
     /// Returns the whole number under `key`, which must not be negative.
     pub fn whole_number(&self, key: &str) -> ParseResult<Option<u64>> {
-        let size = |value: &Value| match value {
-            Value::Integer(number) => u64::try_from(*number).ok(),
+        let size = |value: &MetadataValue| match value {
+            MetadataValue::Integer(number) => u64::try_from(*number).ok(),
             _ => None,
         };
         self.find(key, "a whole number from 0 on", size)
@@ -79,8 +79,8 @@ impl Metadata {
 
     /// Returns the token id under `key`.
     pub fn token_id(&self, key: &str) -> ParseResult<Option<usize>> {
-        let id = |value: &Value| match value {
-            Value::Integer(number) => u32::try_from(*number).ok().map(|id| id as usize),
+        let id = |value: &MetadataValue| match value {
+            MetadataValue::Integer(number) => u32::try_from(*number).ok().map(|id| id as usize),
             _ => None,
         };
         self.find(key, "a token id", id)
@@ -88,8 +88,8 @@ impl Metadata {
 
     /// Returns the floating-point number under `key`, which must be finite.
     pub fn float(&self, key: &str) -> ParseResult<Option<f64>> {
-        let number = |value: &Value| match value {
-            Value::Float(number) if number.is_finite() => Some(*number),
+        let number = |value: &MetadataValue| match value {
+            MetadataValue::Float(number) if number.is_finite() => Some(*number),
             _ => None,
         };
         self.find(key, "a finite floating-point number", number)
@@ -97,8 +97,8 @@ impl Metadata {
 
     /// Returns the flag under `key`.
     pub fn flag(&self, key: &str) -> ParseResult<Option<bool>> {
-        let flag = |value: &Value| match value {
-            Value::Bool(flag) => Some(*flag),
+        let flag = |value: &MetadataValue| match value {
+            MetadataValue::Bool(flag) => Some(*flag),
             _ => None,
         };
         self.find(key, "true or false", flag)
@@ -107,7 +107,7 @@ impl Metadata {
     /// Returns the text under `key`.
     pub fn text(&self, key: &str) -> ParseResult<Option<&str>> {
         self.find(key, "a text", |value| match value {
-            Value::Text(text) => Some(text.as_str()),
+            MetadataValue::Text(text) => Some(text.as_str()),
             _ => None,
         })
     }
@@ -115,7 +115,7 @@ impl Metadata {
     /// Returns the array of texts under `key`.
     pub fn texts(&self, key: &str) -> ParseResult<Option<&[String]>> {
         self.find(key, "an array of texts", |value| match value {
-            Value::Texts(texts) => Some(texts.as_slice()),
+            MetadataValue::Texts(texts) => Some(texts.as_slice()),
             _ => None,
         })
     }
@@ -123,7 +123,7 @@ impl Metadata {
     /// Returns the array of whole numbers under `key`.
     pub fn integers(&self, key: &str) -> ParseResult<Option<&[i64]>> {
         self.find(key, "an array of whole numbers", |value| match value {
-            Value::Integers(integers) => Some(integers.as_slice()),
+            MetadataValue::Integers(integers) => Some(integers.as_slice()),
             _ => None,
         })
     }
@@ -131,7 +131,7 @@ impl Metadata {
     /// Returns the array of floating-point numbers under `key`.
     pub fn floats(&self, key: &str) -> ParseResult<Option<&[f64]>> {
         self.find(key, "an array of floating-point numbers", |value| match value {
-            Value::Floats(floats) => Some(floats.as_slice()),
+            MetadataValue::Floats(floats) => Some(floats.as_slice()),
             _ => None,
         })
     }
@@ -142,7 +142,7 @@ impl Metadata {
         &'a self,
         key: &str,
         expected: &str,
-        convert: impl Fn(&'a Value) -> Option<T>,
+        convert: impl Fn(&'a MetadataValue) -> Option<T>,
     ) -> ParseResult<Option<T>> {
         let Some(value) = self.0.get(key) else { return Ok(None) };
         match convert(value) {
@@ -162,19 +162,19 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 /// Reads a value of the type `type_number`.
-fn read_value(reader: &mut ByteReader<impl Read>, type_number: u32) -> ParseResult<Value> {
+fn read_value(reader: &mut ByteReader<impl Read>, type_number: u32) -> ParseResult<MetadataValue> {
     Ok(match type_number {
-        0..=5 | 10 | 11 => Value::Integer(read_integer(reader, type_number)?),
-        6 | 12 => Value::Float(read_float(reader, type_number)?),
-        7 => Value::Bool(read_bool(reader)?),
-        8 => Value::Text(reader.text(u64::MAX)?),
+        0..=5 | 10 | 11 => MetadataValue::Integer(read_integer(reader, type_number)?),
+        6 | 12 => MetadataValue::Float(read_float(reader, type_number)?),
+        7 => MetadataValue::Bool(read_bool(reader)?),
+        8 => MetadataValue::Text(reader.text(u64::MAX)?),
         ARRAY_TYPE => read_array(reader)?,
         _ => return Err(format!("has a value of the unknown type {type_number}")),
     })
 }
 
 /// Reads an array. An array of arrays is not supported.
-fn read_array(reader: &mut ByteReader<impl Read>) -> ParseResult<Value> {
+fn read_array(reader: &mut ByteReader<impl Read>) -> ParseResult<MetadataValue> {
     let type_number = reader.u32()?;
     let min_bytes = match type_number {
         0 | 1 | 7 => 1,
@@ -186,24 +186,24 @@ fn read_array(reader: &mut ByteReader<impl Read>) -> ParseResult<Value> {
     };
     let count = reader.count("values of an array", min_bytes, MAX_ARRAY_LEN)?;
     Ok(match type_number {
-        6 | 12 => {
-            Value::Floats((0..count).map(|_| read_float(reader, type_number)).collect::<ParseResult<_>>()?)
-        }
+        6 | 12 => MetadataValue::Floats(
+            (0..count).map(|_| read_float(reader, type_number)).collect::<ParseResult<_>>()?,
+        ),
         0..=3 => {
             (0..count).try_for_each(|_| read_integer(reader, type_number).map(drop))?;
-            Value::OtherArray
+            MetadataValue::OtherArray
         }
         7 => {
             (0..count).try_for_each(|_| read_bool(reader).map(drop))?;
-            Value::OtherArray
+            MetadataValue::OtherArray
         }
-        8 => Value::Texts((0..count).map(|_| reader.text(u64::MAX)).collect::<ParseResult<_>>()?),
+        8 => MetadataValue::Texts((0..count).map(|_| reader.text(u64::MAX)).collect::<ParseResult<_>>()?),
         _ => {
             let integer = |_| {
                 let number = read_integer(reader, type_number)?;
                 i64::try_from(number).map_err(|_| format!("has {number} in an array"))
             };
-            Value::Integers((0..count).map(integer).collect::<ParseResult<_>>()?)
+            MetadataValue::Integers((0..count).map(integer).collect::<ParseResult<_>>()?)
         }
     })
 }

@@ -28,7 +28,7 @@ pub use gla::{GlaBlock, GlaConfig};
 pub use jet::{JetBlock, JetConfig};
 pub use linear_projection::Linear;
 pub use mixer_state::MixerState;
-pub use twin_variant::{BlockConfig, GeometryConfig, TwinInit, Variant, check_head_counts};
+pub use twin_variant::{BlockConfig, GeometryConfig, TwinInit, TwinVariant, check_head_counts};
 
 use crate::{DecoderConfig, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
@@ -66,7 +66,7 @@ impl Mixer {
 
     /// Creates the linear block of the hybrid's layer `layer_name`.
     pub(crate) fn new_linear_block(
-        variant: &Variant,
+        variant: &TwinVariant,
         config: &DecoderConfig,
         params: &mut dyn ParamSource,
         layer_name: &str,
@@ -86,7 +86,7 @@ impl Mixer {
     /// # Errors
     /// Fails when the geometry does not fit the base, or `params` lacks a parameter.
     pub(crate) fn new_twin(
-        variant: &Variant,
+        variant: &TwinVariant,
         config: &DecoderConfig,
         base: &FullAttention,
         params: &mut dyn ParamSource,
@@ -127,7 +127,7 @@ impl Mixer {
     }
 
     /// Returns the number of parameters of one twin of `variant` for a base with this `config`.
-    pub fn num_twin_parameters(variant: &Variant, config: &DecoderConfig) -> u64 {
+    pub fn num_twin_parameters(variant: &TwinVariant, config: &DecoderConfig) -> u64 {
         let geometry = TwinGeometry::new(&variant.geometry, config);
         let specific = match &variant.block {
             BlockConfig::Gla(gla) => GlaBlock::num_specific_parameters(gla, &geometry),

@@ -12,7 +12,7 @@ use super::{GdnConfig, GlaConfig, JetConfig};
 /// initial values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Variant {
+pub struct TwinVariant {
     /// The kind of block and its settings.
     pub block: BlockConfig,
     /// Head counts, head widths, rotary positions and output gate.
@@ -103,7 +103,7 @@ pub enum TwinInit {
     Random,
 }
 
-impl Variant {
+impl TwinVariant {
     /// Checks the sizes of a variant that was read from the directory of a hybrid.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ pub(crate) fn depends_on_special_token_files(directory: &Path) -> Result<bool> {
     let Some(names) = SpecialTokenNames::read(&files)? else { return Ok(false) };
     let Some(prefix) = names.get("bos_token").or_else(|| names.get("eos_token")) else { return Ok(true) };
     let tokenizer = TokenizerJsonSettings::read(directory)?;
-    let config = files.json("config.json")?;
+    let config = files.json_or_null("config.json")?;
     let first = &tokenizer.post_processor["single"][0]["SpecialToken"]["id"];
     let mut added = tokenizer.added_tokens.iter();
     let token = added.find(|token| token["content"] == prefix).map(|token| &token["id"]);
@@ -83,12 +83,12 @@ struct SpecialTokenNames {
 impl SpecialTokenNames {
     /// Reads both files. Returns `None` if the model has neither.
     fn read(files: &ModelFiles) -> Result<Option<Self>> {
-        let config = files.json(SPECIAL_TOKEN_FILES[0])?;
+        let config = files.json_or_null(SPECIAL_TOKEN_FILES[0])?;
         // If `tokenizer_config.json` has no `added_tokens_decoder`, transformers also reads the older file
         // `special_tokens_map.json`. The names in the older file take precedence.
         let map = match config.get("added_tokens_decoder") {
             Some(_) => Value::Null,
-            None => files.json(SPECIAL_TOKEN_FILES[1])?,
+            None => files.json_or_null(SPECIAL_TOKEN_FILES[1])?,
         };
         Ok((!config.is_null() || !map.is_null()).then_some(Self { config, map }))
     }

@@ -13,7 +13,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 
-use super::safetensors_writer::NOTE_KEY;
+use super::safetensors_writer::METADATA_KEY;
 use super::{Initializer, ParamSource, SafetensorsHeader};
 use dtr_core::error::{Error, Result};
 
@@ -21,7 +21,7 @@ use dtr_core::error::{Error, Result};
 /// loaded when it is read.
 pub struct SafetensorsReader {
     tensors: BTreeMap<String, StoredTensor>,
-    note: Option<String>,
+    metadata_text: Option<String>,
     /// The path of the file, or of the directory of several files, for error messages.
     origin: String,
     device: Device,
@@ -72,7 +72,13 @@ impl SafetensorsReader {
     }
 
     fn without_files(origin: String, device: &Device) -> Self {
-        Self { tensors: BTreeMap::new(), note: None, origin, device: device.clone(), dtype: DType::F32 }
+        Self {
+            tensors: BTreeMap::new(),
+            metadata_text: None,
+            origin,
+            device: device.clone(),
+            dtype: DType::F32,
+        }
     }
 
     /// Sets the dtype to which parameters are cast.
@@ -85,7 +91,7 @@ impl SafetensorsReader {
             Content::File(file) => SafetensorsHeader::read(file, path)?,
             Content::Memory(bytes) => SafetensorsHeader::read_from(&bytes[..], bytes.len() as u64, path)?,
         };
-        self.note = header.metadata.remove(NOTE_KEY).or(self.note.take());
+        self.metadata_text = header.metadata.remove(METADATA_KEY).or(self.metadata_text.take());
         let file = Rc::new(OpenFile { path: path.to_owned(), content });
         let refuse = |problem: String| {
             Error::environment(format!("cannot read weights from `{}`: {problem}", path.display()))
@@ -142,9 +148,10 @@ impl SafetensorsReader {
         Ok(a.info.shape == b.info.shape && a.values()? == b.values()?)
     }
 
-    /// Returns the text that [`NamedTensors::set_note`](crate::NamedTensors::set_note) stored in the file.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// Returns the text that
+    /// [`NamedTensors::set_metadata_text`](crate::NamedTensors::set_metadata_text) stored in the file.
+    pub fn metadata_text(&self) -> Option<&str> {
+        self.metadata_text.as_deref()
     }
 
     /// Checks that the tensor `name` exists and has the shape `shape`. The tensor then counts as read.

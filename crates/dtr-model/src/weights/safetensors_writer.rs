@@ -12,13 +12,13 @@ use super::{ParamMut, Parameters};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
 
-pub(super) const NOTE_KEY: &str = "note";
+pub(super) const METADATA_KEY: &str = "note";
 
 /// Named tensors in memory, each with its shape and its values in f32.
 #[derive(Default)]
 pub struct NamedTensors {
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-    note: Option<String>,
+    metadata_text: Option<String>,
 }
 
 impl NamedTensors {
@@ -37,15 +37,15 @@ impl NamedTensors {
         self.tensors.insert(name.to_owned(), (shape, values));
     }
 
-    /// Adds all tensors of `other`, but not its note.
+    /// Adds all tensors of `other`, but not its metadata text.
     pub fn extend(&mut self, other: Self) {
         self.tensors.extend(other.tensors);
     }
 
-    /// Sets the note: a text that is stored in the metadata of the tensors' file. Note and tensors are thus
+    /// Sets the text that is stored in the metadata of the tensors' file. The text and the tensors are thus
     /// always written together.
-    pub fn set_note(&mut self, note: String) {
-        self.note = Some(note);
+    pub fn set_metadata_text(&mut self, text: String) {
+        self.metadata_text = Some(text);
     }
 
     /// Writes the tensors to `path` in f32, atomically.
@@ -56,7 +56,7 @@ impl NamedTensors {
         write_bytes_atomically(path, &self.to_bytes()?)
     }
 
-    /// Returns the content of a safetensors file in f32. Equal tensors and equal notes give equal bytes.
+    /// Returns the content of a safetensors file in f32. Equal tensors and equal metadata texts give equal bytes.
     ///
     /// # Errors
     /// Fails when safetensors refuses the tensors.
@@ -75,7 +75,8 @@ impl NamedTensors {
             let view = TensorView::new(dtype, shape.clone(), bytes).expect("the values must fill the shape");
             (name.clone(), view)
         });
-        let metadata = self.note.iter().map(|note| (NOTE_KEY.to_owned(), note.clone())).collect();
+        let metadata =
+            self.metadata_text.iter().map(|text| (METADATA_KEY.to_owned(), text.clone())).collect();
         safetensors::serialize(views, Some(metadata))
             .map_err(|cause| Error::environment("cannot serialize tensors").with_source(cause))
     }

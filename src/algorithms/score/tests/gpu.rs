@@ -2,14 +2,14 @@
 
 use super::*;
 use dtr_model::Twins;
-use dtr_ops::cuda_devices;
+use dtr_ops::open_cuda_devices;
 
 /// The largest accepted difference between log-likelihoods on a GPU and on the CPU, for a base in f32.
 const TOLERANCE: f64 = 1e-3;
 
 /// Returns the bundled base twice: on the CPU and on a GPU. Returns `None` if there is no GPU.
 fn bundled_bases() -> Option<[BaseModel; 2]> {
-    let Some(device) = cuda_devices().into_iter().next() else {
+    let Some(device) = open_cuda_devices().into_iter().next() else {
         eprintln!("SKIPPED: there is no CUDA device");
         return None;
     };

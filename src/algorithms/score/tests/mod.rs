@@ -19,7 +19,7 @@ use crate::data::{Item, Split, load_items, synthetic_tokenizer};
 use crate::data::{Metric, Task, TaskSource};
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
-use dtr_model::Variant;
+use dtr_model::TwinVariant;
 use dtr_model::testing::{twins, variants};
 use dtr_model::{BaseModel, Decoder, DecoderShape, Hybrid, Mask, PartialRun, RandomParams, Tokenizer};
 
@@ -46,7 +46,7 @@ pub fn base(tokenizer: &Tokenizer) -> Decoder {
 }
 
 /// Returns each variant twice: with items of one row each, and with items whose rows share a prefix.
-fn cases() -> impl Iterator<Item = (Variant, Decoder, ScoringRequests)> {
+fn cases() -> impl Iterator<Item = (TwinVariant, Decoder, ScoringRequests)> {
     variants().into_iter().flat_map(|variant| {
         let (words, bytes) = (Tokenizer::from(synthetic_tokenizer().unwrap()), byte_level_tokenizer());
         let of_one_row = (variant.clone(), base(&words), requests(&words));

@@ -63,7 +63,7 @@ pub(super) fn requests_with_shared_prefixes() -> ScoringRequests {
 fn plain(hybrid: &Hybrid<'_>, requests: &ScoringRequests) -> Vec<Vec<f64>> {
     let mut scored = requests.zero_log_likelihoods();
     for (row, ids) in requests.rows().iter().enumerate() {
-        let hidden_td = hybrid.forward(std::slice::from_ref(ids), None, None).squeeze_dim::<2>(0);
+        let hidden_td = hybrid.forward_hidden(std::slice::from_ref(ids), None, None).squeeze_dim::<2>(0);
         let logits = burn::tensor::activation::log_softmax(hybrid.logits(hidden_td), 1);
         for target in requests.targets(row) {
             let value = logits

@@ -5,13 +5,16 @@ use serde_json::{Value, json};
 use super::pre_tokenizer::PreTokenizer;
 use super::vocabulary::Vocabulary;
 use crate::gguf::byte_reader::ParseResult;
-use crate::gguf::metadata::{Metadata, quoted};
+use crate::gguf::metadata::{GgufMetadata, quoted};
 
 /// Makes the parts of `tokenizer.json` that are specific to byte-level BPE.
 ///
 /// # Errors
 /// Fails if the merges are missing or malformed, or if the pre-tokenizer is not supported.
-pub(super) fn tokenizer_json_parts(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> ParseResult<Value> {
+pub(super) fn tokenizer_json_parts(
+    metadata: &GgufMetadata,
+    vocabulary: &Vocabulary<'_>,
+) -> ParseResult<Value> {
     let pre_tokenizer = PreTokenizer::find(metadata)?;
     let key = "tokenizer.ggml.merges";
     let merges = metadata.texts(key)?.ok_or_else(|| format!("lacks `{key}`"))?;

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use self::vocabulary::Vocabulary;
 use super::byte_reader::ParseResult;
-use super::metadata::Metadata;
+use super::metadata::GgufMetadata;
 
 /// The tokenizer in the metadata of a file.
 pub(super) struct GgufTokenizer<'a> {
-    pub metadata: &'a Metadata,
+    pub metadata: &'a GgufMetadata,
 }
 
 /// The supported kinds of tokenizers.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::gguf::byte_reader::ParseResult;
-use crate::gguf::metadata::Metadata;
+use crate::gguf::metadata::GgufMetadata;
 
 /// Llama 3's pattern.
 const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -35,7 +35,7 @@ impl PreTokenizer {
     ///
     /// # Errors
     /// Fails if the pre-tokenizer is not supported.
-    pub fn find(metadata: &Metadata) -> ParseResult<Self> {
+    pub fn find(metadata: &GgufMetadata) -> ParseResult<Self> {
         match metadata.text("tokenizer.ggml.pre")? {
             None | Some("default") => Ok(Self::Default),
             Some("gpt-2") => Ok(Self::Gpt2),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::vocabulary::{TokenType, Vocabulary};
 use crate::gguf::byte_reader::ParseResult;
-use crate::gguf::metadata::Metadata;
+use crate::gguf::metadata::GgufMetadata;
 
 /// The character that stands for a space in tokens.
 const SPACE: &str = "▁";
@@ -18,7 +18,10 @@ const MAX_MERGED_BYTES: usize = 256;
 ///
 /// # Errors
 /// Fails if the number of scores differs from the number of tokens.
-pub(super) fn tokenizer_json_parts(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> ParseResult<Value> {
+pub(super) fn tokenizer_json_parts(
+    metadata: &GgufMetadata,
+    vocabulary: &Vocabulary<'_>,
+) -> ParseResult<Value> {
     let unknown = (0..vocabulary.tokens.len()).find(|id| vocabulary.token_type(*id) == TokenType::Unknown);
     let unknown = metadata.token_id("tokenizer.ggml.unknown_token_id")?.or(unknown);
     let adds_space = metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
@@ -47,7 +50,7 @@ pub(super) fn tokenizer_json_parts(metadata: &Metadata, vocabulary: &Vocabulary<
 }
 
 /// Returns the score of each token.
-fn scores<'a>(metadata: &'a Metadata, vocabulary: &Vocabulary<'_>) -> ParseResult<&'a [f64]> {
+fn scores<'a>(metadata: &'a GgufMetadata, vocabulary: &Vocabulary<'_>) -> ParseResult<&'a [f64]> {
     let key = "tokenizer.ggml.scores";
     let scores = metadata.floats(key)?.ok_or_else(|| format!("lacks `{key}`"))?;
     match scores.len() == vocabulary.tokens.len() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::vocabulary::{TokenType, Vocabulary};
 use crate::gguf::byte_reader::ParseResult;
-use crate::gguf::metadata::Metadata;
+use crate::gguf::metadata::GgufMetadata;
 
 /// The keys of special tokens. If a file does not list the types of tokens, exactly these tokens are special.
 pub(super) const SPECIAL_KEYS: [&str; 6] = [
@@ -39,7 +39,7 @@ const END_TOKENS: [&str; 10] = [
 ///
 /// # Errors
 /// Fails if a value is not a token id.
-pub(super) fn end_tokens(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> ParseResult<Vec<usize>> {
+pub(super) fn end_tokens(metadata: &GgufMetadata, vocabulary: &Vocabulary<'_>) -> ParseResult<Vec<usize>> {
     let mut ids = Vec::new();
     for key in END_KEYS {
         ids.extend(metadata.token_id(key)?);

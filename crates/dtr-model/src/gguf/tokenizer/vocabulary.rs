@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::special_tokens::SPECIAL_KEYS;
 use crate::gguf::byte_reader::ParseResult;
-use crate::gguf::metadata::Metadata;
+use crate::gguf::metadata::GgufMetadata;
 
 /// The types of tokens, as in `llama_token_type` of `llama.h`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +37,7 @@ impl<'a> Vocabulary<'a> {
     /// # Errors
     /// Fails if the tokens are missing, if the number of types differs from the number of tokens, or if a
     /// type is unknown.
-    pub fn read(metadata: &'a Metadata) -> ParseResult<Self> {
+    pub fn read(metadata: &'a GgufMetadata) -> ParseResult<Self> {
         let key = "tokenizer.ggml.tokens";
         let tokens = metadata.texts(key)?.ok_or_else(|| format!("lacks `{key}`"))?;
         let ids = tokens.iter().enumerate().map(|(id, token)| (token.as_str(), id)).collect();
@@ -82,7 +82,7 @@ impl<'a> Vocabulary<'a> {
 
 /// Reads the types of `len` tokens. If a file has no types, the tokens of [`SPECIAL_KEYS`] are control
 /// tokens.
-fn read_types(metadata: &Metadata, len: usize) -> ParseResult<Vec<TokenType>> {
+fn read_types(metadata: &GgufMetadata, len: usize) -> ParseResult<Vec<TokenType>> {
     let key = "tokenizer.ggml.token_type";
     let Some(types) = metadata.integers(key)? else {
         let mut types = vec![TokenType::Normal; len];

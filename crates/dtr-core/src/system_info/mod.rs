@@ -1,7 +1,8 @@
-//! Measurements of this process and its machine: memory, memory limits and CPU time.
+//! Facts about this process and its machine: memory, memory limits, CPU time, the CPU's name, and the path of
+//! the running program.
 //!
-//! Linux provides these measurements in `/proc` and `/sys/fs/cgroup`. A function returns `None` where the
-//! system does not provide the measurement.
+//! Linux provides these facts in `/proc` and `/sys/fs/cgroup`. A function returns `None` where the system
+//! does not provide the fact.
 
 #[cfg(target_os = "linux")]
 mod cgroup;

@@ -32,7 +32,7 @@ const MAX_ITEMS: usize = 512;
 /// # Errors
 /// Fails if the items have too many different right answers for probes to learn, or if the user asked to
 /// stop.
-pub fn compute_impacts(
+pub fn compute_probe_impacts(
     base: &Decoder,
     twins: &Twins,
     requests: &ScoringRequests,
@@ -206,16 +206,19 @@ mod tests {
     fn a_twin_equal_to_its_layer_has_no_impact_and_does_not_change_the_impact_of_others() {
         let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
         let (base, requests) = (base(&tokenizer), requests(&tokenizer, "topic"));
-        assert_eq!(compute_impacts(&base, &attention(&base), &requests, &NullObserver).unwrap(), [0.0; 4]);
+        assert_eq!(
+            compute_probe_impacts(&base, &attention(&base), &requests, &NullObserver).unwrap(),
+            [0.0; 4]
+        );
         let other = twins(&variants()[0], &base);
-        let all = compute_impacts(&base, &other, &requests, &NullObserver).unwrap();
+        let all = compute_probe_impacts(&base, &other, &requests, &NullObserver).unwrap();
         assert!(all.iter().any(|impact| *impact != 0.0), "{all:?}");
         for layer in 0..4 {
             let mut some = attention(&base);
             some.layers[layer] = other.layers[layer].clone();
             let mut expected = [0.0; 4];
             expected[layer] = all[layer];
-            assert_eq!(compute_impacts(&base, &some, &requests, &NullObserver).unwrap(), expected);
+            assert_eq!(compute_probe_impacts(&base, &some, &requests, &NullObserver).unwrap(), expected);
         }
     }
 
@@ -226,7 +229,7 @@ mod tests {
         items.truncate(3);
         let requests = ScoringRequests::new(&tokenizer, items, Metric::Acc, 128).unwrap();
         let base = base(&tokenizer);
-        let error = compute_impacts(&base, &attention(&base), &requests, &NullObserver).unwrap_err();
+        let error = compute_probe_impacts(&base, &attention(&base), &requests, &NullObserver).unwrap_err();
         assert!(error.to_string().contains("3 items of the task have"), "{error}");
     }
 }

@@ -42,7 +42,7 @@ pub enum LeftoverKind {
 }
 
 impl Store {
-    /// Lists the files that [`Store::prune`] would delete. Changes nothing.
+    /// Lists the files that [`Store::delete_leftovers`] would delete. Changes nothing.
     ///
     /// # Errors
     /// Fails if a folder cannot be listed, or if a record is of a newer format.
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails as [`Store::find_leftovers`] does, and if a file cannot be deleted.
-    pub fn prune(&self) -> Result<Vec<Leftover>> {
+    pub fn delete_leftovers(&self) -> Result<Vec<Leftover>> {
         let mut deleted = Vec::new();
         for cell in self.results_folder().list_cells()? {
             let folder = self.cell_folder(&cell);
@@ -128,7 +128,7 @@ mod tests {
         // A checkpoint has a digest of 65 bytes before its content.
         let expected = [Leftover { cell: cell("unfinished"), kind, path, bytes: 65 + 4 }];
         assert_eq!(test.store.find_leftovers().unwrap(), expected);
-        assert_eq!(test.store.prune().unwrap(), expected);
+        assert_eq!(test.store.delete_leftovers().unwrap(), expected);
         assert!(test.store.find_leftovers().unwrap().is_empty());
         assert!(matches!(test.find("done"), Lookup::Done(_)));
         assert!(running.checkpoint("step-1").unwrap().path().exists());
@@ -143,7 +143,7 @@ mod tests {
         for name in ["done", "failed"] {
             test.claim(name).unwrap().checkpoint("step-1").unwrap().write(b"half").unwrap();
         }
-        let deleted = test.store.prune().unwrap();
+        let deleted = test.store.delete_leftovers().unwrap();
         assert_eq!(deleted.len(), 1);
         assert_eq!(
             (deleted[0].kind, &deleted[0].path),
@@ -158,7 +158,8 @@ mod tests {
         let folder = test.folder("a");
         fs::write(folder.corrupt_record_path(), "{").unwrap();
         fs::write(folder.path().join(".dtr-tmp-x"), "torn").unwrap();
-        let kinds: Vec<LeftoverKind> = test.store.prune().unwrap().iter().map(|file| file.kind).collect();
+        let kinds: Vec<LeftoverKind> =
+            test.store.delete_leftovers().unwrap().iter().map(|file| file.kind).collect();
         assert_eq!(kinds, [LeftoverKind::Temporary, LeftoverKind::CorruptRecord]);
         assert!(matches!(test.find("a"), Lookup::Done(_)) && folder.spec_path().exists());
     }
