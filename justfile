@@ -36,7 +36,7 @@ kill-test:
 
 # Compare CUDA kernels with f64, and recorded decoding with forward passes; needs an NVIDIA GPU.
 gpu-test:
-    cargo test --release --features cuda -p dtr -p dtr-model -p dtr-ops --lib -- --test-threads 1 cuda greedy_decoder:: gpu::
+    cargo test --release --features cuda -p dtr -p dtr-model -p dtr-ops --lib -- --test-threads 1 cuda batch_decoder:: gpu::
 
 # Time dtr and PyTorch (with transformers and flash-linear-attention) on one GPU, for a base of this shape.
 gpu-bench shape="llama-3.1-8b" python="python3":

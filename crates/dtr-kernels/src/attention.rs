@@ -21,10 +21,11 @@ pub struct AttentionInputs<'a> {
     pub kv_heads: usize,
     /// Number of queries of a row, `t`.
     pub num_queries: usize,
-    /// Number of keys of a row. The last query is at the position of the last key.
-    pub num_keys: usize,
+    /// Number of keys of each row of the batch, `[b]`. The last query of a row is at the position of its last
+    /// key.
+    pub num_keys: &'a [usize],
     /// Capacity of the cache, `s`: each row has memory for this many keys. The kernel reads the first
-    /// `num_keys` keys.
+    /// `num_keys` keys of the row.
     pub capacity: usize,
     /// Width of a head, `k`.
     pub width: usize,
@@ -46,6 +47,7 @@ pub fn attention_forward(inputs: AttentionInputs<'_>) -> Vec<f32> {
     outputs.par_chunks_mut(num_queries * width).enumerate().for_each(|(row, output)| {
         let (batch, head) = (row / heads, row % heads);
         let kv_row = batch * kv_heads + head / (heads / kv_heads);
+        let num_keys = num_keys[batch];
         let head = QueryHead {
             q: &inputs.q[row * num_queries * width..(row + 1) * num_queries * width],
             k: &inputs.k[kv_row * capacity * width..][..num_keys * width],

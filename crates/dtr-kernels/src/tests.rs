@@ -181,7 +181,7 @@ fn attend(inputs: AttentionInputs<'_>) -> Vec<f64> {
         let kv_row = row / heads * kv_heads + row % heads / (heads / kv_heads);
         let key = |at: usize, i: usize| f64::from(inputs.k[(kv_row * capacity + at) * width + i]);
         for query in 0..num_queries {
-            let last = num_keys - num_queries + query;
+            let last = num_keys[row / heads] - num_queries + query;
             let first = inputs.left_pads.map_or(0, |pads| pads[row / heads]).min(last);
             let q = &inputs.q[(row * num_queries + query) * width..(row * num_queries + query + 1) * width];
             let score = |at: usize| {
@@ -202,15 +202,18 @@ fn attend(inputs: AttentionInputs<'_>) -> Vec<f64> {
 #[test]
 fn attention_matches_its_definition() {
     let cases = [
-        (1, 0, 0, 8, None),
-        (5, 0, 3, 40, Some([0, 3])),
-        (33, 31, 0, 32, Some([70, 40])),
-        (70, 9, 1, 6, None),
-        (1, 40, 23, 32, None),
+        (1, [0, 0], 0, 8, None),
+        (5, [0, 0], 3, 40, Some([0, 3])),
+        (33, [31, 31], 0, 32, Some([70, 40])),
+        (70, [9, 9], 1, 6, None),
+        (1, [40, 40], 23, 32, None),
+        (1, [17, 40], 2, 32, None),
+        (3, [29, 0], 0, 16, Some([1, 2])),
     ];
     for (num_queries, past, spare, width, left_pads) in cases {
-        let (batch, heads, kv_heads, num_keys) = (2, 6, 2, num_queries + past);
-        let capacity = num_keys + spare;
+        let (batch, heads, kv_heads) = (2, 6, 2);
+        let num_keys = past.map(|past: usize| num_queries + past);
+        let capacity = num_keys[0].max(num_keys[1]) + spare;
         let q: Vec<f32> = noise(1, batch * heads * num_queries * width).iter().map(|x| 8.0 * x).collect();
         let (k, v) =
             (noise(2, batch * kv_heads * capacity * width), noise(3, batch * kv_heads * capacity * width));
@@ -221,7 +224,7 @@ fn attention_matches_its_definition() {
             heads,
             kv_heads,
             num_queries,
-            num_keys,
+            num_keys: &num_keys,
             capacity,
             width,
             q,
@@ -232,7 +235,7 @@ fn attention_matches_its_definition() {
         for (found, expected) in attention_forward(inputs).iter().zip(attend(inputs)) {
             assert!(
                 (f64::from(*found) - expected).abs() < 2e-6,
-                "{num_queries} {past}: {found} for {expected}"
+                "{num_queries} {past:?}: {found} for {expected}"
             );
         }
     }

@@ -1,5 +1,7 @@
 //! The state that a decoder carries from one forward pass to the next.
 
+use burn::tensor::{Int, Tensor};
+
 use super::mixer::MixerState;
 
 /// The state of every layer: a KV cache for full attention, and a recurrent state for linear attention.
@@ -44,6 +46,31 @@ impl DecoderState {
             state.reserve(self.capacity);
         }
         self.capacity
+    }
+
+    /// Creates a state of `rows` batch rows whose memory holds zeros. KV caches have capacity for `capacity`
+    /// tokens. Shapes and dtypes are those of this state in all else.
+    pub(super) fn empty_rows(&self, rows: usize, capacity: usize) -> Self {
+        let layers = self.layers.iter();
+        let layers = layers.map(|state| state.as_ref().map(|state| state.empty_rows(rows, capacity)));
+        Self { layers: layers.collect(), num_past_tokens: 0, capacity }
+    }
+
+    /// Overwrites the state of batch row `row` with the state of batch row `from_row` of `from`, which has
+    /// processed `num_tokens` tokens.
+    pub(super) fn copy_row(&mut self, row: usize, from: &Self, from_row: usize, num_tokens: usize) {
+        for (state, from) in self.layers.iter_mut().zip(&from.layers) {
+            if let (Some(old), Some(from)) = (state.take(), from) {
+                *state = Some(old.with_row_of(row, from, from_row, num_tokens));
+            }
+        }
+    }
+
+    /// Returns the state of the batch rows `rows_b`, in that order.
+    pub(super) fn select_rows(&self, rows_b: &Tensor<1, Int>) -> Self {
+        let layers = self.layers.iter();
+        let layers = layers.map(|state| state.as_ref().map(|state| state.select_rows(rows_b)));
+        Self { layers: layers.collect(), ..*self }
     }
 
     /// Returns how many bytes the states of all layers take on their device.

@@ -41,6 +41,11 @@ impl<'a> Hybrid<'a> {
         self.mixers.len()
     }
 
+    /// Returns whether a decoding step of all layers can be recorded on a CUDA device.
+    pub(super) fn is_recordable(&self) -> bool {
+        self.mixers.iter().all(|mixer| mixer.is_recordable())
+    }
+
     /// Returns the device of the parameters.
     pub fn device(&self) -> Device {
         self.base.device()

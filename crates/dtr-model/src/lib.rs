@@ -8,6 +8,7 @@
 
 #![warn(missing_docs)]
 
+mod batch_decoder;
 mod chat_template;
 mod config;
 mod decoder;
@@ -15,7 +16,6 @@ mod decoder_state;
 mod directory;
 pub mod generate;
 mod gguf;
-mod greedy_decoder;
 mod hybrid;
 mod mask;
 mod mixer;
@@ -30,6 +30,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use batch_decoder::BatchDecoder;
 pub use chat_template::ChatTemplate;
 pub use config::{DecoderConfig, DecoderShape};
 pub(crate) use decoder::token_tensor;
@@ -39,7 +40,6 @@ pub use directory::{
     BaseModel, HybridWriter, LoadedModel, convert_gguf, read_eos_token_ids, unused_tensors_note,
     write_base_model,
 };
-pub use greedy_decoder::GreedyDecoder;
 pub use hybrid::Hybrid;
 pub use mask::Mask;
 pub(crate) use mixer::TwinGeometry;

@@ -4,8 +4,8 @@ use burn::tensor::Device;
 use dtr_core::seed::Seed;
 
 use crate::{
-    BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig,
-    RandomParams, Tokenizer, TwinInit, TwinVariant, Twins,
+    BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, Initializer,
+    JetConfig, ParamMut, ParamSource, Parameters, RandomParams, Tokenizer, TwinInit, TwinVariant, Twins,
 };
 
 /// Returns the shape of a decoder with three layers.
@@ -49,6 +49,24 @@ pub fn variants() -> Vec<TwinVariant> {
 pub fn twins(variant: &TwinVariant, base: &Decoder) -> Twins {
     Twins::new(variant, base, &mut RandomParams::new(Seed(5), &base.device()))
         .expect("random parameters fit every shape")
+}
+
+/// Returns random twins of `base` whose short convolutions are random too. The convolutions of [`twins`] pass
+/// the current token through, so that their states have no effect.
+pub fn twins_with_random_convolutions(variant: &TwinVariant, base: &Decoder) -> Twins {
+    let mut twins = twins(variant, base);
+    let params: &mut dyn ParamSource = &mut RandomParams::new(Seed(9), &base.device());
+    let initializer = || Initializer::Normal(0.5);
+    twins.visit(&mut |name, param| match param {
+        ParamMut::Matrix(kernel) if name.contains("conv1d") => {
+            *kernel = params.matrix(name, kernel.dims(), initializer()).expect("parameters are random");
+        }
+        ParamMut::Vector(bias) if name.contains("conv1d") => {
+            *bias = params.vector(name, bias.dims()[0], initializer()).expect("parameters are random");
+        }
+        _ => {}
+    });
+    twins
 }
 
 /// Returns the tokenizer of the bundled base model.

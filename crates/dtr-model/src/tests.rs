@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor};
 
 use super::*;
-use crate::testing::{decoder, twins, variants};
+use crate::testing::{decoder, twins, twins_with_random_convolutions, variants};
 
 fn tokens(rows: usize, time: usize) -> Vec<Vec<u32>> {
     (0..rows).map(|row| (0..time).map(|at| ((7 * row + 3 * at + at * at) % 50) as u32).collect()).collect()
@@ -20,7 +20,7 @@ fn for_each_model(check: impl Fn(&str, &Hybrid<'_>)) {
         let base = decoder(bias, norm);
         check("base", &Hybrid::from_base(&base));
         for variant in variants() {
-            let twins = twins(&variant, &base);
+            let twins = twins_with_random_convolutions(&variant, &base);
             let all: Mask = (0..3).collect();
             check(&format!("{variant:?}"), &Hybrid::new(&base, &twins, &all));
             check(&format!("middle {variant:?}"), &Hybrid::new(&base, &twins, &Mask::empty().with_layer(1)));

@@ -36,7 +36,11 @@ fn inner_device<const D: usize>(x: &Tensor<D>) -> Device {
 /// these tensors.
 #[cfg(feature = "cuda")]
 pub(crate) fn has_cuda_linear_attention_kernels(q_bhtk: &Tensor<4>, v_bgtv: &Tensor<4>) -> bool {
-    let (key, value) = (q_bhtk.dims()[3], v_bgtv.dims()[3]);
-    let is_supported = (key == 16 || key.is_multiple_of(32)) && value.is_multiple_of(16);
-    has_cuda_kernels(q_bhtk) && is_supported && key.max(value) <= 128
+    has_cuda_kernels(q_bhtk) && is_linear_attention_recordable(q_bhtk.dims()[3], v_bgtv.dims()[3])
+}
+
+/// Returns whether a decoding step of linear attention with heads of these key and value widths consists of
+/// kernels of this crate only on a CUDA device, so that the step can be recorded.
+pub fn is_linear_attention_recordable(key: usize, value: usize) -> bool {
+    (key == 16 || key.is_multiple_of(32)) && value.is_multiple_of(16) && key.max(value) <= 128
 }

@@ -1,7 +1,8 @@
 //! The KV cache: keys and values of past tokens, with capacity for further tokens.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
+use crate::overwrite::overwrite;
 use crate::rope::RotaryAngles;
 
 /// The keys and values of the past tokens of a full-attention layer. They are stored in two buffers,
@@ -53,6 +54,8 @@ impl KvCache {
     /// The cache must have capacity for the new tokens. [`num_tokens`](Self::num_tokens) is stale afterwards,
     /// since the counter is on the device and the host does not read it.
     ///
+    /// With a counter of several positions, each batch row has its own position.
+    ///
     /// # Panics
     /// Panics if `angles` do not come from a position counter, or if another tensor shares a buffer.
     #[must_use]
@@ -60,6 +63,58 @@ impl KvCache {
         let Self { keys, values, num_tokens } = self;
         let (queries, [keys, values]) = angles.rotate_and_append(tokens, [keys, values]);
         (queries, Self { keys, values, num_tokens })
+    }
+
+    /// Writes the keys and values of one token of each batch row, `[b, g, 1, k]` each, at the row's position
+    /// in `positions`. The cache must have capacity for them. [`num_tokens`](Self::num_tokens) is stale
+    /// afterwards, since rows can hold different numbers of tokens.
+    #[must_use]
+    pub fn write_at(self, keys_bg1k: Tensor<4>, values_bg1k: Tensor<4>, positions: &[usize]) -> Self {
+        let Self { keys, values, num_tokens } = self;
+        if positions.windows(2).all(|pair| pair[0] == pair[1]) {
+            let write = |buffer, tokens| write(buffer, tokens, positions[0]);
+            return Self { keys: write(keys, keys_bg1k), values: write(values, values_bg1k), num_tokens };
+        }
+        let write_rows = |buffer: Tensor<4>, tokens: Tensor<4>| {
+            let rows = positions.iter().enumerate();
+            rows.fold(buffer, |buffer, (row, &position)| {
+                overwrite_row(buffer, row, tokens.clone().narrow(0, row, 1), position)
+            })
+        };
+        Self { keys: write_rows(keys, keys_bg1k), values: write_rows(values, values_bg1k), num_tokens }
+    }
+
+    /// Returns a cache of `rows` batch rows with capacity for `capacity` tokens each, and with the shapes and
+    /// dtypes of this cache in all else. Its memory holds zeros.
+    #[must_use]
+    pub fn empty_rows(&self, rows: usize, capacity: usize) -> Self {
+        let zeros = |x: &Tensor<4>| {
+            let [_, heads, _, width] = x.dims();
+            Tensor::zeros([rows, heads, capacity, width], (&x.device(), x.dtype()))
+        };
+        Self { keys: zeros(&self.keys), values: zeros(&self.values), num_tokens: 0 }
+    }
+
+    /// Overwrites the beginning of batch row `row` with the first `num_tokens` tokens of batch row `from_row`
+    /// of `from`. [`num_tokens`](Self::num_tokens) is stale afterwards.
+    ///
+    /// # Panics
+    /// Panics if another tensor shares a buffer on a CUDA device.
+    #[must_use]
+    pub fn with_row_of(self, row: usize, from: &Self, from_row: usize, num_tokens: usize) -> Self {
+        let copy = |to: Tensor<4>, from: &Tensor<4>| {
+            let tokens = from.clone().narrow(0, from_row, 1).narrow(2, 0, num_tokens);
+            overwrite_row(to, row, tokens, 0)
+        };
+        let Self { keys, values, num_tokens: stale } = self;
+        Self { keys: copy(keys, &from.keys), values: copy(values, &from.values), num_tokens: stale }
+    }
+
+    /// Returns the cache of the batch rows `rows_b`, in that order, with the same capacity.
+    #[must_use]
+    pub fn select_rows(&self, rows_b: &Tensor<1, Int>) -> Self {
+        let [keys, values] = [&self.keys, &self.values].map(|x| x.clone().select(0, rows_b.clone()));
+        Self { keys, values, num_tokens: self.num_tokens }
     }
 
     /// Returns the cache with capacity for at least `capacity` tokens in total.
@@ -109,6 +164,12 @@ fn write(buffer: Tensor<4>, tokens_bgtk: Tensor<4>, first: usize) -> Tensor<4> {
     buffer.slice_assign([0..batch, 0..heads, first..first + time, 0..width], tokens_bgtk)
 }
 
+/// Writes `tokens_1gtk` into batch row `row` of `buffer`, from the token `first` on.
+fn overwrite_row(buffer: Tensor<4>, row: usize, tokens_1gtk: Tensor<4>, first: usize) -> Tensor<4> {
+    let [_, heads, time, width] = tokens_1gtk.dims();
+    overwrite(buffer, [row..row + 1, 0..heads, first..first + time, 0..width], tokens_1gtk)
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Distribution};
@@ -139,6 +200,30 @@ mod tests {
                 values(cached(0).keys_and_values().1),
                 "{capacity}"
             );
+        }
+    }
+
+    #[test]
+    fn rows_of_a_cache_can_hold_different_numbers_of_tokens() {
+        let device = Device::flex();
+        let random = |rows, time| Tensor::<4>::random([rows, 3, time, 8], Distribution::Default, &device);
+        let prompts = KvCache::new(random(2, 5), random(2, 5));
+        let (keys, values) = prompts.keys_and_values();
+        let cache = prompts.empty_rows(3, 7).with_row_of(2, &prompts, 1, 5).with_row_of(0, &prompts, 0, 2);
+        for positions in [[2, 0, 5], [6, 6, 6]] {
+            let (next_keys, next_values) = (random(3, 1), random(3, 1));
+            let written = cache.clone().write_at(next_keys.clone(), next_values.clone(), &positions);
+            let sources = [(&keys, &next_keys), (&values, &next_values)];
+            for (buffer, (prompt, next)) in written.buffers().into_iter().zip(sources) {
+                let part =
+                    |row, first, time| buffer.clone().narrow(0, row, 1).narrow(2, first, time).into_data();
+                let of_prompt = |row, time| prompt.clone().narrow(0, row, 1).narrow(2, 0, time).into_data();
+                assert_eq!(part(0, 0, 2), of_prompt(0, 2));
+                assert_eq!(part(2, 0, 5), of_prompt(1, 5));
+                for (row, &position) in positions.iter().enumerate() {
+                    assert_eq!(part(row, position, 1), next.clone().narrow(0, row, 1).into_data());
+                }
+            }
         }
     }
 }

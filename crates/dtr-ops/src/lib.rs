@@ -40,6 +40,7 @@ mod linear;
 mod logits;
 mod mean_squared_error;
 mod norm;
+mod overwrite;
 mod rope;
 mod triangular;
 
@@ -51,9 +52,9 @@ mod stacked_cuda_tests;
 mod testing;
 
 pub use adamw::{AdamWStep, WeightDecay, adamw_step, sum_of_squares};
-pub use attention::{CausalMask, attention, attention_weights};
-pub use conv::{ConvState, causal_conv_silu, dynamic_conv_silu};
-pub use cuda_graph::{PositionCounter, RecordedStep};
+pub use attention::{CausalMask, attention, attention_weights, is_attention_recordable};
+pub use conv::{ConvState, causal_conv_silu, conv_state_after, dynamic_conv_silu};
+pub use cuda_graph::{PositionCounter, RecordedStep, TokenBuffer};
 pub use delta_rule::{gated_delta_rule, normalised_gated_delta_rule};
 pub use device::{is_cpu, preferred_dtype, run_on_device_thread};
 #[cfg(feature = "cuda")]
@@ -63,9 +64,11 @@ pub use embedding::embedding;
 pub use gates::{decay_gate, delta_gates, gated_rms_norm};
 pub use gla::gla;
 pub use heads::{merge_heads, split_heads};
+pub use kernel_support::is_linear_attention_recordable;
 pub use kv_cache::KvCache;
 pub use linear::{linear, linear_f32, linear_triple, stacked_linear, swiglu, to_column_major};
 pub use logits::{argmax_into, linear_cross_entropy, token_log_likelihoods};
 pub use mean_squared_error::mean_squared_error;
 pub use norm::{add_rms_norm, rms_norm};
+pub use overwrite::overwrite;
 pub use rope::{Rope, RopeScaling, RotaryAngles};

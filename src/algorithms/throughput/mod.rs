@@ -20,7 +20,7 @@ pub use result::{ThroughputResult, TimedRun};
 
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
-use dtr_model::{DecoderState, GreedyDecoder, Hybrid, StateBytes};
+use dtr_model::{BatchDecoder, DecoderState, Hybrid, StateBytes};
 
 use crate::observer::Observer;
 
@@ -110,7 +110,7 @@ fn decode(
     state: DecoderState,
     observer: &dyn Observer,
 ) -> Result<()> {
-    let mut decoding = GreedyDecoder::new(model, state, next, config.new_tokens);
+    let mut decoding = BatchDecoder::new(model, state, next, config.new_tokens);
     for _ in 0..config.new_tokens {
         observer.check_interrupted()?;
         decoding.step();

@@ -1,7 +1,7 @@
 //! Times the decoding of the base, and of a hybrid with every second layer replaced.
 
 use dtr_core::error::Result;
-use dtr_model::{Decoder, DecoderState, GreedyDecoder, Hybrid, Mask, Twins, count_parameters};
+use dtr_model::{BatchDecoder, Decoder, DecoderState, Hybrid, Mask, Twins, count_parameters};
 
 use super::{DeviceBench, SEQUENCE_LENGTH};
 use crate::observer::Observer;
@@ -33,7 +33,7 @@ impl DeviceBench<'_> {
                 observer.check_interrupted()?;
                 let state = self.prefill(model, batch, context);
                 let state_bytes = state.bytes();
-                let mut decoding = GreedyDecoder::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);
+                let mut decoding = BatchDecoder::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);
                 // The first two steps are not timed. On a GPU, the first step compiles kernels. The decoder
                 // records the second step as a CUDA graph, which it replays in later steps.
                 decoding.step();

@@ -1,23 +1,32 @@
-//! Generates text from a prompt, token by token.
+//! Generates text from prompts, token by token.
 //!
-//! The model first runs on the prompt. Each new token then takes one forward pass, which continues from the
+//! The model first runs on the prompts. Each new token then takes one forward pass, which continues from the
 //! state of the layers: KV caches for full attention, and recurrent states for linear attention.
+//! [`BatchGenerator`] continues many prompts at once, and [`generate`] a single prompt.
 
+mod batch_generator;
+#[cfg(test)]
+mod batch_tests;
+#[cfg(all(test, feature = "cuda"))]
+mod cuda_tests;
+mod prefill;
+mod row_text;
 mod sampling;
 mod stop_string_detector;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
 use serde::Serialize;
 
-use self::sampling::Sampler;
-use self::stop_string_detector::StopStringDetector;
-use crate::{DecoderState, Detokenizer, Hybrid, Tokenizer};
+pub use self::batch_generator::{BatchGenerator, GenerationLimits};
+pub use self::sampling::SamplingConfig;
+use self::stop_string_detector::{StopStringDetector, text_before_stop_strings};
+use crate::{Hybrid, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
-
-/// The maximum number of prompt tokens in one forward pass. The limit bounds the memory for a long prompt.
-const PREFILL_TOKENS: usize = 1024;
 
 /// The settings of text generation.
 #[derive(Clone, Debug)]
@@ -51,16 +60,22 @@ pub enum StopReason {
 }
 
 /// The text that was generated for a prompt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratedText {
-    /// Number of tokens of the prompt.
+    /// Number of tokens of the prompt that the model continued.
     pub prompt_tokens: usize,
-    /// Number of generated tokens, including the end token if there is one.
-    pub tokens: usize,
-    /// The text after the prompt.
+    /// The generated tokens, including the end token if there is one.
+    pub tokens: Vec<u32>,
+    /// The text after the prompt, without the text of the end token.
     pub text: String,
     /// The reason why the text ended.
     pub stop_reason: StopReason,
+}
+
+impl GenerationConfig {
+    fn sampling(&self) -> SamplingConfig {
+        SamplingConfig { temperature: self.temperature, top_p: self.top_p, seed: self.seed }
+    }
 }
 
 /// Continues `prompt`, a list of token ids, and calls `callback` with each piece of text as soon as it is
@@ -102,30 +117,89 @@ pub fn generate(
     config: &GenerationConfig,
     callback: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<GeneratedText> {
-    check_prompt(model, prompt)?;
-    check_cache_window(model, prompt.len() + config.max_tokens)?;
-    let mut generation = Generation {
-        detokenizer: Detokenizer::new(tokenizer, prompt)?,
+    let prompts = [prompt.to_vec()];
+    let generator = generator_for(model, tokenizer, &prompts, config, 1)?;
+    let stream = RefCell::new(TextStream {
         stop_strings: StopStringDetector::new(&config.stop_strings),
         text: String::new(),
+        outcome: Ok(()),
         callback,
-    };
-    let (tokens, stop_reason) = generation.run(model, prompt, config)?;
-    let Generation { text, .. } = generation;
-    Ok(GeneratedText { prompt_tokens: prompt.len(), tokens, text, stop_reason })
+    });
+    let stream_ref = &stream;
+    let new_matcher = |_| move |piece: &str| stream_ref.borrow_mut().push(piece);
+    let mut generated = None;
+    generator.generate(prompts, new_matcher, |_, text| {
+        generated = Some(text);
+        Ok(ControlFlow::Break(()))
+    })?;
+    let generated = generated.expect("the generator returns a text for each prompt");
+    let text = stream.into_inner().finish(generated.stop_reason)?;
+    Ok(GeneratedText { text, ..generated })
 }
 
-fn check_prompt(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
-    let (context, vocabulary) = (model.config().max_positions, model.config().vocab_size);
+/// Continues each of `prompts`, lists of token ids, and decodes `rows` of them at once. Calls `on_finished`
+/// with the index of each prompt and its text as soon as the text has ended.
+///
+/// # Errors
+/// Fails when a prompt is empty, has a token outside the vocabulary, or does not fit the context. Also fails
+/// when a text may exceed the model's cache, or when `on_finished` fails.
+pub fn generate_all(
+    model: &Hybrid<'_>,
+    tokenizer: &Tokenizer,
+    prompts: &[Vec<u32>],
+    config: &GenerationConfig,
+    rows: usize,
+    on_finished: &mut dyn FnMut(usize, GeneratedText) -> Result<()>,
+) -> Result<()> {
+    if prompts.is_empty() {
+        return Ok(());
+    }
+    let generator = generator_for(model, tokenizer, prompts, config, rows.min(prompts.len()))?;
+    let new_matcher = |_| {
+        let mut detector = StopStringDetector::new(&config.stop_strings);
+        move |piece: &str| detector.push(piece).1
+    };
+    generator.generate(prompts.to_vec(), new_matcher, |prompt, mut generated| {
+        generated.text.truncate(text_before_stop_strings(&generated.text, &config.stop_strings).len());
+        on_finished(prompt, generated).map(ControlFlow::Continue)
+    })
+}
+
+/// Returns a generator for `prompts`, none of which is truncated. Checks the prompts.
+fn generator_for<'a>(
+    model: &'a Hybrid<'a>,
+    tokenizer: &'a Tokenizer,
+    prompts: &[Vec<u32>],
+    config: &GenerationConfig,
+    rows: usize,
+) -> Result<BatchGenerator<'a>> {
+    let context = model.config().max_positions;
+    for prompt in prompts {
+        check_tokens(model, prompt)?;
+        if prompt.len() >= context {
+            return Err(Error::manifest(format!(
+                "the prompt has {} tokens, and the model's context ends at {context}",
+                prompt.len()
+            ))
+            .hint("shorten the prompt"));
+        }
+    }
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+    let limits = GenerationLimits {
+        rows,
+        max_length: (longest + config.max_tokens).min(context),
+        max_prompt_tokens: longest,
+        max_new_tokens: config.max_tokens,
+    };
+    let generator = BatchGenerator::new(model, tokenizer, limits, &config.eos_token_ids)?;
+    Ok(generator.with_sampling(config.sampling()))
+}
+
+/// Checks that a prompt has tokens, and that the model knows all of them.
+fn check_tokens(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
+    let vocabulary = model.config().vocab_size;
     if prompt.is_empty() {
         return Err(Error::manifest("the prompt has no tokens").hint("give some text to continue"));
-    }
-    if prompt.len() >= context {
-        return Err(Error::manifest(format!(
-            "the prompt has {} tokens, and the model's context ends at {context}",
-            prompt.len()
-        ))
-        .hint("shorten the prompt"));
     }
     match prompt.iter().find(|&&token| token as usize >= vocabulary) {
         None => Ok(()),
@@ -148,83 +222,37 @@ fn check_cache_window(model: &Hybrid<'_>, num_tokens: usize) -> Result<()> {
     }
 }
 
-struct Generation<'a> {
-    detokenizer: Detokenizer<'a>,
+/// A text that is passed on while it is generated.
+struct TextStream<'a> {
     stop_strings: StopStringDetector,
+    /// The text that was passed on.
     text: String,
+    /// The first error of `callback`.
+    outcome: Result<()>,
     callback: &'a mut dyn FnMut(&str) -> Result<()>,
 }
 
-impl Generation<'_> {
-    /// Generates the text. Returns the number of tokens and the reason why the text ended.
-    fn run(
-        &mut self,
-        model: &Hybrid<'_>,
-        prompt: &[u32],
-        config: &GenerationConfig,
-    ) -> Result<(usize, StopReason)> {
-        let capacity = (prompt.len() + config.max_tokens).min(model.config().max_positions);
-        let mut state = DecoderState::new(model.num_layers()).with_capacity(capacity);
-        let mut sampler = Sampler::new(config);
-        let mut logits = prefill(model, prompt, &mut state);
-        for count in 1..=config.max_tokens {
-            let token = sampler.choose_token(&logits)?;
-            if config.eos_token_ids.contains(&token) {
-                return self.finish(count, StopReason::EndOfText);
-            }
-            let text = self.detokenizer.push(token)?;
-            if self.push(&text)? {
-                return Ok((count, StopReason::StopString));
-            }
-            if prompt.len() + count >= model.config().max_positions {
-                return self.finish(count, StopReason::ContextFull);
-            }
-            if count < config.max_tokens {
-                logits = forward(model, &[token], &mut state);
-            }
+impl TextStream<'_> {
+    /// Adds a piece of the text. Returns whether the text ends.
+    fn push(&mut self, piece: &str) -> bool {
+        let (text, is_stopped) = self.stop_strings.push(piece);
+        self.emit(&text);
+        is_stopped || self.outcome.is_err()
+    }
+
+    /// Passes on the text that was held back, unless a stop string ended the text. Returns the whole text.
+    fn finish(mut self, reason: StopReason) -> Result<String> {
+        if reason != StopReason::StopString {
+            let held_back = self.stop_strings.finish();
+            self.emit(&held_back);
         }
-        self.finish(config.max_tokens, StopReason::MaxTokens)
+        self.outcome.map(|()| self.text)
     }
 
-    /// Adds text that was decoded. Returns whether a stop string ends the text.
-    fn push(&mut self, text: &str) -> Result<bool> {
-        let (text, is_stopped) = self.stop_strings.push(text);
-        self.emit(&text)?;
-        Ok(is_stopped)
-    }
-
-    /// Emits the text that is still held back. Returns `count` and the reason why the text ended.
-    fn finish(&mut self, count: usize, reason: StopReason) -> Result<(usize, StopReason)> {
-        let rest = self.detokenizer.finish()?;
-        if self.push(&rest)? {
-            return Ok((count, StopReason::StopString));
+    fn emit(&mut self, text: &str) {
+        if !text.is_empty() && self.outcome.is_ok() {
+            self.text += text;
+            self.outcome = (self.callback)(text);
         }
-        let held_back = self.stop_strings.finish();
-        self.emit(&held_back)?;
-        Ok((count, reason))
     }
-
-    fn emit(&mut self, text: &str) -> Result<()> {
-        if text.is_empty() {
-            return Ok(());
-        }
-        self.text += text;
-        (self.callback)(text)
-    }
-}
-
-/// Runs the model on `prompt`, updates `state` and returns the logits of the next token.
-fn prefill(model: &Hybrid<'_>, prompt: &[u32], state: &mut DecoderState) -> Vec<f32> {
-    let mut logits = Vec::new();
-    for chunk in prompt.chunks(PREFILL_TOKENS) {
-        logits = forward(model, chunk, state);
-    }
-    logits
-}
-
-/// Runs the model on `tokens`, updates `state` and returns the logits of the next token.
-fn forward(model: &Hybrid<'_>, tokens: &[u32], state: &mut DecoderState) -> Vec<f32> {
-    let hidden = model.forward_hidden(&[tokens.to_vec()], None, Some(state));
-    let last = hidden.narrow(1, tokens.len() - 1, 1).squeeze_dim::<2>(0);
-    model.logits(last).into_data().try_to_vec().expect("logits are f32")
 }

@@ -3,23 +3,42 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::GenerationConfig;
 use dtr_core::error::{Error, Result};
+use dtr_core::seed::Seed;
+
+/// The settings with which tokens are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SamplingConfig {
+    /// Divisor of the logits before sampling. If it is 0, the most likely token is always chosen.
+    pub temperature: f64,
+    /// Tokens are sampled from the fewest tokens whose probabilities add up to at least this number.
+    pub top_p: f64,
+    /// The seed of the samples.
+    pub seed: Seed,
+}
+
+impl SamplingConfig {
+    /// The settings that always choose the most likely token.
+    pub const GREEDY: Self = Self { temperature: 0.0, top_p: 1.0, seed: Seed(0) };
+
+    /// Returns whether the most likely token is always chosen.
+    pub fn is_greedy(&self) -> bool {
+        self.temperature == 0.0
+    }
+}
 
 /// A sampler of tokens, with its settings and its random generator.
 pub struct Sampler {
-    temperature: f64,
-    top_p: f64,
+    config: SamplingConfig,
     rng: ChaCha8Rng,
 }
 
 impl Sampler {
-    pub fn new(config: &GenerationConfig) -> Self {
-        Self {
-            temperature: config.temperature,
-            top_p: config.top_p,
-            rng: config.seed.child("generate").rng(),
-        }
+    /// Creates the sampler of the prompt with the index `prompt`. Each prompt has its own random numbers, so
+    /// that its text does not depend on other prompts.
+    pub fn new(config: SamplingConfig, prompt: usize) -> Self {
+        let seed = config.seed.child("generate").child(&prompt.to_string());
+        Self { config, rng: seed.rng() }
     }
 
     /// Chooses the next token from its logits, `[vocab]`.
@@ -28,12 +47,12 @@ impl Sampler {
     /// Fails when a logit is NaN.
     pub fn choose_token(&mut self, logits: &[f32]) -> Result<u32> {
         if logits.iter().any(|logit| logit.is_nan()) {
-            return Err(Error::failed("the model computed a logit that is NaN"));
+            return Err(nan_logit());
         }
-        if self.temperature == 0.0 {
+        if self.config.is_greedy() {
             return Ok(most_likely_token(logits));
         }
-        let kept = nucleus(probabilities(logits, self.temperature), self.top_p);
+        let kept = nucleus(probabilities(logits, self.config.temperature), self.config.top_p);
         let total: f64 = kept.iter().map(|(_, probability)| probability).sum();
         let mut remaining = self.rng.random::<f64>() * total;
         let sampled = kept.iter().find(|(_, probability)| {
@@ -42,6 +61,11 @@ impl Sampler {
         });
         Ok(sampled.or(kept.last()).expect("a nucleus is never empty").0)
     }
+}
+
+/// Returns the error for logits that are NaN.
+pub fn nan_logit() -> Error {
+    Error::failed("the model computed a logit that is NaN")
 }
 
 /// Returns the token with the highest logit. If several tokens have this logit, returns the lowest token id.
@@ -83,18 +107,9 @@ fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dtr_core::seed::Seed;
 
     fn sampler(temperature: f64, top_p: f64, seed: u32) -> Sampler {
-        let config = GenerationConfig {
-            max_tokens: 1,
-            temperature,
-            top_p,
-            stop_strings: Vec::new(),
-            eos_token_ids: Vec::new(),
-            seed: Seed(seed),
-        };
-        Sampler::new(&config)
+        Sampler::new(SamplingConfig { temperature, top_p, seed: Seed(seed) }, 0)
     }
 
     /// Returns logits whose softmax is `probabilities`.

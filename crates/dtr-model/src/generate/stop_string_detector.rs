@@ -41,6 +41,13 @@ impl StopStringDetector {
     }
 }
 
+/// Returns the part of `text` before the first stop string.
+pub fn text_before_stop_strings<'a>(text: &'a str, stops: &[String]) -> &'a str {
+    let stops = stops.iter().filter(|stop| !stop.is_empty());
+    let first = stops.filter_map(|stop| text.find(stop.as_str())).min();
+    &text[..first.unwrap_or(text.len())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +91,8 @@ mod tests {
     fn the_first_stop_string_in_the_text_ends_it() {
         check(&["two", "one"], &["zero one two"], &["zero "], true);
         check(&["", "x"], &["ab"], &["ab", ""], false);
+        let stops = ["two", "one", ""].map(str::to_owned);
+        assert_eq!(text_before_stop_strings("zero one two", &stops), "zero ");
+        assert_eq!(text_before_stop_strings("zero", &stops), "zero");
     }
 }

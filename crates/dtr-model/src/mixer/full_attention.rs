@@ -30,6 +30,11 @@ impl FullAttention {
         })
     }
 
+    /// Returns whether a decoding step can be recorded on a CUDA device.
+    pub(super) fn is_recordable(&self) -> bool {
+        dtr_ops::is_attention_recordable(self.projections.head_width())
+    }
+
     /// Returns queries `[b, h, t, k]`, and keys and values `[b, g, t, k]`, without rotary positions.
     fn project(&self, x_btd: Tensor<3>) -> [Tensor<4>; 3] {
         let projections = &self.projections;
@@ -50,12 +55,16 @@ impl FullAttention {
     ) -> (Tensor<3>, MixerState) {
         let qkv = self.project(x_btd);
         let (queries, cache) = match past {
-            Some(MixerState::Cache(cache)) if context.position.is_some() => {
+            Some(MixerState::Cache(cache)) if context.counter.is_some() => {
                 cache.rotate_and_append(qkv, &context.rope_angles)
             }
             Some(MixerState::Cache(cache)) => {
                 let [queries, keys, values] = rotate(qkv, context);
-                (queries, cache.append(keys, values, context.cache_capacity))
+                let cache = match &context.positions {
+                    Some(positions) => cache.write_at(keys, values, positions),
+                    None => cache.append(keys, values, context.cache_capacity),
+                };
+                (queries, cache)
             }
             Some(MixerState::Recurrent { .. }) => unreachable!("full attention got a recurrent state"),
             None => {

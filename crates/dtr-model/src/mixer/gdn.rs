@@ -39,7 +39,7 @@ pub struct GdnBlock {
     convs: Option<[Tensor<2>; 3]>,
     delta_rule: GatedDeltaRule,
     output: GatedOutput,
-    geometry: TwinGeometry,
+    pub(super) geometry: TwinGeometry,
 }
 
 const CONV_NAMES: [&str; 3] = ["q_conv1d.weight", "k_conv1d.weight", "v_conv1d.weight"];
@@ -106,7 +106,7 @@ impl GdnBlock {
         let projections = &self.projections;
         let qkv = projections.forward(x_btd.clone()).map(|x| context.zero_padding(x));
         let (state, convs) = MixerState::into_recurrent(past);
-        let ([q, k, v], convs) = self.convolve(qkv, convs);
+        let ([q, k, v], convs) = self.convolve(qkv, convs, context);
         let queries = rotate_if_rope(projections.query_heads(q), &self.geometry, context);
         let keys = rotate_if_rope(projections.key_heads(k), &self.geometry, context);
         let values = projections.value_heads(v);
@@ -124,7 +124,12 @@ impl GdnBlock {
 
     /// Applies convolution and SiLU to q, k and v. Returns the results and the next states of the
     /// convolutions.
-    fn convolve(&self, qkv: [Tensor<3>; 3], past: Vec<ConvState>) -> ([Tensor<3>; 3], Vec<ConvState>) {
+    fn convolve(
+        &self,
+        qkv: [Tensor<3>; 3],
+        past: Vec<ConvState>,
+        context: &ForwardContext,
+    ) -> ([Tensor<3>; 3], Vec<ConvState>) {
         let Some(kernels) = &self.convs else {
             return (qkv.map(silu), Vec::new());
         };
@@ -132,8 +137,8 @@ impl GdnBlock {
         let mut next = Vec::with_capacity(3);
         let mut index = 0;
         let convolved = qkv.map(|x| {
-            let (y, state) = causal_conv_silu(x, &kernels[index], past.next());
-            next.push(state);
+            let (y, state) = causal_conv_silu(x.clone(), &kernels[index], past.next());
+            next.push(context.conv_state(x, state));
             index += 1;
             y
         });

@@ -30,6 +30,11 @@ pub struct TwinGeometry {
 }
 
 impl TwinGeometry {
+    /// Returns whether a decoding step of a twin can be recorded on a CUDA device.
+    pub(super) fn is_recordable(&self) -> bool {
+        dtr_ops::is_linear_attention_recordable(self.key_dim, self.value_dim)
+    }
+
     /// Fills in the absent sizes of `geometry` from `base`.
     pub fn new(geometry: &GeometryConfig, base: &DecoderConfig) -> Self {
         Self {

@@ -43,7 +43,7 @@ pub struct GlaBlock {
     gate_up: Linear,
     output: GatedOutput,
     gate_logit_normalizer: f64,
-    geometry: TwinGeometry,
+    pub(super) geometry: TwinGeometry,
 }
 
 impl GlaBlock {

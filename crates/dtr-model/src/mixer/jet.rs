@@ -49,7 +49,7 @@ pub struct JetBlock {
     delta_rule: GatedDeltaRule,
     output: GatedOutput,
     conv_size: usize,
-    geometry: TwinGeometry,
+    pub(super) geometry: TwinGeometry,
 }
 
 /// Returns the hidden width of the kernel generator.
@@ -118,12 +118,13 @@ impl JetBlock {
         let channels = v.dims()[2];
         let kernels = self.generator_out.forward(silu(self.generator_in.forward(x_btd.clone())));
         let kernels = kernels.reshape([batch, time, channels, self.conv_size]);
-        let (v, conv) = dynamic_conv_silu(v, kernels, convs.pop());
+        let (convolved, conv) = dynamic_conv_silu(v.clone(), kernels, convs.pop());
+        let conv = context.conv_state(v, conv);
         let queries = projections.query_heads(silu(q));
         let keys = projections.key_heads(silu(context.zero_padding(k)));
         let queries = rotate_if_rope(queries, &self.geometry, context);
         let keys = rotate_if_rope(keys, &self.geometry, context);
-        let values = projections.value_heads(v);
+        let values = projections.value_heads(convolved);
         let (output, state) = self.delta_rule.forward(x_btd, [queries, keys, values], context, state);
         (output, MixerState::Recurrent { state, convs: vec![conv] })
     }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 
-use dtr_ops::{ConvState, KvCache};
+use dtr_ops::{ConvState, KvCache, overwrite};
 
 /// The state that a layer's token mixer carries from one forward pass to the next.
 #[derive(Clone)]
@@ -49,14 +49,50 @@ impl MixerState {
         }
     }
 
+    /// Returns a state of `rows` batch rows whose memory holds zeros. KV caches have capacity for `capacity`
+    /// tokens. Shapes and dtypes are those of this state in all else.
+    pub(crate) fn empty_rows(&self, rows: usize, capacity: usize) -> Self {
+        fn zeros<const D: usize>(x: &Tensor<D>, rows: usize) -> Tensor<D> {
+            let mut shape = x.dims();
+            shape[0] = rows;
+            Tensor::zeros(shape, (&x.device(), x.dtype()))
+        }
+        match self {
+            Self::Cache(cache) => Self::Cache(cache.empty_rows(rows, capacity)),
+            Self::Recurrent { state, convs } => Self::Recurrent {
+                state: zeros(state, rows),
+                convs: convs.iter().map(|conv| zeros(conv, rows)).collect(),
+            },
+        }
+    }
+
+    /// Overwrites the state of batch row `row` with the state of batch row `from_row` of `from`. Copies
+    /// `num_tokens` tokens of a KV cache.
+    pub(crate) fn with_row_of(self, row: usize, from: &Self, from_row: usize, num_tokens: usize) -> Self {
+        fn copy<const D: usize>(to: Tensor<D>, row: usize, from: &Tensor<D>, from_row: usize) -> Tensor<D> {
+            let mut ranges = to.dims().map(|length| 0..length);
+            ranges[0] = row..row + 1;
+            overwrite(to, ranges, from.clone().narrow(0, from_row, 1))
+        }
+        match (self, from) {
+            (Self::Cache(cache), Self::Cache(from)) => {
+                Self::Cache(cache.with_row_of(row, from, from_row, num_tokens))
+            }
+            (Self::Recurrent { state, convs }, Self::Recurrent { state: from_state, convs: from_convs }) => {
+                let convs = convs.into_iter().zip(from_convs);
+                Self::Recurrent {
+                    state: copy(state, row, from_state, from_row),
+                    convs: convs.map(|(conv, from)| copy(conv, row, from, from_row)).collect(),
+                }
+            }
+            _ => unreachable!("a layer has states of one kind"),
+        }
+    }
+
     /// Returns the state of the batch rows `rows_b`, in that order.
     pub(crate) fn select_rows(&self, rows_b: &Tensor<1, Int>) -> Self {
         match self {
-            Self::Cache(cache) => {
-                let (keys, values) = cache.keys_and_values();
-                let [keys, values] = [keys, values].map(|x| x.select(0, rows_b.clone()));
-                Self::Cache(KvCache::new(keys, values))
-            }
+            Self::Cache(cache) => Self::Cache(cache.select_rows(rows_b)),
             Self::Recurrent { state, convs } => Self::Recurrent {
                 state: state.clone().select(0, rows_b.clone()),
                 convs: convs.iter().map(|conv| conv.clone().select(0, rows_b.clone())).collect(),

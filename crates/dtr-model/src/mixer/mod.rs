@@ -151,6 +151,16 @@ impl Mixer {
         }
     }
 
+    /// Returns whether a decoding step of the mixer can be recorded on a CUDA device.
+    pub(crate) fn is_recordable(&self) -> bool {
+        match self {
+            Self::Full(block) => block.is_recordable(),
+            Self::Gla(block) => block.geometry.is_recordable(),
+            Self::Gdn(block) => block.geometry.is_recordable(),
+            Self::Jet(block) => block.geometry.is_recordable(),
+        }
+    }
+
     /// Returns the output of the mixer for the hidden states `x_btd`, `[b, t, d]`. If `state` is given, the
     /// mixer continues from the state stored there, and stores the next state in its place.
     pub fn forward(

@@ -64,6 +64,11 @@ impl Projections {
         })
     }
 
+    /// Returns the width of a query head.
+    pub(super) fn head_width(&self) -> usize {
+        self.q_proj.weight.dims()[0] / self.num_heads
+    }
+
     /// Projects `x_btd` to queries `[b, t, h·k]`, keys `[b, t, g·k]` and values `[b, t, g·v]`.
     pub(super) fn forward(&self, x_btd: Tensor<3>) -> [Tensor<3>; 3] {
         let projections = [&self.q_proj, &self.k_proj, &self.v_proj];

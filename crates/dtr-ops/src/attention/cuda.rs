@@ -11,7 +11,7 @@ use super::TensorMap;
 use crate::cuda::{
     CudaKernel, CudaSource, GpuContext, KernelArg, LaunchDims, contiguous, dims, empty, empty_time_major,
     from_cube, gpu_context, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null,
-    with_contiguous_rows,
+    position_stride, with_contiguous_rows,
 };
 
 static PREFILL: CudaSource = CudaSource { name: "prefill", text: include_str!("prefill.cu") };
@@ -46,16 +46,16 @@ pub(super) fn attention(
     from_cube(output)
 }
 
-/// Computes attention of `q_bhtk` over cache buffers whose last token is at `position`, a tensor with one
-/// element.
+/// Computes attention of `q_bhtk` over cache buffers. The last token of a batch row is at the row's position
+/// in `positions`, `[b]`, or at the only position, `[1]`.
 pub(crate) fn attention_from_counter(
     q_bhtk: Tensor<4>,
     [k_bgsk, v_bgsk]: [Tensor<4>; 2],
-    position: CubeTensor,
+    positions: CubeTensor,
 ) -> Tensor<4> {
     let capacity = k_bgsk.dims()[2];
     let tensors = [q_bhtk, k_bgsk, v_bgsk].map(into_cube);
-    let problem = AttentionProblem::new(tensors, None, capacity, Some(position));
+    let problem = AttentionProblem::new(tensors, None, capacity, Some(positions));
     let output = problem.empty_output();
     problem.decode(gpu_context(&output), &output);
     from_cube(output)
@@ -68,10 +68,10 @@ struct AttentionProblem {
     v: CubeTensor,
     /// The first key that each batch row sees, i32, `[b]`.
     first_keys: Option<CubeTensor>,
-    /// The number of keys. If `position` is set, this is the capacity of the buffers.
+    /// The number of keys. If `positions` are set, this is the capacity of the buffers.
     num_keys: usize,
-    /// The position of the last query, if a counter on the device holds it.
-    position: Option<CubeTensor>,
+    /// The positions of the last queries, `[b]` or `[1]`, if counters on the device hold them.
+    positions: Option<CubeTensor>,
     batch: usize,
     heads: usize,
     groups: usize,
@@ -84,7 +84,7 @@ impl AttentionProblem {
         tensors: [CubeTensor; 3],
         first_keys: Option<CubeTensor>,
         num_keys: usize,
-        position: Option<CubeTensor>,
+        positions: Option<CubeTensor>,
     ) -> Self {
         let [q, k, v] = tensors.map(with_contiguous_rows);
         assert!(
@@ -92,7 +92,7 @@ impl AttentionProblem {
             "queries, keys and values must have the same dtype"
         );
         let ([batch, heads, num_queries, width], [_, groups, _, _]) = (dims(&q), dims::<4>(&k));
-        Self { q, k, v, first_keys, num_keys, position, batch, heads, groups, num_queries, width }
+        Self { q, k, v, first_keys, num_keys, positions, batch, heads, groups, num_queries, width }
     }
 
     fn empty_output(&self) -> CubeTensor {
@@ -199,18 +199,18 @@ impl AttentionProblem {
             shared_bytes: (4 * (4 * rows * (self.width + 6) + splits.max(4) * rows)) as u32,
         };
         let partials = empty(output, [tiles * splits * rows * (self.width + 6)], DType::F32);
-        // The kernel computes the number of keys as `*length + added`. `length` points to a zero or to the
-        // position counter.
-        let (length, added) = match &self.position {
-            None => (gpu.constant_zero(), self.num_keys),
-            Some(position) => (pointer(position), 1),
+        // The kernel computes the number of keys of a batch row as `lengths[row * stride] + added`. `lengths`
+        // points to a zero or to the position counters.
+        let (lengths, stride, added) = match &self.positions {
+            None => (gpu.constant_zero(), 0, self.num_keys),
+            Some(positions) => (pointer(positions), position_stride(positions), 1),
         };
         let first_keys = pointer_or_null(self.first_keys.as_ref());
         let arguments = [
             [output, &self.q, &self.k, &self.v].map(pointer).to_vec(),
-            vec![length, first_keys, pointer(&partials), gpu.zeroed_counters(tiles)],
+            vec![lengths, first_keys, pointer(&partials), gpu.zeroed_counters(tiles)],
             self.stride_args(output),
-            int_args([self.heads, self.groups, self.num_queries, added]),
+            int_args([self.heads, self.groups, self.num_queries, stride, added]),
             vec![self.scale_arg()],
         ];
         // SAFETY: as in `prefill`. Every launch resets its counters of finished blocks to zero.

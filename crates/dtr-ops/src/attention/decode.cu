@@ -6,10 +6,11 @@
 // block to finish combines the results of all ranges.
 //
 // Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and the caches k, v [b, g, capacity, d] are
-// passed with their strides (batch, head, time) in elements. The kernel uses the first *length + added tokens
-// of the cache. It reads `length` on the device, so that a CUDA graph can be replayed while the cache grows.
-// The queries belong to the last t of these tokens. A query of batch row `row` sees the keys from first[row]
-// up to its own position. A query before first[row] is padding and sees only itself.
+// passed with their strides (batch, head, time) in elements. The kernel uses the first
+// lengths[row * length_stride] + added tokens of batch row `row` of the cache. It reads `lengths` on the
+// device, so that a CUDA graph can be replayed while the cache grows. The queries belong to the last t of
+// these tokens. A query of batch row `row` sees the keys from first[row] up to its own position. A query
+// before first[row] is padding and sees only itself.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -419,10 +420,10 @@ __device__ inline void combine(const Record<ROWS>* records, int count, float (*f
 }
 
 template <class Core, typename T = typename Core::T>
-__device__ inline void decode(T* o, const T* q, const T* k, const T* v, const int* length, const int* first,
+__device__ inline void decode(T* o, const T* q, const T* k, const T* v, const int* lengths, const int* first,
                               float* partial, unsigned* finished, i64 o_batch, i64 o_head, i64 o_time, i64 q_batch,
                               i64 q_head, i64 q_time, i64 k_batch, i64 k_head, i64 k_time, i64 v_batch, i64 v_head,
-                              i64 v_time, int h, int g, int t, int added, float scale) {
+                              i64 v_time, int h, int g, int t, int length_stride, int added, float scale) {
     constexpr int ROWS = Core::ROWS, STEP = WARPS * TILE;
     extern __shared__ __align__(16) char shared[];
     auto records = reinterpret_cast<Record<ROWS>*>(shared);                  // [WARPS]
@@ -436,7 +437,8 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     Work<T> work;
     work.k = k + batch * k_batch + group * k_head, work.v = v + batch * v_batch + group * v_head;
     work.k_time = k_time, work.v_time = v_time;
-    work.keys = *length + added, work.position = work.keys - t, work.first = first ? first[batch] : 0;
+    work.keys = lengths[batch * length_stride] + added, work.position = work.keys - t;
+    work.first = first ? first[batch] : 0;
     work.t = t, work.query = first_query, work.scale_log2 = scale * LOG2_E;
     const int begin = min(work.first, work.position) / TILE * TILE, steps = (work.keys - begin + STEP - 1) / STEP;
     const int keys_per_block = (steps + gridDim.x - 1) / gridDim.x * STEP;
@@ -479,15 +481,15 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     combine<ROWS, 16>(of_blocks, active, factors, totals, rows, finish);
 }
 
-#define DECODE(NAME, BLOCKS, T, ...)                                                                              \
-    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)                                                 \
-    NAME(T* o, const T* q, const T* k, const T* v, const int* length, const int* first, float* partial,           \
-         unsigned* finished, i64 o_batch, i64 o_head, i64 o_time, i64 q_batch, i64 q_head, i64 q_time,            \
-         i64 k_batch, i64 k_head, i64 k_time, i64 v_batch, i64 v_head, i64 v_time, int h, int g, int t,           \
-         int added, float scale) {                                                                                \
-        decode<__VA_ARGS__>(o, q, k, v, length, first, partial, finished, o_batch, o_head, o_time, q_batch,       \
-                            q_head, q_time, k_batch, k_head, k_time, v_batch, v_head, v_time, h, g, t, added,     \
-                            scale);                                                                               \
+#define DECODE(NAME, BLOCKS, T, ...)                                                                                  \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)                                                     \
+    NAME(T* o, const T* q, const T* k, const T* v, const int* lengths, const int* first, float* partial,              \
+         unsigned* finished, i64 o_batch, i64 o_head, i64 o_time, i64 q_batch, i64 q_head, i64 q_time,                \
+         i64 k_batch, i64 k_head, i64 k_time, i64 v_batch, i64 v_head, i64 v_time, int h, int g, int t,               \
+         int length_stride, int added, float scale) {                                                                 \
+        decode<__VA_ARGS__>(o, q, k, v, lengths, first, partial, finished, o_batch, o_head, o_time, q_batch,          \
+                            q_head, q_time, k_batch, k_head, k_time, v_batch, v_head, v_time, h, g, t,                \
+                            length_stride, added, scale);                                                             \
     }
 DECODE(decode_bf16_8, D > 128 ? 1 : 3, bf16, Bf16<1>)
 DECODE(decode_f32_4, D > 128 ? 2 : 3, float, F32<4>)

@@ -34,7 +34,7 @@ use crate::linear::cuda_matmul;
 
 /// Computes attention of `q_bhtk` over the keys `k` and values `v` of all tokens in `cache`. Returns
 /// `softmax(q kᵀ / sqrt(width)) v`, `[b, h, t, k]`. The last query is at the position of the last token in
-/// `cache`.
+/// `cache`, unless `mask` holds the positions.
 pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tensor<4> {
     let [keys, values] = cache.buffers();
     if let Some(counter) = mask.counter() {
@@ -42,7 +42,12 @@ pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tenso
     }
     let (num_keys, first_keys) = (cache.num_tokens(), mask.first_keys());
     if [&q_bhtk, &keys, &values].into_iter().all(has_cpu_inference_kernels) {
-        return cpu::attention([q_bhtk, keys, values], num_keys, first_keys);
+        let num_keys = mask.num_keys(q_bhtk.dims()[0], num_keys);
+        return cpu::attention([q_bhtk, keys, values], &num_keys, first_keys);
+    }
+    if let Some(num_keys) = mask.max_num_keys() {
+        let [keys, values] = [keys, values].map(|x| x.narrow(2, 0, num_keys));
+        return attention_by_scores(q_bhtk, keys, values, mask);
     }
     #[cfg(feature = "cuda")]
     if [&q_bhtk, &keys, &values].into_iter().all(has_cuda_attention_kernels) {
@@ -50,6 +55,12 @@ pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tenso
     }
     let (keys, values) = cache.keys_and_values();
     attention_by_scores(q_bhtk, keys, values, mask)
+}
+
+/// Returns whether a decoding step of attention with heads of this width consists of kernels of this crate
+/// only on a CUDA device, so that the step can be recorded.
+pub fn is_attention_recordable(width: usize) -> bool {
+    width.is_multiple_of(16) && (width <= 128 || width == 256)
 }
 
 /// Returns whether the CUDA kernels support the dtype and the head width of `x_bhtk`.
@@ -84,7 +95,7 @@ pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask
         q_bhtk.mul_scalar((width as f64).powf(-0.5)).reshape([batch, groups, heads / groups * time, width]);
     let scores = matmul_transposed(queries, k_bgsk).reshape([batch, heads, time, num_keys]);
     #[cfg(feature = "cuda")]
-    if has_cuda_kernels(&scores) {
+    if has_cuda_kernels(&scores) && mask.max_num_keys().is_none() {
         return causal_softmax(scores, mask);
     }
     let visible = match mask.hidden_keys() {

@@ -8,7 +8,7 @@ mod cuda_tests;
 #[cfg(test)]
 mod tests;
 
-use burn::tensor::{Tensor, activation::silu};
+use burn::tensor::{Int, Tensor, TensorData, activation::silu};
 
 use crate::linear::broadcast_row;
 
@@ -49,6 +49,27 @@ pub fn dynamic_conv_silu(
     }
     let (y, next) = dynamic_conv(x_btd, &kernels_btdw, state);
     (silu(y), next)
+}
+
+/// Returns the state of a convolution after the first `lengths[row]` tokens of each row of `x_btd`: the last
+/// `num_inputs` inputs. The convolution has no state before the first token.
+pub fn conv_state_after(x_btd: Tensor<3>, num_inputs: usize, lengths: &[usize]) -> ConvState {
+    let [batch, _, channels] = x_btd.dims();
+    let is_short = lengths.iter().any(|&length| length < num_inputs);
+    let (x_btd, num_zeros) = match is_short {
+        true => (prepend_state(x_btd, num_inputs + 1, None).0, num_inputs),
+        false => (x_btd, 0),
+    };
+    let time = x_btd.dims()[1];
+    let first = |row: usize, length: usize| row * time + num_zeros + length - num_inputs;
+    let rows = lengths.iter().enumerate().flat_map(|(row, &length)| {
+        let first = first(row, length) as i32;
+        first..first + num_inputs as i32
+    });
+    let indices: Vec<i32> = rows.collect();
+    let size = indices.len();
+    let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [size]), &x_btd.device());
+    x_btd.reshape([batch * time, channels]).select(0, indices).reshape([batch, num_inputs, channels])
 }
 
 /// Computes the causal convolution as a sum over its taps. The last tap multiplies the current token.

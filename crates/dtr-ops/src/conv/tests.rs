@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::{causal_conv, dynamic_conv};
+use super::{causal_conv, conv_state_after, dynamic_conv};
 use crate::testing::{assert_close, random, to_f32};
 
 #[test]
@@ -27,4 +27,18 @@ fn a_dynamic_convolution_with_equal_kernels_is_a_static_one() {
     let (expected, _) = causal_conv(to_f32(&x), &to_f32(&weight), None);
     let (found, _) = dynamic_conv(to_f32(&x), &kernels, None);
     assert_close("dynamic convolution", &found, &expected, 1e-6);
+}
+
+#[test]
+fn the_state_after_some_tokens_is_that_of_a_convolution_of_these_tokens() {
+    let x = to_f32(&random("x", [3, 11, 6], -1.0, 1.0));
+    let weight = to_f32(&random("w", [6, 4], -1.0, 1.0));
+    for lengths in [[11, 3, 7], [11, 1, 2]] {
+        let states = conv_state_after(x.clone(), 3, &lengths);
+        for (row, length) in lengths.into_iter().enumerate() {
+            let tokens = x.clone().narrow(0, row, 1).narrow(1, 0, length);
+            let (_, expected) = causal_conv(tokens, &weight, None);
+            assert_eq!(states.clone().narrow(0, row, 1).into_data(), expected.into_data(), "{lengths:?}");
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! Converts burn's tensors on CUDA devices to addresses and strides for kernels, and allocates tensors that
 //! kernels write to.
 
+use std::ops::Range;
+
 use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::kind::Basic;
-use burn::tensor::{BackendPrimitive, DType, Shape, Tensor};
+use burn::tensor::{BackendPrimitive, DType, Float, Shape, Tensor};
 use burn_cubecl::CubeDevice;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
@@ -52,6 +54,13 @@ pub(crate) fn pointer(tensor: &CubeTensor) -> KernelArg {
 /// Returns the address of the first element as a kernel argument, or null if there is no tensor.
 pub(crate) fn pointer_or_null(tensor: Option<&CubeTensor>) -> KernelArg {
     tensor.map_or(KernelArg::Pointer(0), pointer)
+}
+
+/// Returns the distance between the positions of two batch rows in `positions`: 1 for `[b]`, and 0 for `[1]`,
+/// which holds the position of all rows.
+pub(crate) fn position_stride(positions: &CubeTensor) -> usize {
+    let [count] = dims(positions);
+    usize::from(count > 1)
 }
 
 /// Returns the kernel arguments of a tensor with contiguous rows: its address, and the strides of all axes
@@ -104,6 +113,23 @@ pub(crate) fn with_layout<const D: usize>(
 ) -> CubeTensor {
     *tensor.meta = Metadata::new(lengths, strides);
     tensor
+}
+
+/// Writes `values` into the part `ranges` of `tensor`, in place.
+///
+/// # Panics
+/// Panics if another tensor shares the memory of `tensor`.
+pub(crate) fn overwrite<const D: usize>(
+    tensor: Tensor<D>,
+    ranges: [Range<usize>; D],
+    values: Tensor<D>,
+) -> Tensor<D> {
+    let tensor = into_cube(tensor);
+    let address = device_address(&tensor);
+    // burn's Cube backend writes in place if no other tensor shares the memory.
+    let tensor = into_cube(from_cube::<D, Float>(tensor).slice_assign(ranges, values));
+    assert!(address == device_address(&tensor), "another tensor shares the memory of an overwritten tensor");
+    from_cube(tensor)
 }
 
 /// Returns the lengths of a tensor's axes.

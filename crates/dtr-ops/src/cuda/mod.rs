@@ -14,7 +14,8 @@ mod stream;
 
 pub(crate) use buffer::{
     contiguous, copy_if_shared, device_address, dims, empty, empty_time_major, from_cube, gpu_context,
-    into_cube, pointer, pointer_and_strides, pointer_or_null, with_contiguous_rows, with_layout,
+    into_cube, overwrite, pointer, pointer_and_strides, pointer_or_null, position_stride,
+    with_contiguous_rows, with_layout,
 };
 pub(crate) use compile::{CudaKernel, CudaSource, cuda_type, missing_requirements};
 pub(crate) use context::{CapturedGraph, GpuContext, expect_success};

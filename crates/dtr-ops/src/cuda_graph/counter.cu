@@ -1,2 +1,14 @@
-// Adds `by` to a position counter. This kernel runs between two replays of a decoding step.
-extern "C" __global__ void advance(int* counter, int by) { *counter += by; }
+// Kernels on small arrays of integers that recorded decoding steps (CUDA graphs) read and write. Each thread
+// processes one element.
+
+// Adds `by` to each of `count` position counters. No counter exceeds `last`.
+extern "C" __global__ void advance(int* counters, int by, int last, int count) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) counters[i] = min(counters[i] + by, last);
+}
+
+// Copies `count` integers.
+extern "C" __global__ void copy_ints(int* to, const int* from, int count) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) to[i] = from[i];
+}

@@ -1,12 +1,13 @@
 #include "vector.cuh"
 
-// Copies rows: out[i] = table[indices[i]]. A row has `vectors` vectors of 16 bytes, of any element type.
+// Copies rows: out[i] = table[indices[i]]. The index -1 stands for row 0: the kernel `argmax_rows` writes -1 if
+// it finds no token. A row has `vectors` vectors of 16 bytes, of any element type.
 extern "C" __global__ void __launch_bounds__(256)
     gather_rows(const uint4 *table, const int *indices, uint4 *out, long long rows, int vectors) {
     const long long i = blockIdx.x * 256LL + threadIdx.x;
     if (i >= rows * vectors) return;
     const long long row = i / vectors;
-    out[i] = table[(long long)indices[row] * vectors + (i - row * vectors)];
+    out[i] = table[(long long)max(indices[row], 0) * vectors + (i - row * vectors)];
 }
 
 // gradient[indices[i]] += out_gradient[i], for rows of `width` elements. The order in which rows with the

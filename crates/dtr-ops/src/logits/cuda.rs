@@ -38,8 +38,8 @@ pub(super) fn select_log_likelihoods(
 }
 
 /// Writes the column of the largest element of each row into `indices_r`. If several elements of a row are
-/// equally large, writes the first of their columns. Writes in place, even if other tensors share the memory
-/// of `indices_r`.
+/// equally large, writes the first of their columns. If all elements are NaN, writes -1. Writes in place,
+/// even if other tensors share the memory of `indices_r`.
 pub(super) fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<1, Int> {
     let (x, indices) = (contiguous(into_cube(x_rn)), into_cube(indices_r));
     let [rows, columns] = dims(&x);

@@ -120,8 +120,8 @@ extern "C" __global__ void __launch_bounds__(512)
 }
 
 // Writes the index of the greatest element of each row. If several elements are the greatest, writes the
-// first index. Each block computes one row.
+// first index. If no element is a number above -infinity, writes -1. Each block computes one row.
 extern "C" __global__ void __launch_bounds__(512) argmax_rows(const T *x, long long stride, int *indices, int n) {
     const Peak peak = find_peak<false>(x + blockIdx.x * stride, n);
-    if (threadIdx.x == 0) indices[blockIdx.x] = peak.index;
+    if (threadIdx.x == 0) indices[blockIdx.x] = peak.index < n ? peak.index : -1;
 }

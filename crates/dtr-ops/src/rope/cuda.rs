@@ -11,7 +11,7 @@ use burn_cubecl::tensor::CubeTensor;
 use crate::autodiff::{BackwardArgs, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, dims, empty_time_major, from_cube, gpu_context, int_args,
-    into_cube, pointer, pointer_and_strides, pointer_or_null, with_contiguous_rows,
+    into_cube, pointer, pointer_and_strides, pointer_or_null, position_stride, with_contiguous_rows,
 };
 
 static ROTARY: CudaSource = CudaSource { name: "rotary", text: include_str!("rotary.cu") };
@@ -40,19 +40,19 @@ impl DifferentiableOp<3> for Rotate {
     }
 }
 
-/// Rotates the tokens of `x_bhtk`. `position` is a tensor of one element: the position of the first token.
-/// `tables` hold the cosines and sines of all positions.
+/// Rotates the tokens of `x_bhtk`. `positions` holds the position of the first token of each batch row,
+/// `[b]`, or of all rows, `[1]`. `tables` hold the cosines and sines of all positions.
 pub(crate) fn rotate_from_counter(
     x_bhtk: Tensor<4>,
     tables: [Tensor<4>; 2],
-    position: CubeTensor,
+    positions: CubeTensor,
 ) -> Tensor<4> {
-    from_cube(rotate_primitive(into_cube(x_bhtk), tables.map(into_cube), Some(&position)))
+    from_cube(rotate_primitive(into_cube(x_bhtk), tables.map(into_cube), Some(&positions)))
 }
 
 /// Rotates the queries and keys of `[q, k, v]`. Writes the rotated keys and the values in place into the
-/// cache buffers, `[b, g, capacity, k]`. `position` is a tensor of one element: the position of the first
-/// token. Returns the rotated queries and the buffers.
+/// cache buffers, `[b, g, capacity, k]`. `positions` holds the position of the first token of each batch row,
+/// `[b]`, or of all rows, `[1]`. Returns the rotated queries and the buffers.
 ///
 /// # Panics
 /// Panics if a cache buffer is shared with another tensor.
@@ -60,7 +60,7 @@ pub(crate) fn rotate_and_append(
     tokens: [Tensor<4>; 3],
     cache: [Tensor<4>; 2],
     tables: [Tensor<4>; 2],
-    position: CubeTensor,
+    positions: CubeTensor,
 ) -> (Tensor<4>, [Tensor<4>; 2]) {
     let cache = cache.map(into_cube);
     assert!(cache.iter().all(CubeTensor::can_mut), "another tensor shares a cache buffer");
@@ -71,18 +71,18 @@ pub(crate) fn rotate_and_append(
         keys: TokenCopy { from: &k, to: &cache[0] },
         values: Some(TokenCopy { from: &v, to: &cache[1] }),
         tables: tables.map(into_cube),
-        first_position: Some(&position),
-        cache_position: Some(&position),
+        first_positions: Some(&positions),
+        cache_positions: Some(&positions),
     };
     rotation.launch();
     (from_cube(rotated), cache.map(from_cube))
 }
 
-fn rotate_primitive(x: CubeTensor, tables: [CubeTensor; 2], position: Option<&CubeTensor>) -> CubeTensor {
+fn rotate_primitive(x: CubeTensor, tables: [CubeTensor; 2], positions: Option<&CubeTensor>) -> CubeTensor {
     let x = with_contiguous_rows(x);
     let rotated = empty_time_major(&x, dims(&x), x.dtype());
     let keys = TokenCopy { from: &x, to: &rotated };
-    Rotation { queries: None, keys, values: None, tables, first_position: position, cache_position: None }
+    Rotation { queries: None, keys, values: None, tables, first_positions: positions, cache_positions: None }
         .launch();
     rotated
 }
@@ -99,13 +99,15 @@ struct Rotation<'a> {
     queries: Option<TokenCopy<'a>>,
     keys: TokenCopy<'a>,
     values: Option<TokenCopy<'a>>,
-    /// The tables of cosines and sines, in f32. If `first_position` is set, they have a row for each
+    /// The tables of cosines and sines, in f32. If `first_positions` is set, they have a row for each
     /// position. Otherwise, they have a row for each token.
     tables: [CubeTensor; 2],
-    /// The position of the first token, `[1]`, if a counter on the device holds it.
-    first_position: Option<&'a CubeTensor>,
-    /// The position in the cache to which the first key and value are written, `[1]`. `None` means 0.
-    cache_position: Option<&'a CubeTensor>,
+    /// The position of the first token of each batch row, `[b]`, or of all rows, `[1]`, if counters on the
+    /// device hold the positions.
+    first_positions: Option<&'a CubeTensor>,
+    /// The positions in the cache to which the first keys and values are written, in the same shape. `None`
+    /// means 0.
+    cache_positions: Option<&'a CubeTensor>,
 }
 
 impl Rotation<'_> {
@@ -132,10 +134,10 @@ impl Rotation<'_> {
         let arguments = [
             views.iter().map(|view| view[0]).collect(),
             tables.each_ref().map(pointer).to_vec(),
-            vec![pointer_or_null(self.cache_position), pointer_or_null(self.first_position)],
+            vec![pointer_or_null(self.cache_positions), pointer_or_null(self.first_positions)],
             views.iter().flat_map(|view| view[1..].to_vec()).collect(),
             [table_batch, table_strides[2]].map(|stride| KernelArg::Long(stride as i64)).to_vec(),
-            int_args([heads, groups, time, width]),
+            int_args([heads, groups, time, width, self.first_positions.map_or(0, position_stride)]),
         ];
         let kernel = CudaKernel { source: &ROTARY, defines: String::new(), name };
         // SAFETY: all tensors are alive, have these sizes, and have contiguous rows. For absent tensors, the

@@ -73,8 +73,8 @@ impl Rope {
         RotaryAngles { cos, sin, counter: None }
     }
 
-    /// Returns the angles of successive tokens. The value of `counter` is the position of the first token.
-    /// All positions must be below `capacity`.
+    /// Returns the angles of successive tokens. The values of `counter` are the positions of the first tokens
+    /// of the batch rows. All positions must be below `capacity`.
     pub fn angles_from_counter(
         &self,
         counter: &PositionCounter,
@@ -133,8 +133,8 @@ impl Rope {
 pub struct RotaryAngles {
     cos: Tensor<4>,
     sin: Tensor<4>,
-    /// The counter that holds the position of the first token. With a counter, the tables have a row for each
-    /// position. Without a counter, they have a row for each token.
+    /// The counter that holds the positions of the first tokens. With a counter, the tables have a row for
+    /// each position. Without a counter, they have a row for each token.
     counter: Option<PositionCounter>,
 }
 
@@ -156,7 +156,7 @@ impl RotaryAngles {
     }
 
     /// Rotates the queries and keys of `[q, k, v]`. Writes the rotated keys and the values into the buffers
-    /// of a cache, from the counter's position on. Returns the rotated queries and the buffers.
+    /// of a cache, from the counter's positions on. Returns the rotated queries and the buffers.
     ///
     /// # Panics
     /// Panics if the angles do not come from a [`PositionCounter`].

@@ -3,11 +3,12 @@
 // v_out. k_out and v_out can be caches to which the kernel appends. Head widths are multiples of 16. The
 // strides of batch, head and time are in elements.
 //
-// Token i is written to time i of q_out, and to time *write + i of k_out and v_out. Row *angles + i of the
-// f32 tables cos and sin holds the rotation of token i. A table is [b, positions, d / 2], or
-// [1, positions, d / 2] for all sequences. If the pointer `write` or `angles` is null, its value counts as 0.
-// The values at `write` and `angles` are in device memory, so a replayed CUDA graph can append at a new
-// position. Without tables, q and k are copied. Outputs may alias the inputs.
+// Token i is written to time i of q_out, and to time w + i of k_out and v_out. Row a + i of the f32 tables
+// cos and sin holds the rotation of token i. For batch row `row`, w is write[row * position_stride], and a is
+// angles[row * position_stride]. If the pointer `write` or `angles` is null, the value counts as 0. A table
+// is [b, positions, d / 2], or [1, positions, d / 2] for all sequences. The values at `write` and `angles`
+// are in device memory, so a replayed CUDA graph can append at new positions. Without tables, q and k are
+// copied. Outputs may alias the inputs.
 #include <cuda_bf16.h>
 
 using bf16 = __nv_bfloat16;
@@ -29,7 +30,7 @@ __device__ inline void rotary(const T* q, T* q_out, const T* k, T* k_out, const 
                               i64 q_time, i64 qo_batch, i64 qo_head, i64 qo_time, i64 k_batch, i64 k_head, i64 k_time,
                               i64 ko_batch, i64 ko_head, i64 ko_time, i64 v_batch, i64 v_head, i64 v_time,
                               i64 vo_batch, i64 vo_head, i64 vo_time, i64 table_batch, i64 table_time, int h, int g,
-                              int t, int d) {
+                              int t, int d, int position_stride) {
     constexpr int WIDE = 16 / sizeof(T);
     const int half = d / 2, vectors = half / WIDE, at = blockIdx.x * blockDim.x + threadIdx.x;
     const int column = at % vectors * WIDE, time = at / vectors % t, of_all = at / vectors / t, batch = blockIdx.y;
@@ -38,7 +39,7 @@ __device__ inline void rotary(const T* q, T* q_out, const T* k, T* k_out, const 
     const T* from;
     T* to;
     int head = of_all;
-    const int target = time + (write ? *write : 0);
+    const int target = time + (write ? write[batch * position_stride] : 0);
     if (head < h) {
         from = q + batch * q_batch + head * q_head + time * q_time;
         to = q_out + batch * qo_batch + head * qo_head + time * qo_time;
@@ -54,7 +55,8 @@ __device__ inline void rotary(const T* q, T* q_out, const T* k, T* k_out, const 
     auto first = *reinterpret_cast<const Vector<T, WIDE>*>(from + column);
     auto second = *reinterpret_cast<const Vector<T, WIDE>*>(from + half + column);
     if (cos && of_all < h + g) {
-        const i64 row = batch * table_batch + (time + (angles ? *angles : 0)) * table_time + column;
+        const int position = time + (angles ? angles[batch * position_stride] : 0);
+        const i64 row = batch * table_batch + position * table_time + column;
 #pragma unroll
         for (int i = 0; i < WIDE; i += 4) {
             auto c = *reinterpret_cast<const Vector<float, 4>*>(cos + row + i);
@@ -77,10 +79,10 @@ __device__ inline void rotary(const T* q, T* q_out, const T* k, T* k_out, const 
         const int* write, const int* angles, i64 q_batch, i64 q_head, i64 q_time, i64 qo_batch, i64 qo_head,      \
         i64 qo_time, i64 k_batch, i64 k_head, i64 k_time, i64 ko_batch, i64 ko_head, i64 ko_time, i64 v_batch,    \
         i64 v_head, i64 v_time, i64 vo_batch, i64 vo_head, i64 vo_time, i64 table_batch, i64 table_time, int h,   \
-        int g, int t, int d) {                                                                                    \
+        int g, int t, int d, int position_stride) {                                                               \
         rotary(q, q_out, k, k_out, v, v_out, cos, sin, write, angles, q_batch, q_head, q_time, qo_batch, qo_head, \
                qo_time, k_batch, k_head, k_time, ko_batch, ko_head, ko_time, v_batch, v_head, v_time, vo_batch,   \
-               vo_head, vo_time, table_batch, table_time, h, g, t, d);                                            \
+               vo_head, vo_time, table_batch, table_time, h, g, t, d, position_stride);                           \
     }
 ROTARY(rotary_bf16, bf16)
 ROTARY(rotary_f32, float)
