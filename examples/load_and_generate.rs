@@ -36,6 +36,6 @@ fn main() -> Result<()> {
     };
     let ids = model.tokenizer.encode(&prompt, true)?;
     let generated = generate(&model.hybrid(), &model.tokenizer, &ids, &config, &mut print)?;
-    println!("\n{} tokens, stopped by {:?}", generated.tokens, generated.stop_reason);
+    println!("\n{} tokens, stopped by {:?}", generated.tokens.len(), generated.stop_reason);
     Ok(())
 }

@@ -49,6 +49,43 @@ fn greedy_text_equals_that_of_transformers() {
 }
 
 #[test]
+fn the_prompts_of_a_file_are_continued_in_batches() {
+    let folder = TempFolder::new();
+    let lines = TRANSFORMERS_TEXTS.iter().enumerate();
+    let lines = lines.map(|(id, (prompt, _))| json!({ "prompt": prompt, "id": [id] }).to_string() + "\n");
+    // The third text has fewer tokens than the others, because its stop string ends it.
+    folder.write("prompts.jsonl", lines.collect::<String>() + "\n");
+    let stop = "what does yvonne";
+    for rows in ["1", "2", "8"] {
+        let output = DtrCommand::new("generate").arg(bundled_base()).arg("--prompts");
+        let output = output.arg(folder.path("prompts.jsonl")).args(["--rows", rows]);
+        let output = output.args(["--max-tokens", "60", "--stop", stop]).success();
+        let texts: Vec<serde_json::Value> =
+            output.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(texts.len(), 3);
+        for (id, (text, (prompt, continuation))) in texts.iter().zip(TRANSFORMERS_TEXTS).enumerate() {
+            let expected = continuation.split(stop).next().unwrap();
+            assert_eq!((&text["prompt"], &text["text"]), (&prompt.into(), &expected.into()), "{rows}");
+            assert_eq!(text["id"], json!([id]));
+            let reason = if id == 2 { "stop-string" } else { "max-tokens" };
+            assert_eq!(text["stop_reason"], reason);
+        }
+        assert!(output.stderr().contains("tokens after 3 prompts"), "{}", output.stderr());
+    }
+}
+
+#[test]
+fn a_file_of_prompts_with_a_wrong_line_is_refused() {
+    let folder = TempFolder::new();
+    folder.write("prompts.jsonl", "{\"prompt\": \"a\"}\n\n{\"question\": \"b\"}\n");
+    let command =
+        || DtrCommand::new("generate").arg(bundled_base()).arg("--prompts").arg(folder.path("prompts.jsonl"));
+    command().exit(2).stderr_contains("cannot read line 3 of");
+    command().arg("hello").exit(2).stderr_contains("cannot be used with");
+    DtrCommand::new("generate").arg(bundled_base()).exit(2).stderr_contains("required");
+}
+
+#[test]
 fn a_prompt_is_read_from_standard_input_and_a_stop_string_ends_the_text() {
     let stopped = generate("-").args(["--stop", "the mirror lies"]).stdin("the lamp is in the\n").json();
     let expected =

@@ -11,6 +11,7 @@ mod blocks;
 mod chat;
 mod configs;
 mod corpora;
+mod generation;
 mod gguf;
 mod statistics;
 mod support;
