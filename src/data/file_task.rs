@@ -1,14 +1,11 @@
-//! Loads the items of a task whose rows are in files. Templates turn each row into a prompt, its choices and
-//! a label.
+//! Loads the items of a multiple-choice task whose rows are in files. Templates turn each row into a prompt,
+//! its choices and a label.
 
-use std::ops::ControlFlow;
-
+use super::few_shot::Example;
 use super::jinja::Templates;
-use super::rows::{ColumnSelection, Row, for_each_row};
-use super::{Choices, FileTask, Item, Split, SplitPolicy};
-use dtr_core::error::Error;
-use dtr_core::files::format_bytes;
-use dtr_core::memory_guard::with_memory_limit;
+use super::rows::Row;
+use super::{Choices, FileTask, Item, Split};
+use dtr_core::error::{Error, Result};
 
 /// Names of a task's templates.
 const PROMPT: &str = "prompt";
@@ -16,89 +13,23 @@ const CONTINUATION: &str = "continuation";
 const CHOICES: &str = "choices";
 const LABEL: &str = "label";
 
-/// The maximum total size of the texts of one split, in bytes.
-const MAX_SPLIT_BYTES: usize = 1 << 30;
-
-/// The file with the rows of a split.
-pub struct SplitFile<'a> {
-    /// Path or hub location of the file.
-    pub path: &'a str,
-    /// Whether the file's rows are divided between the validation and the test split.
-    pub is_divided: bool,
-}
-
-/// Returns the file with the rows of `split`.
-pub fn split_file(task: &FileTask, split: Split) -> SplitFile<'_> {
-    match (&task.validation, split) {
-        (Some(validation), Split::Train | Split::Validation) => {
-            SplitFile { path: validation, is_divided: false }
-        }
-        (validation, _) => {
-            let is_divided = validation.is_none() && task.splits == SplitPolicy::HeldOut;
-            SplitFile { path: &task.test, is_divided }
-        }
-    }
-}
-
 /// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
 ///
 /// # Errors
-/// Fails if the file cannot be read or has no items of the split. Also fails if a template fails for a row,
+/// Fails if a file cannot be read or has no items of the split. Also fails if a template fails for a row,
 /// or if a row's label is not one of the row's choices. These two errors name the row.
-pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
-    let max_items = match split {
-        Split::Train => return Ok(Vec::new()),
-        Split::Validation => task.validation_items.unwrap_or(usize::MAX),
-        Split::Test => task.test_items.unwrap_or(usize::MAX),
-    };
-    let SplitFile { path, is_divided } = split_file(task, split);
+pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>> {
+    if split == Split::Train {
+        return Ok(Vec::new());
+    }
     let templates = parse_templates(task)?;
-    let columns = ColumnSelection { names: templates.identifiers().clone(), includes_json: is_divided };
     let builder = ItemBuilder { has_prompt_per_choice: templates.uses_choice(PROMPT), templates, task };
-    let mut budget = TextBudget(MAX_SPLIT_BYTES);
-    let mut items = Vec::new();
-    for_each_row(path, &columns, &mut |index, row| {
-        let position = format!("row {} of `{path}`", index + 1);
-        if !is_divided || assign_split(&row)? == split {
-            let work = format!("rendering the task's templates for {position}");
-            let item = with_memory_limit(work, || builder.build(index, split, &row))
-                .and_then(|item| budget.spend(&item).map(|()| item));
-            items.push(item.map_err(|error| {
-                Error::manifest(format!("cannot make an item of {position}")).with_source(error)
-            })?);
-        }
-        Ok(if items.len() < max_items { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
-    if items.is_empty() {
-        return Err(Error::manifest(format!("`{path}` has no {split} items")));
-    }
-    Ok(items)
-}
-
-/// The total size that the texts of the remaining items of a split may have, in bytes.
-struct TextBudget(usize);
-
-impl TextBudget {
-    fn spend(&mut self, item: &Item) -> Result<(), Error> {
+    let num_bytes = |item: &Item| {
         let texts = item.choices.iter().chain(&item.prompts).chain([&item.prompt]);
-        let num_bytes: usize = texts.map(String::len).sum();
-        self.0 = self.0.checked_sub(num_bytes).ok_or_else(|| {
-            Error::manifest(format!(
-                "the split's texts are longer than {}",
-                format_bytes(MAX_SPLIT_BYTES as u64)
-            ))
-            .hint("shorten the texts of the templates, or lower `validation-items` or `test-items`")
-        })?;
-        Ok(())
-    }
-}
-
-/// Assigns a row to the validation split or to the test split, by the hash of the row.
-fn assign_split(row: &Row) -> Result<Split, Error> {
-    Ok(match blake3::hash(row.to_json()?.as_bytes()).as_bytes()[0] % 2 {
-        0 => Split::Validation,
-        _ => Split::Test,
-    })
+        texts.map(String::len).sum()
+    };
+    let build = |id, row: &Row, examples: &[&Row]| builder.build(id, row, examples);
+    task.files().build_items(split, &builder.templates, build, num_bytes)
 }
 
 struct ItemBuilder<'a> {
@@ -109,35 +40,51 @@ struct ItemBuilder<'a> {
 }
 
 impl ItemBuilder<'_> {
-    fn build(&self, index: usize, split: Split, row: &Row) -> Result<Item, Error> {
+    fn build(&self, id: String, row: &Row, examples: &[&Row]) -> Result<Item> {
+        let examples: Vec<Example> =
+            examples.iter().map(|example| self.example(example)).collect::<Result<_>>()?;
+        let examples = self.task.shots.as_ref().map_or(String::new(), |shots| shots.format(&examples));
         let choices = self.choices(row)?;
-        let render_for_each_choice = |template: &str| -> Result<Vec<String>, Error> {
-            choices.iter().map(|choice| self.templates.render(template, row, Some(choice))).collect()
-        };
-        let (prompt, prompts) = match self.has_prompt_per_choice {
-            true => (String::new(), render_for_each_choice(PROMPT)?),
-            false => (self.templates.render(PROMPT, row, None)?, Vec::new()),
-        };
         let label = self.label(row, &choices)?;
+        let render_prompt = |choice| Ok(examples.clone() + &self.templates.render(PROMPT, row, choice)?);
+        let (prompt, prompts) = match self.has_prompt_per_choice {
+            true => {
+                let prompts = choices.iter().map(|choice| render_prompt(Some(choice.as_str())));
+                (String::new(), prompts.collect::<Result<Vec<_>>>()?)
+            }
+            false => (render_prompt(None)?, Vec::new()),
+        };
         let choices = match self.task.continuation {
-            Some(_) => render_for_each_choice(CONTINUATION)?,
+            Some(_) => choices.iter().map(|choice| self.continuation(row, choice)).collect::<Result<_>>()?,
             None => choices,
         };
-        Ok(Item { id: format!("{split}/{index:05}"), prompt, prompts, choices, label })
+        Ok(Item { id, prompt, prompts, choices, label })
     }
 
-    fn choices(&self, row: &Row) -> Result<Vec<String>, Error> {
+    /// Renders a row as a few-shot example, which ends with the correct choice.
+    fn example(&self, row: &Row) -> Result<Example> {
+        let choices = self.choices(row)?;
+        let correct = &choices[self.label(row, &choices)?];
+        let choice = self.has_prompt_per_choice.then_some(correct.as_str());
+        let target = match self.task.continuation {
+            Some(_) => self.continuation(row, correct)?,
+            None => correct.clone(),
+        };
+        Ok(Example { prompt: self.templates.render(PROMPT, row, choice)?, target })
+    }
+
+    fn continuation(&self, row: &Row, choice: &str) -> Result<String> {
+        self.templates.render(CONTINUATION, row, Some(choice))
+    }
+
+    fn choices(&self, row: &Row) -> Result<Vec<String>> {
         match &self.task.choices {
             Choices::Fixed(choices) => Ok(choices.clone()),
-            Choices::Each(_) => {
-                let (texts, _) = self.templates.evaluate(CHOICES, row)?;
-                let texts = texts.try_iter().into_iter().flatten();
-                Ok(texts.filter_map(|text| text.as_str().map(str::to_owned)).collect())
-            }
+            Choices::Each(_) => self.templates.evaluate_list(CHOICES, row),
         }
     }
 
-    fn label(&self, row: &Row, choices: &[String]) -> Result<usize, Error> {
+    fn label(&self, row: &Row, choices: &[String]) -> Result<usize> {
         let (label, text) = self.templates.evaluate(LABEL, row)?;
         let index = match label.as_usize() {
             Some(index) => Some(index).filter(|index| *index < choices.len()),
@@ -148,7 +95,7 @@ impl ItemBuilder<'_> {
     }
 }
 
-fn parse_templates(task: &FileTask) -> Result<Templates, Error> {
+fn parse_templates(task: &FileTask) -> Result<Templates> {
     let mut templates = Templates::new();
     templates.add(PROMPT, &task.prompt)?;
     if let Some(continuation) = &task.continuation {

@@ -56,8 +56,8 @@ impl Templates {
         self.add(name, &format!("{{% set {RESULT} = ({expression}) %}}{{{{ {RESULT} }}}}"))
     }
 
-    /// Parses an expression whose value is a list and adds it under `name`. [`Templates::evaluate`] returns
-    /// the texts of the list's elements.
+    /// Parses an expression whose value is a list and adds it under `name`. [`Templates::evaluate_list`]
+    /// returns the texts of the list's elements.
     pub fn add_list_expression(&mut self, name: &'static str, expression: &str) -> Result<()> {
         self.add(name, &format!("{{% set {RESULT} = ({expression})|map('string')|list %}}"))
     }
@@ -91,6 +91,13 @@ impl Templates {
         let captured = captured.map_err(|error| self.explain(name, row, error))?;
         let value = captured.state().lookup(RESULT).unwrap_or_default();
         Ok((value, captured.into_output()))
+    }
+
+    /// Evaluates an expression whose value is a list. Returns the texts of the list's elements.
+    pub fn evaluate_list(&self, name: &str, row: &Row) -> Result<Vec<String>> {
+        let (texts, _) = self.evaluate(name, row)?;
+        let texts = texts.try_iter().into_iter().flatten();
+        Ok(texts.filter_map(|text| text.as_str().map(str::to_owned)).collect())
     }
 
     fn undeclared_variables(&self, name: &str) -> BTreeSet<String> {

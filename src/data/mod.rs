@@ -1,16 +1,21 @@
-//! The data of an experiment. Items of multiple-choice tasks become scoring requests. Documents of corpora
-//! become token sequences for training.
+//! The data of an experiment. Items of tasks become scoring requests or prompts. Documents of corpora become
+//! token sequences for training.
 
 mod base_tokenizer;
 mod corpus;
 pub mod documents;
+mod few_shot;
 mod file_task;
+pub mod generation_requests;
+mod generative_task;
 mod jinja;
 mod python_time;
 mod rows;
 pub mod scoring_requests;
+mod split_rows;
 pub mod synthetic;
 mod task;
+mod task_requests;
 pub mod token_sequences;
 
 use std::fmt;
@@ -21,9 +26,12 @@ use serde::{Deserialize, Serialize};
 
 pub use base_tokenizer::{read_base_tokenizer, synthetic_tokenizer};
 pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
-pub use file_task::{SplitFile, split_file};
+pub use few_shot::Shots;
+pub use generative_task::{GenerativeItem, GenerativeTask, load_generative_items};
+pub use split_rows::{SplitFile, TaskFiles};
 use synthetic::SyntheticLanguage;
 pub use task::{Choices, FileTask, Metric, SplitPolicy, SyntheticTask, SyntheticTaskKind, Task, TaskSource};
+pub use task_requests::{TaskItems, TaskRequests};
 
 /// A multiple-choice question. Scoring compares the likelihoods of the choices after the prompt and a space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,7 +79,8 @@ impl fmt::Display for Split {
     }
 }
 
-/// Loads or generates the items of one split of `task`, always in the same order.
+/// Loads or generates the multiple-choice items of one split of `task`, always in the same order. A task that
+/// the model answers by generating text has none: see [`load_generative_items`].
 ///
 /// If the number of items of a task is increased, the new items come after the existing items.
 ///
@@ -84,5 +93,6 @@ pub fn load_items(task: &Task, split: Split) -> Result<Vec<Item>> {
             SyntheticLanguage::new(source.language_seed).task_items(source, split)
         }
         TaskSource::File(source) => file_task::load_items(source, split),
+        TaskSource::Generative(_) => Ok(Vec::new()),
     }
 }

@@ -33,6 +33,7 @@ impl Row {
 }
 
 /// A selection of the columns of a Parquet file.
+#[derive(Clone, Debug)]
 pub(super) struct ColumnSelection {
     /// Names of columns that are always read.
     pub names: BTreeSet<String>,

@@ -1,11 +1,14 @@
-//! Configuration of multiple-choice tasks: the manifest's `[tasks.NAME]`.
+//! Configuration of tasks: the manifest's `[tasks.NAME]`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::few_shot::Shots;
+use super::generative_task::GenerativeTask;
+use super::split_rows::TaskFiles;
 use dtr_core::seed::Seed;
 
-/// A multiple-choice task. Scores on its validation split guide searches, and scores on its test split are
+/// A task. Scores on its validation split guide searches, and scores on its test split are
 /// reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -20,8 +23,10 @@ pub struct Task {
 pub enum TaskSource {
     /// Generated items of the bundled synthetic language.
     Synthetic(SyntheticTask),
-    /// Rows of files, which templates turn into items.
+    /// Rows of files, which templates turn into multiple-choice items.
     File(FileTask),
+    /// Rows of files, which templates turn into prompts. The model answers by generating text.
+    Generative(GenerativeTask),
 }
 
 /// A task whose items are rows of files: JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`), or Parquet
@@ -69,6 +74,23 @@ pub struct FileTask {
     /// How log-likelihoods select an answer.
     #[serde(default)]
     pub metric: Metric,
+    /// The few-shot examples in front of each question. The default is no examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shots: Option<Shots>,
+}
+
+impl FileTask {
+    /// Returns the task's files and how their rows are divided into splits.
+    pub fn files(&self) -> TaskFiles<'_> {
+        TaskFiles {
+            validation: self.validation.as_deref(),
+            test: &self.test,
+            splits: self.splits,
+            validation_items: self.validation_items,
+            test_items: self.test_items,
+            shots: self.shots.as_ref(),
+        }
+    }
 }
 
 /// Which rows of a single file the validation split and the test split get.
@@ -106,19 +128,35 @@ pub enum Metric {
 }
 
 impl Task {
+    /// Returns the task's files and how their rows are divided into splits. Returns `None` if the items are
+    /// generated.
+    pub fn files(&self) -> Option<TaskFiles<'_>> {
+        match &self.source {
+            TaskSource::Synthetic(_) => None,
+            TaskSource::File(file) => Some(file.files()),
+            TaskSource::Generative(task) => Some(task.files()),
+        }
+    }
+
     /// Returns the policy that divides the rows of a single file into splits. Returns `None` if each split
     /// has its own file, or if the items are generated.
     pub fn split_policy(&self) -> Option<SplitPolicy> {
+        self.files().filter(|files| files.validation.is_none()).map(|files| files.splits)
+    }
+
+    /// Returns the configuration of a task that the model answers by generating text.
+    pub fn generative(&self) -> Option<&GenerativeTask> {
         match &self.source {
-            TaskSource::File(file) if file.validation.is_none() => Some(file.splits),
+            TaskSource::Generative(task) => Some(task),
             _ => None,
         }
     }
 
-    /// Returns the metric by which log-likelihoods select an answer.
+    /// Returns the metric by which log-likelihoods select an answer. Tasks that the model answers by
+    /// generating text do not use it.
     pub fn metric(&self) -> Metric {
         match &self.source {
-            TaskSource::Synthetic(_) => Metric::Acc,
+            TaskSource::Synthetic(_) | TaskSource::Generative(_) => Metric::Acc,
             TaskSource::File(file) => file.metric,
         }
     }

@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::compatibility_cache::{BaseDigests, CompatibilityCache};
 use crate::algorithms::pretrain::base_config_and_tokenizer;
-use crate::data::scoring_requests::ScoringRequests;
-use crate::data::{Split, load_items, split_file};
-use crate::data::{Task, TaskSource};
+use crate::data::{Split, Task, TaskItems, TaskRequests};
 use crate::hub;
 use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
 use crate::stages::base_path;
@@ -96,8 +94,8 @@ impl CheckedBase {
                 self.has_cached_check.set(true);
                 continue;
             }
-            let (tokenizer, items) = (self.tokenizer()?, load_items(task, split)?);
-            let requests = ScoringRequests::new(tokenizer, items, task.metric(), self.config.max_positions);
+            let (tokenizer, items) = (self.tokenizer()?, TaskItems::load(task, split)?);
+            let requests = TaskRequests::new(tokenizer, task, items, self.config.max_positions);
             if let Some(reason) = incompatibility(&self.config, tokenizer, requests) {
                 return Ok(Some(reason));
             }
@@ -166,25 +164,22 @@ fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
 
 /// Returns whether the data file of a split is on disk. Synthetic tasks need no file.
 fn is_downloaded(task: &Task, split: Split) -> Result<bool> {
-    let TaskSource::File(task) = &task.source else { return Ok(true) };
-    hub::is_local_or_cached(split_file(task, split).path)
+    let Some(files) = task.files() else { return Ok(true) };
+    files.paths_of_split(split).try_fold(true, |all, path| Ok(all && hub::is_local_or_cached(path)?))
 }
 
 /// Returns the reason why a base cannot be scored on a split with these requests, if there is one.
 fn incompatibility(
     config: &DecoderConfig,
     tokenizer: &Tokenizer,
-    requests: Result<ScoringRequests>,
+    requests: Result<TaskRequests>,
 ) -> Option<String> {
     let requests = match requests {
         Ok(requests) => requests,
         Err(error) => return Some(error.message_with_sources()),
     };
-    let rows = requests.rows();
     let unknown = tokenizer.unknown_token();
-    let targets = (0..rows.len()).flat_map(|row| requests.targets(row));
-    let tokens = rows.iter().flatten().copied().chain(targets.map(|target| target.token));
-    tokens.into_iter().find_map(|token| {
+    requests.tokens().find_map(|token| {
         if Some(token) == unknown {
             return Some("its tokenizer does not know all words of the items".to_owned());
         }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::data::{Split, Task, TaskSource, split_file};
+use crate::data::{Split, Task};
 use crate::hub;
 use crate::stages::SplitIdentity;
 use dtr_core::error::{Error, Result};
@@ -28,7 +28,7 @@ struct CheckInputs<'a> {
     task: SplitIdentity,
     /// The name and the digest of the task's data file. `None` for a synthetic task. The name decides the
     /// format in which the file is read.
-    rows: Option<(String, Digest)>,
+    rows: Vec<(String, Digest)>,
     /// The digest of the program, which holds the code of the check.
     program: Option<Digest>,
 }
@@ -65,7 +65,7 @@ impl CompatibilityCache {
     /// # Errors
     /// Fails if a file cannot be read.
     pub(super) fn key(&self, base: &BaseDigests, task: &Task, split: Split) -> Result<CheckKey> {
-        let is_kept = matches!(task.source, TaskSource::File(_));
+        let is_kept = task.files().is_some();
         let inputs = CheckInputs {
             base,
             task: SplitIdentity::compute(task, split)?,
@@ -106,12 +106,16 @@ impl CompatibilityCache {
     }
 }
 
-/// Returns the name and the digest of a split's data file. Returns `None` for a synthetic task.
-fn rows_of(task: &Task, split: Split) -> Result<Option<(String, Digest)>> {
-    let TaskSource::File(source) = &task.source else { return Ok(None) };
-    let path = hub::local_or_cached_path(split_file(source, split).path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Some((name, digest_file(&path)?)))
+/// Returns the names and the digests of the files that decide the items of a split. A synthetic task has no
+/// files.
+fn rows_of(task: &Task, split: Split) -> Result<Vec<(String, Digest)>> {
+    let Some(files) = task.files() else { return Ok(Vec::new()) };
+    let digest = |path: &str| {
+        let path = hub::local_or_cached_path(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((name, digest_file(&path)?))
+    };
+    files.paths_of_split(split).map(digest).collect()
 }
 
 #[cfg(test)]

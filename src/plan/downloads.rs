@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::data::CorpusSource;
 use crate::data::documents::list_files;
-use crate::data::{CorpusSource, TaskSource};
 use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{Manifest, ModelSource};
 use dtr_core::error::Result;
@@ -37,8 +37,8 @@ impl Downloads {
             }
         }
         for task in &manifest.sweep.task {
-            if let TaskSource::File(task) = &manifest.tasks[task].source {
-                task.validation.iter().chain([&task.test]).try_for_each(|path| self.add_file(path))?;
+            if let Some(files) = manifest.tasks[task].files() {
+                files.paths().try_for_each(|path| self.add_file(path))?;
             }
         }
         let is_trained = |model: &String| matches!(manifest.models[model].source, ModelSource::Pretrain(_));

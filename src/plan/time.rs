@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::expand::Plan;
-use crate::data::scoring_requests::ScoringRequests;
-use crate::data::{Split, Task, TaskSource, load_items, split_file};
+use crate::data::{Split, Task, TaskItems, TaskRequests};
 use crate::hub;
 use crate::resources::{SplitSize, WorkRates, distil_work, search_work};
 use crate::stages::{BaseSource, Cell, DistilJob, SearchJob, Stage};
@@ -112,14 +111,13 @@ impl TaskSizes {
 
 /// Returns whether the files of a task are on disk.
 fn has_files(task: &Task) -> Result<bool> {
-    let TaskSource::File(file) = &task.source else { return Ok(true) };
-    Ok(hub::is_local_or_cached(split_file(file, Split::Validation).path)?
-        && hub::is_local_or_cached(split_file(file, Split::Test).path)?)
+    let mut paths = task.files().into_iter().flat_map(|files| files.paths().collect::<Vec<_>>());
+    paths.try_fold(true, |all, path| Ok(all && hub::is_local_or_cached(path)?))
 }
 
 fn split_size(folder: &Path, config: &DecoderConfig, task: &Task, split: Split) -> Result<SplitSize> {
-    let (tokenizer, items) = (BaseModel::read_tokenizer(folder)?, load_items(task, split)?);
-    let requests = ScoringRequests::new(&tokenizer, items, task.metric(), config.max_positions)?;
-    let targets = requests.num_targets_by_item().iter().sum::<usize>();
-    Ok(SplitSize { tokens: requests.num_tokens() as u64, targets: targets as u64 })
+    let tokenizer = BaseModel::read_tokenizer(folder)?;
+    let items = TaskItems::load(task, split)?;
+    let requests = TaskRequests::new(&tokenizer, task, items, config.max_positions)?;
+    Ok(SplitSize { tokens: requests.num_tokens() as u64, targets: requests.num_targets() as u64 })
 }

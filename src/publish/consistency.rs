@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::answers::ChosenOptions;
+use super::answers::{AnswerScores, ChosenOptions, ReducedAnswers};
 use crate::algorithms::distil::DistilResult;
-use crate::algorithms::score::ScoreResult;
+use crate::algorithms::score::{ItemAnswer, ScoreResult};
 use crate::algorithms::throughput::ThroughputResult;
 use crate::data::Split;
 use crate::plan::Plan;
@@ -85,16 +85,16 @@ impl Checker<'_> {
 
     /// Compares the validation scores of a search with the options that were chosen.
     fn check_validation_scores(&mut self, cell: &Cell, job: &SearchJob, search: &SearchResult) -> Result<()> {
-        let mut labels: Option<Vec<u32>> = None;
+        let mut items: Option<Vec<ItemAnswer>> = None;
         for (id, score) in job.validation_scores(&cell.labels, search)? {
             let Some(record) = self.store.find::<Answers>(&id)?.done() else { continue };
             if let Answers::Complete(result) = &record.outcome {
                 self.add(&id, check_score(result));
-                labels.get_or_insert_with(|| result.items.iter().map(|item| item.label).collect());
+                items.get_or_insert_with(|| result.items.clone());
             }
-            let answers = record.outcome.into_chosen_options();
-            self.add(&id, labels.as_ref().map_or(Ok(()), |labels| check_options(&answers, labels)));
-            self.add(cell.id(), expect_equal("a validation score", score, answers.score));
+            let answers = record.outcome.into_reduced();
+            self.add(&id, items.as_ref().map_or(Ok(()), |items| check_answers(&answers, items)));
+            self.add(cell.id(), expect_equal("a validation score", score, answers.score()));
         }
         Ok(())
     }
@@ -122,14 +122,14 @@ impl Checker<'_> {
 #[serde(untagged)]
 enum Answers {
     Complete(ScoreResult),
-    Reduced(ChosenOptions),
+    Reduced(ReducedAnswers),
 }
 
 impl Answers {
-    fn into_chosen_options(self) -> ChosenOptions {
+    fn into_reduced(self) -> ReducedAnswers {
         match self {
             Self::Complete(result) => result.into(),
-            Self::Reduced(options) => options,
+            Self::Reduced(answers) => answers,
         }
     }
 }
@@ -174,12 +174,32 @@ fn chosen_hybrids(search: &SearchResult) -> impl Iterator<Item = &ChosenHybrid> 
 
 fn check_score(result: &ScoreResult) -> Checked {
     let is_option = |option: u32, count: usize| (option as usize) < count;
-    for item in &result.items {
+    for item in result.items.iter().filter_map(ItemAnswer::as_choice) {
         let count = item.log_likelihoods.len();
         expect(is_option(item.choice, count) && is_option(item.label, count), "an item lacks its option")?;
     }
-    let labels: Vec<u32> = result.items.iter().map(|item| item.label).collect();
-    check_options(&result.clone().into(), &labels)
+    check_answers(&result.clone().into(), &result.items)
+}
+
+/// Checks answers to the same items as `items`.
+fn check_answers(answers: &ReducedAnswers, items: &[ItemAnswer]) -> Checked {
+    let labels: Option<Vec<u32>> = items.iter().map(|item| Some(item.as_choice()?.label)).collect();
+    match (answers, labels) {
+        (ReducedAnswers::Options(answers), Some(labels)) => check_options(answers, &labels),
+        (ReducedAnswers::Scores(answers), None) => check_scores(answers, items.len()),
+        _ => Err("its items have another kind of answer".to_owned()),
+    }
+}
+
+/// Checks the scores of generated answers. The score of a metric such as `macro-f1` is no mean, so the
+/// function checks only that the score is possible.
+fn check_scores(answers: &AnswerScores, num_items: usize) -> Checked {
+    let is_complete = answers.scores.len() == num_items && answers.num_items == num_items as u64;
+    expect(is_complete, "its number of items is wrong")?;
+    let num_correct = answers.scores.iter().filter(|score| **score == 1.0).count();
+    expect(answers.num_correct == num_correct as u64, "its number of correct answers is wrong")?;
+    check_fractions(&answers.scores)?;
+    check_fractions(&[answers.score])
 }
 
 /// Checks that a score is the fraction of items whose chosen option is the right one.

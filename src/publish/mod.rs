@@ -13,7 +13,7 @@ mod records;
 
 use std::path::{Path, PathBuf};
 
-pub use answers::ChosenOptions;
+pub use answers::{AnswerScores, ChosenOptions, ReducedAnswers};
 pub use consistency::check_consistency;
 
 use self::header::Header;

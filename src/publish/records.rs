@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::answers::ChosenOptions;
+use super::answers::ReducedAnswers;
 use crate::algorithms::score::ScoreResult;
 use crate::plan::Plan;
 use crate::stages::search::SearchResult;
@@ -53,7 +53,7 @@ fn add_validation_scores(
     for (index, (score, _)) in scores.iter().enumerate() {
         match index {
             0 => archive.add(store, score, |output: Value| output)?,
-            _ => archive.add(store, score, |output: ScoreResult| ChosenOptions::from(output))?,
+            _ => archive.add(store, score, |output: ScoreResult| ReducedAnswers::from(output))?,
         };
     }
     Ok(())

@@ -19,6 +19,7 @@ pub mod published;
 mod report_data;
 mod rows;
 mod schema;
+mod score_interval;
 mod tables;
 mod text;
 mod throughput;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::identity::ModelIdentity;
+use crate::data::Task;
 use crate::manifest::Dtype;
 use crate::store::{CellId, CellInputs};
 use dtr_core::error::Result;
@@ -95,9 +96,18 @@ impl BaseSource {
         }
     }
 
-    /// Returns the base as it appears in a cell's specification.
+    /// Returns the base as it appears in the specification of a cell that generates no text.
     pub(super) fn spec(&self) -> BaseSpec {
-        BaseSpec { model: self.identity().cloned(), dtype: self.dtype() }
+        let model = self.identity().cloned().map(ModelIdentity::without_generation_config);
+        BaseSpec { model, dtype: self.dtype() }
+    }
+
+    /// Returns the base as it appears in the specification of a cell that scores it on `task`.
+    pub(super) fn spec_for_task(&self, task: &Task) -> BaseSpec {
+        match task.generative() {
+            Some(_) => BaseSpec { model: self.identity().cloned(), dtype: self.dtype() },
+            None => self.spec(),
+        }
     }
 
     /// Returns the inputs of a cell that reads the base. If a pretrain cell trains the base, that cell is the

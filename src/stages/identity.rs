@@ -15,7 +15,7 @@ use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
 use crate::data::{
     Choices, CorpusSource, DocumentUnit, Metric, SyntheticTaskKind, Task, TaskSource, WeightedSource,
 };
-use crate::data::{Split, split_file};
+use crate::data::{GenerativeTask, Shots, Split, TaskFiles};
 use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{ModelConfig, ModelSource};
 use dtr_core::error::Result;
@@ -35,6 +35,10 @@ pub enum ModelIdentity {
         /// all versions of dtr read these files in the same way.
         #[serde(rename = "reading", skip_serializing_if = "Option::is_none")]
         reader_version: Option<u32>,
+        /// The digest of `generation_config.json`, which names the tokens that end a generated text. `None` if
+        /// the directory has no such file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generation_config: Option<Digest>,
     },
     /// A base in a GGUF file of a repository of the hub, at a commit.
     HubFile {
@@ -69,9 +73,20 @@ impl ModelIdentity {
             _ => Self::Files {
                 files: BaseModel::compute_digests(&path)?,
                 reader_version: BaseModel::reader_version(&path)?,
+                generation_config: BaseModel::generation_config_digest(&path)?,
             },
         };
         Ok(Some((path, identity)))
+    }
+
+    /// Returns the identity of a model that generates no text. The identity leaves out how texts end.
+    pub fn without_generation_config(self) -> Self {
+        match self {
+            Self::Files { files, reader_version, .. } => {
+                Self::Files { files, reader_version, generation_config: None }
+            }
+            other => other,
+        }
     }
 }
 
@@ -193,7 +208,50 @@ pub enum SplitIdentity {
         split: Split,
         /// The maximum number of items.
         max_items: Option<usize>,
+        /// The few-shot examples.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shots: Option<ShotsIdentity>,
     },
+    /// Items whose answers the model generates as text.
+    Generative {
+        /// The identity of the file.
+        rows: FileIdentity,
+        /// Whether the rows of the file are divided into a validation half and a test half.
+        is_cut: bool,
+        /// The settings of the task. Paths and numbers of items are the same in all identities.
+        task: Box<GenerativeTask>,
+        /// The split.
+        split: Split,
+        /// The maximum number of items.
+        max_items: Option<usize>,
+        /// The few-shot examples.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shots: Option<ShotsIdentity>,
+    },
+}
+
+/// The identity of the few-shot examples of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShotsIdentity {
+    /// The identity of the file of the examples. `None` if the manifest holds the examples.
+    file: Option<FileIdentity>,
+    /// Whether the file of the examples is also the file of the questions.
+    is_own_file: bool,
+    /// The other settings, without the path.
+    settings: Shots,
+}
+
+impl ShotsIdentity {
+    /// Computes the identity of the few-shot examples of a split. Returns `None` if there are none.
+    fn compute(files: &TaskFiles<'_>, split: Split) -> Result<Option<Self>> {
+        let Some(shots) = files.shots else { return Ok(None) };
+        let from = shots.from.as_deref();
+        Ok(Some(Self {
+            file: from.map(FileIdentity::compute).transpose()?,
+            is_own_file: from == Some(files.split_file(split).path),
+            settings: Shots { from: None, ..shots.clone() },
+        }))
+    }
 }
 
 impl SplitIdentity {
@@ -214,7 +272,8 @@ impl SplitIdentity {
                 },
             },
             TaskSource::File(source) => {
-                let file = split_file(source, split);
+                let files = source.files();
+                let file = files.split_file(split);
                 Self::File {
                     rows: FileIdentity::compute(file.path)?,
                     is_cut: file.is_divided,
@@ -224,10 +283,20 @@ impl SplitIdentity {
                     label: source.label.clone(),
                     metric: source.metric,
                     split,
-                    max_items: match split {
-                        Split::Test => source.test_items,
-                        Split::Train | Split::Validation => source.validation_items,
-                    },
+                    max_items: files.max_items(split),
+                    shots: ShotsIdentity::compute(&files, split)?,
+                }
+            }
+            TaskSource::Generative(source) => {
+                let files = source.files();
+                let file = files.split_file(split);
+                Self::Generative {
+                    rows: FileIdentity::compute(file.path)?,
+                    is_cut: file.is_divided,
+                    task: Box::new(source.without_files()),
+                    split,
+                    max_items: files.max_items(split),
+                    shots: ShotsIdentity::compute(&files, split)?,
                 }
             }
         })

@@ -12,14 +12,12 @@ use super::distil::DistilJob;
 use super::identity::SplitIdentity;
 use super::pretrain::PretrainJob;
 use super::stage::Stage;
-use crate::data::Task;
-use crate::data::scoring_requests::ScoringRequests;
-use crate::data::{Split, load_items};
+use crate::data::{Split, Task, TaskItems, TaskRequests};
 use crate::manifest::Dtype;
 use crate::runner::RunContext;
 use crate::store::{CellId, CellKey, Record, Store};
 use dtr_core::error::{Error, Result};
-use dtr_model::{BaseModel, SafetensorsReader, TwinVariant, Twins};
+use dtr_model::{BaseModel, SafetensorsReader, TwinVariant, Twins, read_eos_token_ids};
 use dtr_ops::is_cpu;
 
 /// Name of the artifact that holds the twins of a distil cell.
@@ -30,7 +28,7 @@ pub(super) const TWINS_FILE: &str = "twins.safetensors";
 pub struct ModelCache {
     bases: BTreeMap<String, Rc<Vec<BaseModel>>>,
     twins: BTreeMap<CellKey, Rc<Vec<Twins>>>,
-    requests: BTreeMap<(String, String), Rc<ScoringRequests>>,
+    requests: BTreeMap<(String, String), Rc<TaskRequests>>,
 }
 
 impl ModelCache {
@@ -88,22 +86,28 @@ impl ModelCache {
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the items have changed since the plan computed `identity`.
-    pub fn load_scoring_requests(
+    pub fn load_task_requests(
         &mut self,
         context: &RunContext<'_>,
         source: &BaseSource,
         task: &Task,
         split: Split,
         identity: &SplitIdentity,
-    ) -> Result<Rc<ScoringRequests>> {
+    ) -> Result<Rc<TaskRequests>> {
         let identity_text = serde_json::to_string(identity).expect("an identity is plain JSON");
         let key = (source.cache_key(), identity_text);
         if let Some(requests) = self.requests.get(&key) {
             return Ok(requests.clone());
         }
         let base = &self.load_replicas(context, source)?[0];
-        let (items, max_positions) = (load_items(task, split)?, base.decoder.config.max_positions);
-        let requests = Rc::new(ScoringRequests::new(&base.tokenizer, items, task.metric(), max_positions)?);
+        let max_positions = base.decoder.config.max_positions;
+        let items = TaskItems::load(task, split)?;
+        let requests = TaskRequests::new(&base.tokenizer, task, items, max_positions)?;
+        let eos_token_ids = match requests {
+            TaskRequests::Generation(_) => read_eos_token_ids(&verified_base_path(context.store, source)?)?,
+            TaskRequests::Choices(_) => Vec::new(),
+        };
+        let requests = Rc::new(requests.with_eos_token_ids(eos_token_ids));
         if SplitIdentity::compute(task, split)? != *identity {
             return Err(Error::failed(format!("the {split} items of the task changed after the run began"))
                 .hint("run the same command again"));

@@ -8,7 +8,7 @@ use super::identity::SplitIdentity;
 use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
-use crate::algorithms::score::{ScoreResult, Scorer};
+use crate::algorithms::score::{ScoreResult, TaskScorer};
 use crate::data::Split;
 use crate::data::Task;
 use crate::resources::{ResourceEstimate, weight_bytes};
@@ -57,7 +57,7 @@ impl Stage for ScoreJob {
 
     fn spec(&self) -> Result<ScoreSpec> {
         let (task, layers) = (self.identity.clone(), self.layers.clone());
-        Ok(ScoreSpec { base: self.base.spec(), task, layers })
+        Ok(ScoreSpec { base: self.base.spec_for_task(&self.task), task, layers })
     }
 
     /// The twins are an input only if a layer is replaced. All variants therefore share the cell that scores
@@ -118,8 +118,8 @@ impl ScoreJob {
         let recorder = UsageRecorder::begin(vec![&claimed])?;
         let base = &models.load_replicas(context, &self.base)?[0];
         let requests =
-            models.load_scoring_requests(context, &self.base, &self.task, self.split, &self.identity)?;
-        let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::empty(), &Mask::empty())?;
+            models.load_task_requests(context, &self.base, &self.task, self.split, &self.identity)?;
+        let result = TaskScorer::new(base, None, &requests, None).score(&Mask::empty())?;
         recorder.finish(0, &[], Vec::new(), result)?;
         Ok(CompletedBy::ThisProcess)
     }

@@ -44,7 +44,7 @@ pub fn paired_bootstrap(
 }
 
 /// Returns the `share` quantile of ascending values, interpolated linearly between neighbours.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
     below + (above - below) * position.fract()

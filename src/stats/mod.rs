@@ -10,6 +10,7 @@ mod mcnemar;
 mod median;
 mod overlap;
 mod rank_correlation_test;
+mod resampling;
 mod wilson;
 
 pub use bootstrap::paired_bootstrap;
@@ -18,4 +19,5 @@ pub use mcnemar::mcnemar_exact;
 pub use median::median;
 pub use overlap::overlap_p_value;
 pub use rank_correlation_test::{RankCorrelationTest, kendall_tau_b, spearman_rho};
+pub use resampling::{bootstrap_interval, paired_permutation_test};
 pub use wilson::wilson_interval;

@@ -267,3 +267,39 @@ fn the_json_text_of_a_row_decides_its_split() {
         rows.iter().enumerate().filter(|(_, row)| is_test(row)).map(|(at, _)| format!("test/{at:05}"));
     assert_eq!(items(task).into_iter().map(|item| item.id).collect::<Vec<_>>(), indices.collect::<Vec<_>>());
 }
+
+/// Writes rows of a task with two choices, and returns the test items of the task with `shots`.
+fn items_with_shots(shots: &str, prompt: &str, continuation: Option<&str>) -> Vec<dtr::data::Item> {
+    let folder = TempFolder::new();
+    let row = |n: usize| format!("{{\"q\": \"{n}?\", \"a\": [\"x{n}\", \"y{n}\"], \"label\": {}}}\n", n % 2);
+    let path = folder.write("rows.jsonl", (0..4).map(row).collect::<String>());
+    let shots = shots.replace("OWN", &format!("{:?}", path.display().to_string()));
+    let shots = toml::from_str::<toml::Table>(&format!("shots = {shots}")).unwrap();
+    let task = FileTask {
+        prompt: prompt.to_owned(),
+        continuation: continuation.map(str::to_owned),
+        choices: Choices::Each("a".to_owned()),
+        shots: Some(shots["shots"].clone().try_into().unwrap()),
+        ..task(&path)
+    };
+    load_items(&Task { source: TaskSource::File(task) }, Split::Test).unwrap()
+}
+
+#[test]
+fn examples_end_with_the_correct_choice_and_precede_every_prompt() {
+    let shots = "{ count = 2, from = OWN, sampler = \"first\", description = \"Answer.\\n\" }";
+    let items = items_with_shots(shots, "Q: {{q}}\nA:", None);
+    // A row is never an example for itself.
+    assert_eq!(items[0].prompt, "Answer.\nQ: 1?\nA: y1\n\nQ: 2?\nA: x2\n\nQ: 0?\nA:");
+    assert_eq!(items[1].prompt, "Answer.\nQ: 0?\nA: x0\n\nQ: 2?\nA: x2\n\nQ: 1?\nA:");
+    assert_eq!(items[3].prompt, "Answer.\nQ: 0?\nA: x0\n\nQ: 1?\nA: y1\n\nQ: 3?\nA:");
+    assert_eq!(items[3].choices, ["x3", "y3"]);
+}
+
+#[test]
+fn an_example_of_a_task_with_a_prompt_for_each_choice_has_the_prompt_of_the_correct_choice() {
+    let shots = "{ count = 1, rows = [{ q = \"one\", a = [\"no\", \"yes\"], label = 1 }], delimiter = \"; \" }";
+    let items = items_with_shots(shots, "{{choice}}", Some("({{q}})"));
+    assert_eq!(items[2].prompts, ["yes (one); x2", "yes (one); y2"]);
+    assert_eq!(items[2].choices, ["(2?)", "(2?)"]);
+}

@@ -26,6 +26,7 @@ pub fn task(path: &Path) -> FileTask {
         choices: Choices::Fixed(vec!["yes".to_owned(), "no".to_owned()]),
         label: "label".to_owned(),
         metric: Metric::Acc,
+        shots: None,
     }
 }
 

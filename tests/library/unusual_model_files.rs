@@ -54,7 +54,7 @@ fn score(folder: &TempFolder, prompt: &str, choices: [&str; 2]) -> Vec<f64> {
     let context = base.decoder.config.max_positions;
     let requests = ScoringRequests::new(&base.tokenizer, vec![item], Metric::Acc, context).unwrap();
     let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::empty(), &Mask::empty()).unwrap();
-    result.items[0].log_likelihoods.clone()
+    result.items[0].log_likelihoods().to_vec()
 }
 
 fn assert_scores(name: &str, computed: &[f64], expected: [f64; 2]) {

@@ -12,6 +12,7 @@ mod chat;
 mod configs;
 mod corpora;
 mod generation;
+mod generative;
 mod gguf;
 mod statistics;
 mod support;

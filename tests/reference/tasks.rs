@@ -43,8 +43,8 @@ fn compare(task: &str, computed: &ScoreResult, expected: &Value, metric: &str) {
     let mut largest = 0.0_f64;
     for (item, reference) in computed.items.iter().zip(references) {
         let reference: Vec<f64> = serde_json::from_value(reference.clone()).unwrap();
-        assert_eq!(item.log_likelihoods.len(), reference.len(), "{}", item.id);
-        for (computed, reference) in item.log_likelihoods.iter().zip(reference) {
+        assert_eq!(item.log_likelihoods().len(), reference.len(), "{}", item.id());
+        for (computed, reference) in item.log_likelihoods().iter().zip(reference) {
             largest = largest.max((computed - reference).abs());
         }
     }

@@ -35,6 +35,7 @@ fn prompts(rows: &Path, prompt: &str) -> Result<Vec<String>> {
         choices: Choices::Fixed(vec!["a".to_owned(), "b".to_owned()]),
         label: "0".to_owned(),
         metric: Metric::Acc,
+        shots: None,
     };
     let items = load_items(&Task { source: TaskSource::File(task) }, Split::Test)?;
     Ok(items.into_iter().map(|item| item.prompt).collect())

@@ -1,6 +1,6 @@
 //! Adds up the log-likelihoods of a split's items while the split is scored part by part.
 
-use super::{ItemAnswer, ScoreBounds, ScoreResult};
+use super::{ChoiceAnswer, ItemAnswer, ScoreBounds, ScoreResult};
 use crate::algorithms::candidate::PruneBelow;
 use crate::data::scoring_requests::ScoringRequests;
 
@@ -65,11 +65,13 @@ impl<'a> ScoreAccumulator<'a> {
     fn complete_items(&self) -> impl Iterator<Item = ItemAnswer> {
         let items = self.requests.items().iter().enumerate();
         let complete = items.filter(|(index, _)| self.num_missing[*index] == 0);
-        complete.map(|(index, item)| ItemAnswer {
-            id: item.id.clone(),
-            label: item.label as u32,
-            choice: self.requests.best_choice(item, &self.log_likelihoods[index]),
-            log_likelihoods: self.log_likelihoods[index].clone(),
+        complete.map(|(index, item)| {
+            ItemAnswer::Choice(ChoiceAnswer {
+                id: item.id.clone(),
+                label: item.label as u32,
+                choice: self.requests.best_choice(item, &self.log_likelihoods[index]),
+                log_likelihoods: self.log_likelihoods[index].clone(),
+            })
         })
     }
 

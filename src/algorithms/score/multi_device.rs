@@ -1,37 +1,34 @@
 //! Scoring of candidates on several devices, which share the candidates of a round.
 
 use dtr_core::error::Result;
-use dtr_model::{Decoder, Mask, Twins};
+use dtr_model::{BaseModel, Mask, Twins};
 
-use super::{CandidateScore, ScoreResult, ScoredCandidate, Scorer};
+use super::{CandidateScore, ScoreResult, ScoredCandidate, TaskScorer};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::parallel::map_in_threads;
-use crate::data::scoring_requests::ScoringRequests;
+use crate::data::TaskRequests;
 
 /// Scores hybrids of one base on one split, with one scorer per device.
 pub struct MultiDeviceScorer<'a> {
-    scorers: Vec<Scorer<'a>>,
+    scorers: Vec<TaskScorer<'a>>,
 }
 
 impl<'a> MultiDeviceScorer<'a> {
     /// Creates one scorer for each of `models`. A model is a base and its twins, all on one device.
     ///
-    /// If `base_score` is given, the items are divided into parts as in [`Scorer::with_pruning_parts`].
+    /// If `base_score` is given, the items are divided into parts, and a candidate may be pruned after each.
     pub fn new(
-        models: impl IntoIterator<Item = (&'a Decoder, &'a Twins)>,
-        requests: &'a ScoringRequests,
+        models: impl IntoIterator<Item = (&'a BaseModel, &'a Twins)>,
+        requests: &'a TaskRequests,
         base_score: Option<&ScoreResult>,
     ) -> Self {
-        let scorer = |(base, twins)| match base_score {
-            Some(score) => Scorer::with_pruning_parts(base, Some(twins), requests, score),
-            None => Scorer::new(base, Some(twins), requests),
-        };
+        let scorer = |(base, twins)| TaskScorer::new(base, Some(twins), requests, base_score);
         Self { scorers: models.into_iter().map(scorer).collect() }
     }
 
     /// Scores the hybrid with the layers of `mask` replaced, on the first device.
     pub fn score_on_first_device(&mut self, mask: &Mask) -> Result<ScoreResult> {
-        self.scorers[0].score(&Mask::empty(), mask)
+        self.scorers[0].score(mask)
     }
 
     /// Returns the same result as [`Self::score_with_pruning`] for `candidate`, without running the model.
@@ -40,7 +37,7 @@ impl<'a> MultiDeviceScorer<'a> {
         self.scorers[0].prune_with_known_score(candidate, known)
     }
 
-    /// Scores candidates as [`Scorer::score_with_pruning`] does. Each of `n` devices scores every `n`-th
+    /// Scores candidates as [`TaskScorer::score_with_pruning`] does. Each of `n` devices scores every `n`-th
     /// candidate.
     pub fn score_with_pruning(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
         let num_scorers = self.scorers.len();

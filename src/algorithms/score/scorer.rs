@@ -53,7 +53,7 @@ impl<'a> Scorer<'a> {
         requests: &'a ScoringRequests,
         base_score: &ScoreResult,
     ) -> Self {
-        let margin = |item: &usize| requests.margin(*item, &base_score.items[*item].log_likelihoods);
+        let margin = |item: &usize| requests.margin(*item, base_score.items[*item].log_likelihoods());
         let mut items: Vec<usize> = (0..base_score.items.len()).collect();
         items.sort_by(|one, other| margin(one).total_cmp(&margin(other)));
         let limits = PassLimits::new(base);
@@ -182,7 +182,7 @@ impl<'a> Scorer<'a> {
         let mut scores = ScoreAccumulator::new(self.requests);
         for part in &self.parts {
             let of_part = part.iter().flat_map(Batch::targets).map(|target| {
-                let sum = known.items[target.item].log_likelihoods[target.choice];
+                let sum = known.items[target.item].log_likelihoods()[target.choice];
                 // A result holds only the sum over a choice's tokens, so the first token gets the sum and the
                 // other tokens get 0.
                 let value = if target.is_first { sum } else { 0.0 };

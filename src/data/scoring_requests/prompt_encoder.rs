@@ -3,6 +3,7 @@
 use super::Item;
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
+use dtr_text::python_text::is_space;
 
 /// A prompt and the number of its tokens. The choices of an item usually share one prompt, so the prompt is
 /// encoded only once for all of them.
@@ -26,7 +27,7 @@ impl<'a> PromptEncoder<'a> {
             // After an empty prompt, only the prefix token comes before a choice.
             true => 1,
             // Trailing whitespace of a prompt belongs to the choice.
-            false => tokenizer.encode_prompt(prompt.trim_end_matches(is_python_space))?.len(),
+            false => tokenizer.encode_prompt(prompt.trim_end_matches(is_space))?.len(),
         };
         Ok(Self { text: Some(prompt), num_tokens })
     }
@@ -56,10 +57,4 @@ impl<'a> PromptEncoder<'a> {
             false => Ok([&[prefix], &tokens[..]].concat()),
         }
     }
-}
-
-/// Returns whether Python's `str.rstrip` removes a character. Unlike Rust, Python counts the four ASCII
-/// separators as whitespace.
-fn is_python_space(character: char) -> bool {
-    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }

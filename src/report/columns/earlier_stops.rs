@@ -34,9 +34,9 @@ tables! {
         p_base: f64 => "fraction",
         /// Test score of the hybrid, from 0 to 1.
         p_hybrid: f64 => "fraction",
-        /// Lower end of the Wilson confidence interval of `p_hybrid`, from 0 to 1.
+        /// Lower end of the confidence interval of `p_hybrid`, from 0 to 1.
         p_hybrid_low: f64 => "fraction",
-        /// Upper end of the Wilson confidence interval of `p_hybrid`, from 0 to 1.
+        /// Upper end of the confidence interval of `p_hybrid`, from 0 to 1.
         p_hybrid_high: f64 => "fraction",
         /// `p_hybrid` minus `p_base` on the same items, from -100 to 100.
         difference: f64 => "points",
@@ -44,8 +44,8 @@ tables! {
         difference_low: f64 => "points",
         /// Upper end of the confidence interval of `difference`, by a paired bootstrap of 9,999 resamples.
         difference_high: f64 => "points",
-        /// Two-sided p-value of an exact McNemar test of the hybrid against the base on the same items, not
-        /// corrected for multiple comparisons.
+        /// Two-sided p-value of a paired test of the hybrid against the base on the same items: McNemar's exact test,
+        /// or a permutation test if answers are neither right nor wrong. Not corrected for multiple comparisons.
         p_value: f64 => "probability",
         /// Validation score of the base, from 0 to 1.
         validation_base: f64 => "fraction",

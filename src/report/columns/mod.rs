@@ -50,9 +50,9 @@ tables! {
         axes: String => "",
         /// Test score of the base: the fraction of test items that it answers correctly, from 0 to 1.
         p_base: f64 => "fraction",
-        /// Lower end of the Wilson confidence interval of `p_base`, from 0 to 1.
+        /// Lower end of the confidence interval of `p_base`, from 0 to 1.
         p_base_low: f64 => "fraction",
-        /// Upper end of the Wilson confidence interval of `p_base`, from 0 to 1.
+        /// Upper end of the confidence interval of `p_base`, from 0 to 1.
         p_base_high: f64 => "fraction",
         /// Number of test items.
         items: u64 => "items",
@@ -232,11 +232,18 @@ tables! {
         system: String => "",
         /// Identifier of the item within its task.
         item: String => "",
-        /// Index of the correct choice, counted from 0.
-        label: u32 => "",
-        /// Index of the choice that the model selects, counted from 0.
-        choice: u32 => "",
-        /// Whether the selected choice is the correct one.
+        /// Index of the correct choice, counted from 0; null if the model answers by generating text.
+        label: Option<u32> => "",
+        /// Index of the choice that the model selects, counted from 0; null if the model answers by generating
+        /// text.
+        choice: Option<u32> => "",
+        /// Text that the model generates, up to the first stop string; null for a multiple-choice item.
+        text: Option<String> => "",
+        /// Answer that the task's filters extract from the text; null for a multiple-choice item.
+        answer: Option<String> => "",
+        /// Score of the answer, from 0 to 1; 0 or 1 for a multiple-choice item.
+        score: f64 => "fraction",
+        /// Whether the answer has the full score.
         correct: bool => "",
         /// Log-likelihood of each choice, summed over its tokens, in the order of the item's choices.
         log_likelihoods: Vec<f64> => "nats",

@@ -19,15 +19,15 @@ tables! {
         axes: String => "",
         /// Test score of the base: the fraction of test items that it answers correctly, from 0 to 1.
         p_base: f64 => "fraction",
-        /// Lower end of the Wilson confidence interval of `p_base`, from 0 to 1.
+        /// Lower end of the confidence interval of `p_base`, from 0 to 1.
         p_base_low: f64 => "fraction",
-        /// Upper end of the Wilson confidence interval of `p_base`, from 0 to 1.
+        /// Upper end of the confidence interval of `p_base`, from 0 to 1.
         p_base_high: f64 => "fraction",
         /// Test score of M_best, the hybrid with the highest validation score, from 0 to 1.
         p_best: f64 => "fraction",
-        /// Lower end of the Wilson confidence interval of `p_best`, from 0 to 1.
+        /// Lower end of the confidence interval of `p_best`, from 0 to 1.
         p_best_low: f64 => "fraction",
-        /// Upper end of the Wilson confidence interval of `p_best`, from 0 to 1.
+        /// Upper end of the confidence interval of `p_best`, from 0 to 1.
         p_best_high: f64 => "fraction",
         /// Number of layers that M_best replaces with linear twins, from 0 to `num_layers`.
         num_replaced: u32 => "layers",
@@ -37,9 +37,9 @@ tables! {
         /// Test score of M_opt, the last hybrid that the search accepted, from 0 to 1; M_opt has the most
         /// replaced layers of all accepted hybrids.
         p_opt: f64 => "fraction",
-        /// Lower end of the Wilson confidence interval of `p_opt`, from 0 to 1.
+        /// Lower end of the confidence interval of `p_opt`, from 0 to 1.
         p_opt_low: f64 => "fraction",
-        /// Upper end of the Wilson confidence interval of `p_opt`, from 0 to 1.
+        /// Upper end of the confidence interval of `p_opt`, from 0 to 1.
         p_opt_high: f64 => "fraction",
         /// Number of layers that M_opt replaces with linear twins, from 0 to `num_layers`.
         num_replaced_opt: u32 => "layers",
@@ -60,8 +60,8 @@ tables! {
         /// Upper end of the confidence interval of `difference_best`, by a paired bootstrap of 9,999
         /// resamples.
         difference_best_high: f64 => "points",
-        /// Two-sided p-value of an exact McNemar test of M_best against the base on the same items, not
-        /// corrected for multiple comparisons.
+        /// Two-sided p-value of a paired test of M_best against the base on the same items: McNemar's exact test,
+        /// or a permutation test if answers are neither right nor wrong. Not corrected for multiple comparisons.
         p_value_best: f64 => "probability",
         /// `p_value_best` corrected over all rows of this table by the Benjamini-Hochberg procedure: the
         /// lowest false discovery rate at which the row is significant.
@@ -74,8 +74,8 @@ tables! {
         /// Upper end of the confidence interval of `difference_opt`, by a paired bootstrap of 9,999
         /// resamples.
         difference_opt_high: f64 => "points",
-        /// Two-sided p-value of an exact McNemar test of M_opt against the base on the same items, not
-        /// corrected for multiple comparisons.
+        /// Two-sided p-value of a paired test of M_opt against the base on the same items: McNemar's exact test,
+        /// or a permutation test if answers are neither right nor wrong. Not corrected for multiple comparisons.
         p_value_opt: f64 => "probability",
         /// `p_value_opt` corrected over all rows of this table by the Benjamini-Hochberg procedure.
         q_value_opt: f64 => "probability",

@@ -1,4 +1,5 @@
 use super::*;
+use crate::algorithms::score::ItemAnswer;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::{figures, fixture, tables};
 
@@ -35,12 +36,10 @@ fn text_of_a_manifest_is_escaped() {
         search.cell.labels.variant = Some(format!("variant {hostile}"));
         search.cell.labels.task = Some(format!("task {hostile}"));
         search.cell.labels.axes.insert("axis".to_owned(), hostile.to_owned());
-        search
-            .base_answers
-            .result
-            .items
-            .iter_mut()
-            .for_each(|item| item.id = format!("{hostile}{}", item.id));
+        search.base_answers.result.items.iter_mut().for_each(|item| {
+            let ItemAnswer::Choice(answer) = item else { unreachable!("the fixture has choices") };
+            answer.id = format!("{hostile}{}", answer.id);
+        });
     }
     records.distillations.iter_mut().for_each(|cell| cell.labels.model = hostile.to_owned());
     records.work_counts.iter_mut().for_each(|cell| cell.record.provenance.device = hostile.to_owned());

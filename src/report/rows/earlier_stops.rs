@@ -4,9 +4,9 @@ use super::{format_layers, owned_labels, sorted_searches};
 use crate::algorithms::search::EarlierStop;
 use crate::report::columns::EarlierStopRow;
 use crate::report::experiment_records::{ExperimentRecords, SearchCell, TestAnswers};
-use crate::report::paired::PairedCounts;
+use crate::report::paired::PairedScores;
+use crate::report::score_interval::score_interval;
 use crate::stages::search::EarlierStopResult;
-use crate::stats::wilson_interval;
 use dtr_core::seed::Seed;
 
 /// Returns the rows of the table `earlier_stops`.
@@ -29,10 +29,10 @@ fn row(
         EarlierStop::MaxRelativeDrop(drop) => ("max-relative-drop", drop),
         EarlierStop::ReplacedLayers(count) => ("replaced-layers", f64::from(count)),
     };
-    let (p_hybrid_low, p_hybrid_high) = wilson_interval(answers.num_correct, answers.num_items, confidence);
-    let counts = PairedCounts::new(&search.base_answers, answers);
+    let (p_hybrid_low, p_hybrid_high) = score_interval(&search.job.task, answers, confidence);
+    let pairs = PairedScores::new(&search.base_answers, answers);
     let seed = Seed(0).child(&search.key()).child(&format!("{criterion}={value}"));
-    let (difference_low, difference_high) = counts.interval(confidence, seed);
+    let (difference_low, difference_high) = pairs.interval(confidence, seed);
     EarlierStopRow {
         model,
         variant,
@@ -47,10 +47,10 @@ fn row(
         p_hybrid: answers.score,
         p_hybrid_low,
         p_hybrid_high,
-        difference: counts.difference(),
+        difference: pairs.difference(),
         difference_low,
         difference_high,
-        p_value: counts.p_value(),
+        p_value: pairs.p_value(),
         validation_base: search.base,
         validation: stop.hybrid.validation,
         items: answers.num_items,

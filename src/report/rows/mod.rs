@@ -11,12 +11,12 @@ use super::columns::{BaseScoreRow, CellWorkRow, DistilledLayerRow, ItemRow, Traj
 use super::derived_values::format_axes;
 use super::experiment_records::{CellWorkCounts, DistilCell, ExperimentRecords, ScoreCell, SearchCell};
 use super::paper_match;
+use super::score_interval::score_interval;
 use crate::algorithms::distil::LayerLoss;
 use crate::algorithms::score::{ItemAnswer, ScoreResult};
 use crate::algorithms::search::RoundWinner;
 use crate::algorithms::search::Trial;
 use crate::stages::CellLabels;
-use crate::stats::wilson_interval;
 use crate::store::CellId;
 pub(super) use earlier_stops::earlier_stop_rows;
 pub(super) use order_agreement::agreement_rows;
@@ -56,8 +56,7 @@ fn sorted_bases(records: &ExperimentRecords) -> Vec<&ScoreCell> {
 /// Returns the rows of the table `bases`.
 pub(super) fn base_score_rows(records: &ExperimentRecords) -> Vec<BaseScoreRow> {
     let row = |base: &ScoreCell| {
-        let (correct, items) = (base.num_correct, base.num_items);
-        let (p_base_low, p_base_high) = wilson_interval(correct, items, records.confidence);
+        let (p_base_low, p_base_high) = score_interval(&base.job.task, base, records.confidence);
         BaseScoreRow {
             model: base.labels.model.clone(),
             task: base.task().to_owned(),
@@ -65,7 +64,7 @@ pub(super) fn base_score_rows(records: &ExperimentRecords) -> Vec<BaseScoreRow> 
             p_base: base.score,
             p_base_low,
             p_base_high,
-            items,
+            items: base.num_items,
             cell_key: base.key(),
         }
     };
@@ -182,11 +181,14 @@ fn item_rows_of(labels: &CellLabels, system: &str, score: &ScoreResult, cell: &C
         task: labels.task.clone().unwrap_or_default(),
         axes: format_axes(&labels.axes),
         system: system.to_owned(),
-        item: item.id.clone(),
-        label: item.label,
-        choice: item.choice,
+        item: item.id().to_owned(),
+        label: item.as_choice().map(|answer| answer.label),
+        choice: item.as_choice().map(|answer| answer.choice),
+        text: item.as_text().map(|answer| answer.text.clone()),
+        answer: item.as_text().map(|answer| answer.answer.clone()),
+        score: item.score(),
         correct: item.is_correct(),
-        log_likelihoods: item.log_likelihoods.clone(),
+        log_likelihoods: item.log_likelihoods().to_vec(),
         cell_key: cell.key.to_string(),
     };
     let mut rows: Vec<_> = score.items.iter().map(row).collect();

@@ -3,13 +3,14 @@
 use rayon::prelude::*;
 
 use super::{format_layers, sorted_searches};
-use crate::data::SplitPolicy;
+use crate::data::{SplitPolicy, Task};
 use crate::report::columns::SearchRow;
 use crate::report::derived_values::format_axes;
 use crate::report::experiment_records::{ExperimentRecords, SearchCell, TestAnswers};
-use crate::report::paired::PairedCounts;
+use crate::report::paired::PairedScores;
 use crate::report::paper_match;
-use crate::stats::{benjamini_hochberg, wilson_interval};
+use crate::report::score_interval::score_interval;
+use crate::stats::benjamini_hochberg;
 use dtr_core::seed::Seed;
 
 /// Returns the rows of the table `searches`.
@@ -34,8 +35,8 @@ struct ScoreInterval {
 }
 
 impl ScoreInterval {
-    fn new(test: &TestAnswers, confidence: f64) -> Self {
-        let (low, high) = wilson_interval(test.num_correct, test.num_items, confidence);
+    fn new(task: &Task, test: &TestAnswers, confidence: f64) -> Self {
+        let (low, high) = score_interval(task, test, confidence);
         Self { score: test.score, low, high }
     }
 
@@ -55,12 +56,12 @@ impl ScoreInterval {
 fn row(search: &SearchCell, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
     let [p_base, p_best, p_opt] = [&search.base_answers, &search.best_answers, &search.opt_answers]
-        .map(|test| ScoreInterval::new(test, confidence));
-    let [best_counts, opt_counts] = [&search.best_answers, &search.opt_answers]
-        .map(|hybrid| PairedCounts::new(&search.base_answers, hybrid));
+        .map(|test| ScoreInterval::new(&search.job.task, test, confidence));
+    let [best_pairs, opt_pairs] = [&search.best_answers, &search.opt_answers]
+        .map(|hybrid| PairedScores::new(&search.base_answers, hybrid));
     let seed = Seed(0).child(&search.key());
-    let best_interval = best_counts.interval(confidence, seed.child("best"));
-    let opt_interval = opt_counts.interval(confidence, seed.child("opt"));
+    let best_interval = best_pairs.interval(confidence, seed.child("best"));
+    let opt_interval = opt_pairs.interval(confidence, seed.child("opt"));
     let gap_base = 100.0 * (search.base - p_base.score);
     let gap_best = 100.0 * (best.validation - p_best.score);
     let (cell, optimal) = (paper_match::matching_score(search), paper_match::matching_speedup(search));
@@ -85,16 +86,16 @@ fn row(search: &SearchCell, confidence: f64) -> SearchRow {
         num_layers: search.num_layers,
         items: search.base_answers.num_items,
         truncated_items: search.base_answers.num_truncated,
-        difference_best: best_counts.difference(),
+        difference_best: best_pairs.difference(),
         difference_best_low: best_interval.0,
         difference_best_high: best_interval.1,
-        p_value_best: best_counts.p_value(),
-        q_value_best: best_counts.p_value(),
-        difference_opt: opt_counts.difference(),
+        p_value_best: best_pairs.p_value(),
+        q_value_best: best_pairs.p_value(),
+        difference_opt: opt_pairs.difference(),
         difference_opt_low: opt_interval.0,
         difference_opt_high: opt_interval.1,
-        p_value_opt: opt_counts.p_value(),
-        q_value_opt: opt_counts.p_value(),
+        p_value_opt: opt_pairs.p_value(),
+        q_value_opt: opt_pairs.p_value(),
         matches_base: p_best.score >= p_base.score,
         validation_base: search.base,
         validation_best: best.validation,

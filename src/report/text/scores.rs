@@ -102,7 +102,7 @@ fn legend(rows: &[SearchRow], confidence: f64) -> String {
     wrap_words(
         &format!(
             "All scores are test scores in percent. The number after ± is half the width of the base's \
-             {:.0} % Wilson interval. A variant's column describes its hybrid with the highest validation \
+             {:.0} % confidence interval. A variant's column describes its hybrid with the highest validation \
              score: the hybrid's test score, and after the slash its number of replaced layers.",
             100.0 * confidence
         ),
@@ -110,7 +110,7 @@ fn legend(rows: &[SearchRow], confidence: f64) -> String {
     ) + &wrap_words(
         &format!(
             "* This hybrid scores at least as high as the base. This holds for {num_matching} of {} hybrids. \
-             Hybrids that differ from the base in an exact McNemar test on the same items: {num_differing} \
+             Hybrids that differ from the base in a paired test on the same items: {num_differing} \
              at p < {SIGNIFICANCE}, and {num_corrected} at a false discovery rate of {SIGNIFICANCE} \
              (Benjamini-Hochberg).",
             rows.len()

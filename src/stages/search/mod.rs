@@ -89,7 +89,7 @@ impl Stage for SearchJob {
 
     fn spec(&self) -> Result<SearchSpec> {
         Ok(SearchSpec {
-            base: self.base.spec(),
+            base: self.base.spec_for_task(&self.task),
             validation: self.validation.clone(),
             test: self.test.clone(),
             strategy: self.strategy.clone(),

@@ -19,7 +19,7 @@ use crate::stages::cell::Cell;
 use crate::stages::distil::DistilJob;
 use crate::stages::models::{ModelCache, find_done_record};
 use crate::store::{CellId, EventKind};
-use dtr_core::error::Result;
+use dtr_core::error::{Error, Result};
 use dtr_model::Mask;
 use dtr_ops::is_cpu;
 
@@ -37,7 +37,7 @@ pub(super) fn search(
     let twins = models.load_twins(context, &job.base, &job.variant, &job.twins)?;
     let base = &replicas[0];
     let mut items =
-        |split, identity| models.load_scoring_requests(context, &job.base, &job.task, split, identity);
+        |split, identity| models.load_task_requests(context, &job.base, &job.task, split, identity);
     let (validation, test) = (items(Split::Validation, &job.validation)?, items(Split::Test, &job.test)?);
     let num_layers = base.decoder.config.num_layers as u32;
     let max_evaluations = job.max_evaluations(u64::from(num_layers));
@@ -45,7 +45,11 @@ pub(super) fn search(
     let task = task.with_recorder(recorder)?;
     let impacts = match job.strategy {
         SearchStrategy::Impact {} => {
-            Some(compute_probe_impacts(&base.decoder, &twins[0], &validation, &task)?)
+            let choices = validation.choices().ok_or_else(|| {
+                Error::manifest("cannot use the strategy `impact`: the task has no multiple-choice items")
+                    .hint("choose another strategy, or a task with choices")
+            })?;
+            Some(compute_probe_impacts(&base.decoder, &twins[0], choices, &task)?)
         }
         _ => None,
     };
@@ -59,7 +63,7 @@ pub(super) fn search(
     let pruned = PrunedCandidates::read(claimed.checkpoint("pruned.json")?)?;
     let mut run = SearchRun { context, cell, job, task: &task, pruned, evaluations: 0, tokens: 0 };
 
-    let hybrids = || replicas.iter().map(|base| &base.decoder).zip(twins.iter());
+    let hybrids = || replicas.iter().zip(twins.iter());
     let mut scorer = MultiDeviceScorer::new(hybrids(), &validation, None);
     let candidates_per_batch = candidates_per_batch(is_cpu(context.device()), replicas.len());
     let policy = BatchPolicy { prune: job.prune, candidates_per_batch };
@@ -91,7 +95,7 @@ pub(super) fn search(
     }
     Ok(SearchResult {
         num_layers,
-        validation_items: validation.items().len() as u32,
+        validation_items: validation.num_items() as u32,
         base: found.base_score,
         threshold: found.threshold,
         impacts,

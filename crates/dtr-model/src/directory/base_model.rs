@@ -183,6 +183,16 @@ impl BaseModel {
         files.iter().map(digest).collect()
     }
 
+    /// Returns the digest of `generation_config.json`, or `None` if the directory has no such file. A GGUF file
+    /// has none, because its header is part of [`BaseModel::compute_digests`].
+    ///
+    /// # Errors
+    /// Fails when the file cannot be read.
+    pub fn generation_config_digest(directory: &Path) -> Result<Option<Digest>> {
+        let path = directory.join("generation_config.json");
+        path.is_file().then(|| digest_file(&path)).transpose()
+    }
+
     /// Returns the digests of all files except weights, by file name. The digest of a missing file is `None`.
     /// For a GGUF file, returns only the digest of its header. The header holds the content of all these
     /// files.

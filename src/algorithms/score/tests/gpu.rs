@@ -34,7 +34,7 @@ fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
             let score = |base: &BaseModel, twins: &Twins| {
                 let scored = Scorer::new(&base.decoder, Some(twins), &requests).score(&Mask::empty(), &mask);
                 let items = scored.unwrap().items.into_iter();
-                items.flat_map(|item| item.log_likelihoods).collect::<Vec<f64>>()
+                items.flat_map(|item| item.log_likelihoods().to_vec()).collect::<Vec<f64>>()
             };
             let (ours, theirs) = (score(&there, &twins_there), score(&here, &twins_here));
             let most = largest_difference(&ours, &theirs);
@@ -61,7 +61,9 @@ fn candidates_that_share_a_pass_have_the_log_likelihoods_of_the_cpu() {
                 CandidateScore::Complete(result) => result.items,
                 CandidateScore::Pruned { .. } => panic!("a candidate without a threshold is never pruned"),
             };
-            scored.map(|one| items(one).into_iter().flat_map(|item| item.log_likelihoods).collect()).collect()
+            scored
+                .map(|one| items(one).into_iter().flat_map(|item| item.log_likelihoods().to_vec()).collect())
+                .collect()
         };
         for ((ours, theirs), mask) in score(&there).iter().zip(score(&here)).zip(&masks) {
             let most = largest_difference(ours, &theirs);

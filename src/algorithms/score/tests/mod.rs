@@ -96,7 +96,7 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
             let mask = Mask::empty().with_layer(1).with_layer(2);
             let mut scorer = Scorer::from_passes(vec![requests.passes(tokens)], base, Some(&twins), requests);
             let mut items = scorer.score(&Mask::empty(), &mask).unwrap().items;
-            items.sort_by(|one, other| one.id.cmp(&other.id));
+            items.sort_by(|one, other| one.id().cmp(other.id()));
             items
         };
         let alone = score(1, &forwards);

@@ -120,9 +120,10 @@ fn sharing_prefixes_changes_no_bit_of_a_score() {
                 let scored = scorer.score(&Mask::empty(), &mask).unwrap().items;
                 for (score, expected) in scored.iter().zip(&expected) {
                     assert_eq!(
-                        score.log_likelihoods, *expected,
+                        score.log_likelihoods(),
+                        *expected,
                         "{}: {variant:?} {mask:?} {tokens}",
-                        score.id
+                        score.id()
                     );
                 }
             }

@@ -1,0 +1,168 @@
+//! Scores of hybrids on the items of a task that the model answers by generating text.
+
+mod answers;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+
+use dtr_core::error::{Error, Result};
+use dtr_model::generate::{BatchGenerator, GenerationLimits};
+use dtr_model::{BaseModel, Hybrid, Mask, Twins};
+use dtr_ops::{is_cpu, run_on_device_thread};
+
+use super::result::TextAnswer;
+use super::{CandidateScore, ScoreResult, ScoredCandidate};
+use crate::algorithms::candidate::{Candidate, PruneBelow};
+use crate::data::generation_requests::GenerationRequests;
+use answers::AnswerAccumulator;
+use rows::generation_rows;
+
+/// Scores hybrids of one base on one split, by the texts that they generate.
+pub struct GenerationScorer<'a> {
+    base: &'a BaseModel,
+    twins: Option<&'a Twins>,
+    requests: &'a GenerationRequests,
+    /// The indices of the items of each part. A candidate may be pruned after each part.
+    parts: Vec<Vec<usize>>,
+    limits: GenerationLimits,
+}
+
+impl<'a> GenerationScorer<'a> {
+    /// Creates a scorer of the hybrids of `base` and `twins` on the items of `requests`. All items form a
+    /// single part, so that no candidate is pruned.
+    pub fn new(base: &'a BaseModel, twins: Option<&'a Twins>, requests: &'a GenerationRequests) -> Self {
+        let longest = requests.prompts().iter().map(Vec::len).max().unwrap_or(1);
+        let max_length = longest + requests.max_new_tokens();
+        let limits = GenerationLimits {
+            rows: generation_rows(&base.decoder, max_length).min(requests.items().len().max(1)),
+            max_length,
+            max_prompt_tokens: longest,
+            max_new_tokens: requests.max_new_tokens(),
+        };
+        let parts = vec![(0..requests.items().len()).collect()];
+        Self { base, twins, requests, parts, limits }
+    }
+
+    /// Creates a scorer that divides the items into parts of as many items as it generates texts for at once.
+    /// The scorer may prune a candidate after each part.
+    ///
+    /// Items are scored in ascending order of the base's score. A losing candidate probably fails the items
+    /// that the base fails, so that its upper bound falls early.
+    pub fn with_pruning_parts(
+        base: &'a BaseModel,
+        twins: Option<&'a Twins>,
+        requests: &'a GenerationRequests,
+        base_score: &ScoreResult,
+    ) -> Self {
+        let scorer = Self::new(base, twins, requests);
+        let mut items: Vec<usize> = (0..base_score.items.len()).collect();
+        items.sort_by(|one, other| {
+            base_score.items[*one].score().total_cmp(&base_score.items[*other].score())
+        });
+        let parts = items.chunks(scorer.limits.rows).map(<[usize]>::to_vec).collect();
+        Self { parts, ..scorer }
+    }
+
+    /// Scores the hybrid with the layers of `mask` replaced on all items.
+    ///
+    /// # Errors
+    /// Fails if the model computes NaN, or if an answer cannot be scored.
+    pub fn score(&self, mask: &Mask) -> Result<ScoreResult> {
+        match self.score_candidate(mask, None)?.score {
+            CandidateScore::Complete(result) => Ok(result),
+            CandidateScore::Pruned { .. } => unreachable!("a candidate without a threshold is never pruned"),
+        }
+    }
+
+    /// Scores candidates one after the other. Prunes a candidate as soon as its score can no longer reach its
+    /// threshold.
+    ///
+    /// # Errors
+    /// Fails if a model computes NaN, or if an answer cannot be scored.
+    pub fn score_with_pruning(&self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
+        let score = |one: &Candidate<'_>| self.score_candidate(one.mask, one.prune_below.as_ref());
+        candidates.iter().map(score).collect()
+    }
+
+    /// Returns the same result as [`Self::score_with_pruning`] for `candidate`, without running the model.
+    /// `known` is the candidate's complete score.
+    pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
+        let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
+        let mut answers = AnswerAccumulator::new(self.requests);
+        for part in &self.parts {
+            for &item in part {
+                if let Some(answer) = known.items[item].as_text() {
+                    answers.add(item, answer.clone());
+                }
+            }
+            if let Some(bounds) = answers.pruned_bounds(prune_below) {
+                return CandidateScore::Pruned { bounds, tokens: answers.tokens() };
+            }
+        }
+        CandidateScore::Complete(known)
+    }
+
+    fn score_candidate(&self, mask: &Mask, prune_below: Option<&PruneBelow>) -> Result<ScoredCandidate> {
+        let run = || self.generate_answers(mask, prune_below);
+        let device = self.base.decoder.device();
+        let scored = if is_cpu(&device) { run() } else { run_on_device_thread(&device, run) };
+        scored.map_err(|error| {
+            let layers = mask.layers();
+            Error::failed(format!("cannot score the hybrid with layers {layers:?} replaced"))
+                .with_source(error)
+        })
+    }
+
+    fn generate_answers(&self, mask: &Mask, prune_below: Option<&PruneBelow>) -> Result<ScoredCandidate> {
+        let hybrid = match self.twins {
+            Some(twins) => Hybrid::new(&self.base.decoder, twins, mask),
+            None => Hybrid::from_base(&self.base.decoder),
+        };
+        let eos = self.requests.eos_token_ids();
+        let generator = BatchGenerator::new(&hybrid, &self.base.tokenizer, self.limits, eos)?;
+        let mut answers = AnswerAccumulator::new(self.requests);
+        for part in &self.parts {
+            self.answer_part(&generator, part, &mut answers)?;
+            if let Some(bounds) = prune_below.and_then(|threshold| answers.pruned_bounds(threshold)) {
+                let (tokens, layer_tokens) =
+                    (answers.tokens(), answers.tokens() * hybrid.num_layers() as u64);
+                return Ok(ScoredCandidate {
+                    score: CandidateScore::Pruned { bounds, tokens },
+                    layer_tokens,
+                });
+            }
+        }
+        let layer_tokens = answers.tokens() * hybrid.num_layers() as u64;
+        Ok(ScoredCandidate { score: CandidateScore::Complete(answers.into_result()), layer_tokens })
+    }
+
+    /// Generates and scores the answers to the items of `part`.
+    fn answer_part(
+        &self,
+        generator: &BatchGenerator<'_>,
+        part: &[usize],
+        answers: &mut AnswerAccumulator<'_>,
+    ) -> Result<()> {
+        let requests = self.requests;
+        let prompts = part.iter().map(|&item| requests.prompts()[item].clone());
+        let new_matcher = |_| {
+            let mut matcher = requests.stop_strings().matcher();
+            move |piece: &str| matcher.push(piece)
+        };
+        generator.generate(prompts, new_matcher, |index, generated| {
+            let item = part[index];
+            let (answer, score) = requests.score_text(item, &generated.text)?;
+            let text = TextAnswer {
+                id: requests.items()[item].id.clone(),
+                text: requests.stop_strings().cut(&generated.text).to_owned(),
+                answer,
+                score,
+                tokens: (requests.prompts()[item].len() + generated.tokens.len()) as u64,
+            };
+            answers.add(item, text);
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Tasks that a model answers by generating text: their configuration and their items.
+
+use dtr_text::filter::TextFilter;
+use dtr_text::metric::TextMetric;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::few_shot::{Example, Shots};
+use super::jinja::Templates;
+use super::rows::Row;
+use super::split_rows::TaskFiles;
+use super::{Split, SplitPolicy};
+use dtr_core::error::Result;
+
+/// Names of a task's templates.
+const PROMPT: &str = "prompt";
+const TARGET: &str = "target";
+const REFERENCES: &str = "references";
+const CLASSES: &str = "classes";
+
+/// A task whose items are rows of files, and whose answers the model generates as text, always with the most
+/// likely token.
+///
+/// Files, templates and expressions are those of multiple-choice tasks. The text ends at a stop string, at the
+/// model's end token, or after `max-tokens` tokens. The filters then extract the answer from the text, and the
+/// metric compares the answer with the references.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GenerativeTask {
+    /// The file of validation rows, as a path relative to the manifest or as `hf://datasets/…`. Without this
+    /// file, `splits` decides which rows of `test` are validation rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub validation: Option<String>,
+    /// The file of test rows, as a path relative to the manifest or, for a file on the Hugging Face hub, as
+    /// `hf://datasets/OWNER/NAME@REVISION/FILE`.
+    #[schemars(extend("format" = "path"))]
+    pub test: String,
+    /// Which rows of `test` each split gets, if `validation` is absent.
+    #[serde(default)]
+    pub splits: SplitPolicy,
+    /// The maximum number of validation items, taken from the first rows. The default is all rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub validation_items: Option<usize>,
+    /// The maximum number of test items, taken from the first rows. The default is all rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub test_items: Option<usize>,
+    /// The template of the prompt, such as `"Question: {{ question }}\nAnswer:"`.
+    pub prompt: String,
+    /// The template of the correct answer. Few-shot examples end with this text. It is also the reference, if
+    /// `references` is absent.
+    pub target: String,
+    /// The expression that gives the list of references of a row, such as `"answers"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub references: Option<String>,
+    /// The expression that gives the list of all classes, which the metric `classification` needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<String>,
+    /// Strings at which the text ends. The answer does not include them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// The maximum number of tokens of the text.
+    #[serde(default = "default_max_tokens")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_tokens: usize,
+    /// The filters that extract the answer from the text, in the order in which they apply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<TextFilter>,
+    /// How the answer is compared with the references.
+    pub metric: TextMetric,
+    /// The few-shot examples in front of each question. The default is no examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shots: Option<Shots>,
+}
+
+/// The default of lm-evaluation-harness.
+fn default_max_tokens() -> usize {
+    256
+}
+
+impl GenerativeTask {
+    /// Returns the task's files and how their rows are divided into splits.
+    pub fn files(&self) -> TaskFiles<'_> {
+        TaskFiles {
+            validation: self.validation.as_deref(),
+            test: &self.test,
+            splits: self.splits,
+            validation_items: self.validation_items,
+            test_items: self.test_items,
+            shots: self.shots.as_ref(),
+        }
+    }
+
+    /// Returns the settings that do not depend on files or splits. The other settings have fixed values.
+    pub fn without_files(&self) -> Self {
+        Self {
+            validation: None,
+            test: String::new(),
+            splits: SplitPolicy::default(),
+            validation_items: None,
+            test_items: None,
+            shots: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// A question that the model answers by generating text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenerativeItem {
+    /// The item's stable identifier, for example `test/00017`.
+    pub id: String,
+    /// The text that the model continues.
+    pub prompt: String,
+    /// The correct answers.
+    pub references: Vec<String>,
+    /// The names of all classes, for the metric `classification`.
+    pub classes: Vec<String>,
+}
+
+/// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
+///
+/// # Errors
+/// Fails if a file cannot be read or has no items of the split. Also fails if a template fails for a row. This
+/// error names the row.
+pub fn load_generative_items(task: &GenerativeTask, split: Split) -> Result<Vec<GenerativeItem>> {
+    if split == Split::Train {
+        return Ok(Vec::new());
+    }
+    let templates = parse_templates(task)?;
+    let num_bytes = |item: &GenerativeItem| {
+        let texts = item.references.iter().chain(&item.classes).chain([&item.prompt]);
+        texts.map(String::len).sum()
+    };
+    let build = |id, row: &Row, examples: &[&Row]| build_item(task, &templates, id, row, examples);
+    task.files().build_items(split, &templates, build, num_bytes)
+}
+
+fn build_item(
+    task: &GenerativeTask,
+    templates: &Templates,
+    id: String,
+    row: &Row,
+    examples: &[&Row],
+) -> Result<GenerativeItem> {
+    let render = |name: &str, row: &Row| templates.render(name, row, None);
+    let example = |row: &&Row| Ok(Example { prompt: render(PROMPT, row)?, target: render(TARGET, row)? });
+    let examples: Vec<Example> = examples.iter().map(example).collect::<Result<_>>()?;
+    let examples = task.shots.as_ref().map_or(String::new(), |shots| shots.format(&examples));
+    Ok(GenerativeItem {
+        id,
+        prompt: examples + &render(PROMPT, row)?,
+        references: match &task.references {
+            Some(_) => templates.evaluate_list(REFERENCES, row)?,
+            None => vec![render(TARGET, row)?],
+        },
+        classes: match &task.classes {
+            Some(_) => templates.evaluate_list(CLASSES, row)?,
+            None => Vec::new(),
+        },
+    })
+}
+
+fn parse_templates(task: &GenerativeTask) -> Result<Templates> {
+    let mut templates = Templates::new();
+    templates.add(PROMPT, &task.prompt)?;
+    templates.add(TARGET, &task.target)?;
+    for (name, expression) in [(REFERENCES, &task.references), (CLASSES, &task.classes)] {
+        if let Some(expression) = expression {
+            templates.add_list_expression(name, expression)?;
+        }
+    }
+    Ok(templates)
+}

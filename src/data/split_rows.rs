@@ -1,0 +1,140 @@
+//! The rows of a split of a task whose rows are in files.
+
+use std::ops::ControlFlow;
+
+use super::few_shot::{ExampleSelector, Shots};
+use super::jinja::Templates;
+use super::rows::{ColumnSelection, Row, for_each_row};
+use super::{Split, SplitPolicy};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::format_bytes;
+use dtr_core::memory_guard::with_memory_limit;
+
+/// The maximum total size of the texts of one split, in bytes.
+const MAX_SPLIT_BYTES: usize = 1 << 30;
+
+/// The files of a task, and the settings that decide which rows belong to which split.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskFiles<'a> {
+    /// The file of validation rows, if it is not `test`.
+    pub validation: Option<&'a str>,
+    /// The file of test rows.
+    pub test: &'a str,
+    /// Which rows of `test` each split gets, if `validation` is absent.
+    pub splits: SplitPolicy,
+    /// The maximum number of validation items.
+    pub validation_items: Option<usize>,
+    /// The maximum number of test items.
+    pub test_items: Option<usize>,
+    /// The few-shot examples.
+    pub shots: Option<&'a Shots>,
+}
+
+/// The file with the rows of a split.
+pub struct SplitFile<'a> {
+    /// Path or hub location of the file.
+    pub path: &'a str,
+    /// Whether the file's rows are divided between the validation and the test split.
+    pub is_divided: bool,
+}
+
+impl<'a> TaskFiles<'a> {
+    /// Returns the file with the rows of `split`.
+    pub fn split_file(&self, split: Split) -> SplitFile<'a> {
+        match (self.validation, split) {
+            (Some(validation), Split::Train | Split::Validation) => {
+                SplitFile { path: validation, is_divided: false }
+            }
+            (validation, _) => {
+                let is_divided = validation.is_none() && self.splits == SplitPolicy::HeldOut;
+                SplitFile { path: self.test, is_divided }
+            }
+        }
+    }
+
+    /// Returns the maximum number of items of `split`. `None` if all rows are items.
+    pub fn max_items(&self, split: Split) -> Option<usize> {
+        match split {
+            Split::Test => self.test_items,
+            Split::Train | Split::Validation => self.validation_items,
+        }
+    }
+
+    /// Returns the paths of all files that the task reads.
+    pub fn paths(&self) -> impl Iterator<Item = &'a str> {
+        let examples = self.shots.and_then(|shots| shots.from.as_deref());
+        self.validation.into_iter().chain([self.test]).chain(examples)
+    }
+
+    /// Returns the paths of the files that decide the items of `split`.
+    pub fn paths_of_split(&self, split: Split) -> impl Iterator<Item = &'a str> {
+        let examples = self.shots.and_then(|shots| shots.from.as_deref());
+        [self.split_file(split).path].into_iter().chain(examples)
+    }
+
+    /// Builds the items of `split` from its rows, in the order of the rows. `build` receives the id of the
+    /// item, its row, and the rows of its few-shot examples. `num_bytes` returns the size of an item's texts.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read or has no items of the split. Also fails if `build` fails for a row. This
+    /// error names the row.
+    pub(super) fn build_items<T>(
+        &self,
+        split: Split,
+        templates: &Templates,
+        build: impl Fn(String, &Row, &[&Row]) -> Result<T>,
+        num_bytes: impl Fn(&T) -> usize,
+    ) -> Result<Vec<T>> {
+        let SplitFile { path, is_divided } = self.split_file(split);
+        let is_own_example = self.shots.is_some_and(|shots| shots.from.as_deref() == Some(path));
+        let names = templates.identifiers().clone();
+        let columns = ColumnSelection { names, includes_json: is_divided || is_own_example };
+        let read_examples = |shots| ExampleSelector::read(shots, path, &columns);
+        let mut examples = self.shots.map(read_examples).transpose()?;
+        let (mut budget, mut items) = (TextBudget(MAX_SPLIT_BYTES), Vec::new());
+        let max_items = self.max_items(split).unwrap_or(usize::MAX);
+        for_each_row(path, &columns, &mut |index, row| {
+            // Every row draws examples, so that they do not depend on the rows before it that are scored.
+            let examples = examples.as_mut().map_or(Ok(Vec::new()), |examples| examples.select(&row))?;
+            if !is_divided || assign_split(&row)? == split {
+                let position = format!("row {} of `{path}`", index + 1);
+                let work = format!("rendering the task's templates for {position}");
+                let id = format!("{split}/{index:05}");
+                let item = with_memory_limit(work, || build(id, &row, &examples))
+                    .and_then(|item| budget.spend(num_bytes(&item)).map(|()| item));
+                items.push(item.map_err(|error| {
+                    Error::manifest(format!("cannot make an item of {position}")).with_source(error)
+                })?);
+            }
+            Ok(if items.len() < max_items { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        if items.is_empty() {
+            return Err(Error::manifest(format!("`{path}` has no {split} items")));
+        }
+        Ok(items)
+    }
+}
+
+/// The total size that the texts of the remaining items of a split may have, in bytes.
+struct TextBudget(usize);
+
+impl TextBudget {
+    fn spend(&mut self, num_bytes: usize) -> Result<()> {
+        self.0 = self.0.checked_sub(num_bytes).ok_or_else(|| {
+            Error::manifest(format!(
+                "the split's texts are longer than {}",
+                format_bytes(MAX_SPLIT_BYTES as u64)
+            ))
+            .hint("shorten the texts of the templates, or lower `validation-items` or `test-items`")
+        })?;
+        Ok(())
+    }
+}
+
+/// Assigns a row to the validation split or to the test split, by the hash of the row.
+fn assign_split(row: &Row) -> Result<Split> {
+    Ok(match blake3::hash(row.to_json()?.as_bytes()).as_bytes()[0] % 2 {
+        0 => Split::Validation,
+        _ => Split::Test,
+    })
+}

@@ -1,0 +1,109 @@
+//! What a model must compute to be scored on a split of a task.
+
+use super::generation_requests::GenerationRequests;
+use super::scoring_requests::ScoringRequests;
+use super::{GenerativeItem, GenerativeTask, Item, Split, Task, load_generative_items, load_items};
+use dtr_core::error::Result;
+use dtr_model::Tokenizer;
+
+/// The items of a split of a task.
+pub enum TaskItems {
+    /// Multiple-choice items.
+    Choices(Vec<Item>),
+    /// Items whose answers the model generates, with the settings of their task.
+    Generative(Vec<GenerativeItem>, Box<GenerativeTask>),
+}
+
+impl TaskItems {
+    /// Loads or generates the items of a split of `task`, always in the same order.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read, or if a row cannot be turned into an item.
+    pub fn load(task: &Task, split: Split) -> Result<Self> {
+        Ok(match task.generative() {
+            Some(task) => Self::Generative(load_generative_items(task, split)?, Box::new(task.clone())),
+            None => Self::Choices(load_items(task, split)?),
+        })
+    }
+}
+
+/// The tokenized items of a split of a task.
+pub enum TaskRequests {
+    /// Log-likelihoods of choices.
+    Choices(ScoringRequests),
+    /// Prompts whose answers the model generates.
+    Generation(GenerationRequests),
+}
+
+impl TaskRequests {
+    /// Tokenizes the items of `task`, for a model with a context of `max_positions` tokens.
+    ///
+    /// # Errors
+    /// Fails if the model cannot be scored on an item.
+    pub fn new(tokenizer: &Tokenizer, task: &Task, items: TaskItems, max_positions: usize) -> Result<Self> {
+        Ok(match items {
+            TaskItems::Choices(items) => {
+                Self::Choices(ScoringRequests::new(tokenizer, items, task.metric(), max_positions)?)
+            }
+            TaskItems::Generative(items, task) => {
+                Self::Generation(GenerationRequests::new(tokenizer, &task, items, max_positions)?)
+            }
+        })
+    }
+
+    /// Returns the same requests with `eos_token_ids` as the tokens that end a generated text.
+    pub fn with_eos_token_ids(self, eos_token_ids: Vec<u32>) -> Self {
+        match self {
+            Self::Choices(requests) => Self::Choices(requests),
+            Self::Generation(requests) => Self::Generation(requests.with_eos_token_ids(eos_token_ids)),
+        }
+    }
+
+    /// Returns the number of items.
+    pub fn num_items(&self) -> usize {
+        match self {
+            Self::Choices(requests) => requests.items().len(),
+            Self::Generation(requests) => requests.items().len(),
+        }
+    }
+
+    /// Returns the requests of multiple-choice items.
+    pub fn choices(&self) -> Option<&ScoringRequests> {
+        match self {
+            Self::Choices(requests) => Some(requests),
+            Self::Generation(_) => None,
+        }
+    }
+
+    /// Returns the number of tokens that a model processes. A shared prefix counts once, and a generated text
+    /// counts as if it had its maximum length.
+    pub fn num_tokens(&self) -> usize {
+        match self {
+            Self::Choices(requests) => requests.num_tokens(),
+            Self::Generation(requests) => {
+                let prompts: usize = requests.prompts().iter().map(Vec::len).sum();
+                prompts + requests.prompts().len() * requests.max_new_tokens()
+            }
+        }
+    }
+
+    /// Returns the number of hidden states from which a model predicts a token that decides the score.
+    pub fn num_targets(&self) -> usize {
+        match self {
+            Self::Choices(requests) => requests.num_targets_by_item().iter().sum(),
+            Self::Generation(requests) => requests.prompts().len() * requests.max_new_tokens(),
+        }
+    }
+
+    /// Returns the tokens of all prompts and choices.
+    pub fn tokens(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        match self {
+            Self::Choices(requests) => {
+                let targets = (0..requests.rows().len()).flat_map(|row| requests.targets(row));
+                let targets = targets.map(|target| target.token);
+                Box::new(requests.rows().iter().flatten().copied().chain(targets))
+            }
+            Self::Generation(requests) => Box::new(requests.prompts().iter().flatten().copied()),
+        }
+    }
+}

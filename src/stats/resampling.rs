@@ -1,0 +1,78 @@
+//! Resampling of item scores between 0 and 1: confidence intervals and a paired test for metrics whose scores
+//! are not only 0 or 1.
+
+use rand::{Rng, RngExt};
+
+use super::bootstrap::quantile;
+use dtr_core::seed::Seed;
+
+const NUM_RESAMPLES: usize = 1_999;
+const NUM_FLIPS: usize = 9_999;
+
+/// Returns the percentile bootstrap interval, at the level `confidence`, of a statistic of `num_items` items.
+/// `statistic` receives the indices of a resample, which is drawn with replacement (Efron and Tibshirani 1993).
+///
+/// If there are no items, the interval is (0, 1).
+pub fn bootstrap_interval(
+    num_items: usize,
+    statistic: impl Fn(&[usize]) -> f64,
+    confidence: f64,
+    seed: Seed,
+) -> (f64, f64) {
+    if num_items == 0 {
+        return (0.0, 1.0);
+    }
+    let mut rng = seed.child("bootstrap").rng();
+    let mut indices = vec![0; num_items];
+    let mut values: Vec<f64> = (0..NUM_RESAMPLES)
+        .map(|_| {
+            indices.fill_with(|| rng.random_range(0..num_items));
+            statistic(&indices)
+        })
+        .collect();
+    values.sort_by(f64::total_cmp);
+    (quantile(&values, (1.0 - confidence) / 2.0), quantile(&values, f64::midpoint(1.0, confidence)))
+}
+
+/// Returns the p-value of the paired permutation test, whose null hypothesis is that the two systems of each
+/// pair could be exchanged. `differences` are the second system's scores minus the first system's.
+///
+/// The test flips the sign of each difference at random, 9,999 times. It counts the observed signs as one of
+/// the permutations (Phipson and Smyth 2010). If all differences are 0, the p-value is 1.
+pub fn paired_permutation_test(differences: &[f64], seed: Seed) -> f64 {
+    let differences: Vec<f64> = differences.iter().copied().filter(|value| *value != 0.0).collect();
+    let observed = differences.iter().sum::<f64>().abs();
+    let mut rng = seed.child("paired permutation").rng();
+    let mut flipped_sum =
+        || differences.iter().map(|value| if rng.next_u32() & 1 == 0 { *value } else { -value }).sum();
+    // Rounding changes a sum with the order of its signs, so sums that are almost equal count as equal.
+    let tolerance = 1e-9 * differences.len() as f64;
+    let num_extreme =
+        (0..NUM_FLIPS).map(|_| flipped_sum()).filter(|sum: &f64| sum.abs() >= observed - tolerance);
+    (num_extreme.count() + 1) as f64 / (NUM_FLIPS + 1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_of_a_mean_agrees_with_the_normal_approximation() {
+        let scores: Vec<f64> = (0..400).map(|item| f64::from(item % 5) / 4.0).collect();
+        let mean = |items: &[usize]| items.iter().map(|item| scores[*item]).sum::<f64>() / 400.0;
+        let (low, high) = bootstrap_interval(scores.len(), mean, 0.95, Seed(3));
+        // The standard deviation of the scores is sqrt(1/8).
+        let half = 1.959_964 * (0.125_f64 / 400.0).sqrt();
+        assert!((low - (0.5 - half)).abs() < 0.004 && (high - (0.5 + half)).abs() < 0.004, "{low} {high}");
+        assert_eq!(bootstrap_interval(0, |_| 0.0, 0.95, Seed(3)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn the_permutation_test_agrees_with_the_exact_count_of_sign_flips() {
+        // Of the 32 assignments of signs, 4 have a sum of at least 13 in absolute value: all signs equal, and
+        // all but the sign of 1 equal.
+        let p_value = paired_permutation_test(&[5.0, 4.0, 3.0, 2.0, -1.0], Seed(1));
+        assert!((p_value - 4.0 / 32.0).abs() < 0.01, "{p_value}");
+        assert_eq!(paired_permutation_test(&[0.0, 0.0], Seed(1)), 1.0);
+    }
+}

@@ -1,0 +1,63 @@
+//! Compares the prompts of tasks that a model answers by generating text with those of
+//! lm-evaluation-harness.
+//!
+//! `DTR_PUBLIC` names the folder with the files of GSM8K. The fixture holds SHA-256 digests of the prompts that
+//! the harness builds from the same files.
+
+use std::path::Path;
+
+use crate::support::public_folder;
+use dtr::data::{GenerativeItem, Split, load_generative_items};
+use dtr::manifest::load_manifest;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Loads the items of a task of `experiments/base/generative.toml`, whose files are in `data`.
+fn items(name: &str, data: &Path, splits: &str, split: Split) -> Vec<GenerativeItem> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/published-generative.toml");
+    let set = |key: &str, value: &str| format!("tasks.{name}.source.generative.{key}={value:?}");
+    let path = |file: &str| data.join(file).display().to_string();
+    let sets =
+        [set("test", &path("test.jsonl")), set("shots.from", &path("train.jsonl")), set("splits", splits)];
+    let loaded = load_manifest(&manifest, &sets).unwrap();
+    load_generative_items(loaded.manifest.tasks[name].generative().unwrap(), split).unwrap()
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Compares the digests of all prompts with the entry of the fixture for `count` shots.
+fn check_prompts(name: &str, count: u64) {
+    let Some(data) = public_folder("data/gsm8k") else { return };
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/dtr-text/tests/fixtures/gsm8k.json");
+    let goldens: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(goldens).unwrap()).unwrap();
+    let golden = goldens.iter().find(|golden| golden["count"] == count).unwrap();
+    let items = items(name, &data, "as-published", Split::Test);
+    let digests: Vec<String> = items.iter().map(|item| sha256(&item.prompt)).collect();
+    assert_eq!(digests.len(), 1319);
+    assert_eq!(digests[0], golden["first_digest"]);
+    assert_eq!(sha256(&digests.join("\n")), golden["all_digests"]);
+}
+
+#[test]
+fn all_gsm8k_prompts_with_four_shots_equal_those_of_the_harness() {
+    check_prompts("gsm8k", 4);
+}
+
+#[test]
+fn all_gsm8k_prompts_with_five_shots_equal_those_of_the_harness() {
+    check_prompts("gsm8k-lm-eval", 5);
+}
+
+#[test]
+fn the_examples_of_a_row_do_not_depend_on_which_rows_are_scored() {
+    let Some(data) = public_folder("data/gsm8k") else { return };
+    let all = items("gsm8k", &data, "as-published", Split::Test);
+    let halves = [Split::Validation, Split::Test].map(|split| items("gsm8k", &data, "held-out", split));
+    assert_eq!(halves.iter().map(Vec::len).sum::<usize>(), all.len());
+    for item in halves.iter().flatten() {
+        let row: usize = item.id.rsplit('/').next().unwrap().parse().unwrap();
+        assert_eq!(item.prompt, all[row].prompt, "{}", item.id);
+    }
+}
