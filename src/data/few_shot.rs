@@ -13,6 +13,7 @@ use super::rows::{ColumnSelection, Row, for_each_row};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
 use dtr_core::jinja::parse_value;
+use dtr_core::seed::Seed;
 
 /// The seed of the few-shot examples in lm-evaluation-harness.
 const HARNESS_SEED: u64 = 1234;
@@ -43,7 +44,7 @@ pub struct Shots {
     pub sampler: ShotSelection,
     /// The seed of the sampler `harness`.
     #[serde(default = "default_seed")]
-    pub seed: u64,
+    pub seed: Seed,
     /// The text before the first example.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
@@ -55,8 +56,8 @@ pub struct Shots {
     pub delimiter: String,
 }
 
-fn default_seed() -> u64 {
-    HARNESS_SEED
+fn default_seed() -> Seed {
+    Seed(HARNESS_SEED)
 }
 
 fn default_target_delimiter() -> String {
@@ -115,7 +116,7 @@ impl ExampleSelector {
             }
         };
         let own_rows = is_own_file.then(|| rows.iter().map(Row::to_json).collect()).transpose()?;
-        let sampler = ShotSampler::new(shots.sampler, shots.seed, rows.len(), shots.count);
+        let sampler = ShotSampler::new(shots.sampler, shots.seed.0, rows.len(), shots.count);
         Ok(Self { rows, own_rows, sampler })
     }
 

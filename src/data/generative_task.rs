@@ -71,7 +71,8 @@ pub struct GenerativeTask {
     /// How the answer is compared with the references.
     pub metric: TextMetric,
     /// The few-shot examples in front of each question. The default is no examples.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Shots")]
     pub shots: Option<Shots>,
 }
 

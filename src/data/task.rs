@@ -75,7 +75,8 @@ pub struct FileTask {
     #[serde(default)]
     pub metric: Metric,
     /// The few-shot examples in front of each question. The default is no examples.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Shots")]
     pub shots: Option<Shots>,
 }
 

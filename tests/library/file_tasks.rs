@@ -298,7 +298,8 @@ fn examples_end_with_the_correct_choice_and_precede_every_prompt() {
 
 #[test]
 fn an_example_of_a_task_with_a_prompt_for_each_choice_has_the_prompt_of_the_correct_choice() {
-    let shots = "{ count = 1, rows = [{ q = \"one\", a = [\"no\", \"yes\"], label = 1 }], delimiter = \"; \" }";
+    let shots =
+        "{ count = 1, rows = [{ q = \"one\", a = [\"no\", \"yes\"], label = 1 }], delimiter = \"; \" }";
     let items = items_with_shots(shots, "{{choice}}", Some("({{q}})"));
     assert_eq!(items[2].prompts, ["yes (one); x2", "yes (one); y2"]);
     assert_eq!(items[2].choices, ["(2?)", "(2?)"]);

@@ -86,6 +86,8 @@ fn required(alternative: &str, is_task: bool) -> &'static str {
             "hidden-size = 8\nintermediate-size = 8\nnum-layers = 1\nnum-heads = 2\nnum-kv-heads = 2\nhead-dim = 2"
         }
         "file" => "test = \"a.jsonl\"\nprompt = \"\"\nlabel = \"0\"\nchoices = { fixed = [\"a\"] }",
+        "generative" => "test = \"a.jsonl\"\nprompt = \"\"\ntarget = \"\"\nmetric = \"contains\"",
+        "regex" => "pattern = \"a\"",
         "synthetic" if is_task => "kind = \"recall\"",
         _ => "",
     }
@@ -117,7 +119,10 @@ fn set(value: &mut toml::Value, path: &[Step], number: &toml::Value, is_task: bo
                 *value = empty();
             }
             let table = value.as_table_mut().expect("a table");
-            let entry = table.entry(key.clone()).or_insert_with(empty);
+            let entry = table.entry(key.clone()).or_insert_with(|| match key.as_str() {
+                "shots" if is_task => toml::toml! { count = 1 }.into(),
+                _ => empty(),
+            });
             if is_alternative && !rest.is_empty() {
                 *entry = toml::from_str::<toml::Table>(required(key, is_task)).expect("TOML").into();
             }

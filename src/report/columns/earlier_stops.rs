@@ -44,8 +44,9 @@ tables! {
         difference_low: f64 => "points",
         /// Upper end of the confidence interval of `difference`, by a paired bootstrap of 9,999 resamples.
         difference_high: f64 => "points",
-        /// Two-sided p-value of a paired test of the hybrid against the base on the same items: McNemar's exact test,
-        /// or a permutation test if answers are neither right nor wrong. Not corrected for multiple comparisons.
+        /// Two-sided p-value of a paired test of the hybrid against the base on the same items (McNemar's exact
+        /// test, or a permutation test if some answers are neither right nor wrong), not corrected for multiple
+        /// comparisons.
         p_value: f64 => "probability",
         /// Validation score of the base, from 0 to 1.
         validation_base: f64 => "fraction",

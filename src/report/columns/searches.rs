@@ -60,8 +60,9 @@ tables! {
         /// Upper end of the confidence interval of `difference_best`, by a paired bootstrap of 9,999
         /// resamples.
         difference_best_high: f64 => "points",
-        /// Two-sided p-value of a paired test of M_best against the base on the same items: McNemar's exact test,
-        /// or a permutation test if answers are neither right nor wrong. Not corrected for multiple comparisons.
+        /// Two-sided p-value of a paired test of M_best against the base on the same items (McNemar's exact
+        /// test, or a permutation test if some answers are neither right nor wrong), not corrected for multiple
+        /// comparisons.
         p_value_best: f64 => "probability",
         /// `p_value_best` corrected over all rows of this table by the Benjamini-Hochberg procedure: the
         /// lowest false discovery rate at which the row is significant.
@@ -74,8 +75,9 @@ tables! {
         /// Upper end of the confidence interval of `difference_opt`, by a paired bootstrap of 9,999
         /// resamples.
         difference_opt_high: f64 => "points",
-        /// Two-sided p-value of a paired test of M_opt against the base on the same items: McNemar's exact test,
-        /// or a permutation test if answers are neither right nor wrong. Not corrected for multiple comparisons.
+        /// Two-sided p-value of a paired test of M_opt against the base on the same items (McNemar's exact
+        /// test, or a permutation test if some answers are neither right nor wrong), not corrected for multiple
+        /// comparisons.
         p_value_opt: f64 => "probability",
         /// `p_value_opt` corrected over all rows of this table by the Benjamini-Hochberg procedure.
         q_value_opt: f64 => "probability",
