@@ -1,0 +1,13 @@
+//! Tests of the sandbox: attacks, verdicts of programs, and the sanitiser of code.
+//!
+//! `DTR_PYTHON` names the interpreter. Without it, the tests use `python3`.
+
+#![cfg(target_os = "linux")]
+
+mod attacks;
+mod published;
+mod sanitizer;
+#[path = "../../../../tests/support/skipped.rs"]
+mod skipped;
+mod support;
+mod verdicts;
