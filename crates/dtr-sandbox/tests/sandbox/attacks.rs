@@ -12,7 +12,8 @@ use dtr_sandbox::{
     AttackResult, ConfinementPolicy, Program, ProgramLimits, Sandbox, SandboxLayers, VerdictStatus,
 };
 use seccompiler::{
-    SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
 };
 
 use crate::skipped::report_skipped;
@@ -25,8 +26,10 @@ const ORDINARY_USER: u32 = 1000;
 fn deny(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) {
     let architecture: TargetArch = std::env::consts::ARCH.try_into().unwrap();
     let errno = SeccompAction::Errno(errno.unsigned_abs());
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture).unwrap();
-    seccompiler::apply_filter(&filter.try_into().unwrap()).unwrap();
+    let filter: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture)
+        .and_then(TryInto::try_into)
+        .unwrap();
+    seccompiler::apply_filter(&filter).unwrap();
 }
 
 fn deny_calls(calls: &[i64], errno: i32) {
