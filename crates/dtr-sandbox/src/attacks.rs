@@ -1,11 +1,11 @@
 //! Attacks on the sandbox, which show whether its layers hold on this machine.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
 
 use dtr_core::error::{Error, Result};
+use tempfile::NamedTempFile;
 
 use crate::limits::ProgramLimits;
 use crate::program::Program;
@@ -18,6 +18,9 @@ struct Attack {
     program: String,
     held: VerdictStatus,
 }
+
+/// The content of the file that no program may read or change.
+const SECRET: &[u8] = b"secret";
 
 /// Defines `denied`, which fails unless a call raises an error of the system.
 const DENIED: &str = "
@@ -37,21 +40,23 @@ impl Sandbox {
     /// # Errors
     /// Fails when a process cannot be started, or the secret file for the attacks cannot be written.
     pub fn probe_attacks(&self) -> Result<Vec<AttackResult>> {
-        let secret = SecretFile::create()?;
+        let secret = create_secret_file()?;
         let limits = ProgramLimits { plain_seconds: 1.0, ..self.limits.clone() };
         let attempt = |attack: Attack| {
             let verdict = self.judge(Program::Plain(attack.program).to_job(&limits))?;
             Ok(result_of(attack.name, attack.held, &verdict))
         };
-        let attacks = self.attacks_on_machine(&secret.0).into_iter().chain(attacks_on_verdict());
+        let attacks =
+            self.attacks_on_machine(secret.path()).into_iter().chain(attacks_on_limits_and_verdict());
         let mut results: Vec<AttackResult> = attacks.map(attempt).collect::<Result<_>>()?;
-        let is_changed = !fs::read(&secret.0).is_ok_and(|content| content == SecretFile::CONTENT);
+        let is_changed = !fs::read(secret.path()).is_ok_and(|content| content == SECRET);
         if is_changed && let Some(write) = results.iter_mut().find(|result| result.name == WRITE) {
-            (write.is_held, write.detail) = (false, format!("`{}` was changed", secret.0.display()));
+            (write.is_held, write.detail) = (false, format!("`{}` was changed", secret.path().display()));
         }
         Ok(results)
     }
 
+    /// Returns attacks on the network, on files and on other processes. All attempts must be denied.
     fn attacks_on_machine(&self, secret: &Path) -> Vec<Attack> {
         let secret = python_string(secret);
         let parent = std::process::id();
@@ -61,78 +66,79 @@ impl Sandbox {
             program: format!("{DENIED}{code}"),
             held: VerdictStatus::Pass,
         };
+        let write = format!(
+            "for path in ({secret}, {runner}, '/tmp/dtr-attack', '/var/tmp/dtr-attack', '/dev/shm/dtr-attack', \
+             '/dtr-attack'):\n    denied(io.open, path, 'a')\n    denied(posix.truncate, path, 0)\n    \
+             denied(posix.chmod, path, 0o777)\nio.open('own', 'w').write('x')\n"
+        );
+        let read = format!(
+            "for path in ({secret}, '/etc/shadow', '/proc/{parent}/environ'):\n    denied(io.open, path)\n"
+        );
+        let signal = format!(
+            "import signal\nfor target in ({parent}, -1, 1):\n    denied(posix.kill, target, signal.SIGCONT)\n"
+        );
+        let trace = format!(
+            "ptrace = ctypes.CDLL(None).ptrace\nattach = 0x4206\n\
+             assert ptrace(attach, {parent}, None, None) == -1\n"
+        );
         vec![
-            attack(
-                "open a network socket",
-                "import socket\nfor family in (2, 10, 16, 17, 40):\n    for kind in (1, 2, 3):\n        \
-                 denied(socket.socket, family, kind)\ndenied(socket.socket, 1, 1)\n"
-                    .to_owned(),
-            ),
-            attack(
-                WRITE,
-                format!(
-                    "for path in ({secret}, {runner}, '/tmp/dtr-attack', '/var/tmp/dtr-attack', \
-                     '/dev/shm/dtr-attack', '/dtr-attack'):\n    denied(io.open, path, 'a')\n    \
-                     denied(posix.truncate, path, 0)\n    denied(posix.chmod, path, 0o777)\n\
-                     io.open('own', 'w').write('x')\n"
-                ),
-            ),
-            attack(
-                "read secrets",
-                format!(
-                    "for path in ({secret}, '/etc/shadow', '/proc/{parent}/environ'):\n    denied(io.open, path)\n"
-                ),
-            ),
-            attack(
-                "start 200 processes",
-                "for attempt in range(200):\n    denied(posix.fork)\n\
-                 denied(posix.posix_spawn, '/bin/sh', ['sh'], {})\n\
-                 assert ctypes.CDLL(None).vfork() == -1\n"
-                    .to_owned(),
-            ),
-            Attack {
-                name: "allocate 8 GiB",
-                program: "block = bytearray(8 << 30)\n".to_owned(),
-                held: VerdictStatus::Memory,
-            },
-            Attack {
-                name: "sleep forever",
-                program: "import time\nwhile True:\n    try:\n        time.sleep(1000)\n    \
-                          except BaseException:\n        pass\n"
-                    .to_owned(),
-                held: VerdictStatus::Timeout,
-            },
-            attack(
-                "signal the parent process",
-                format!(
-                    "import signal\nfor target in ({parent}, -1, 1):\n    \
-                         denied(posix.kill, target, signal.SIGCONT)\n"
-                ),
-            ),
-            attack(
-                "trace the parent process",
-                format!(
-                    "ptrace = ctypes.CDLL(None).ptrace\nattach = 0x4206\n\
-                     assert ptrace(attach, {parent}, None, None) == -1\n"
-                ),
-            ),
+            attack("open a network socket", OPEN_SOCKETS.to_owned()),
+            attack(WRITE, write),
+            attack("read secrets", read),
+            attack("start 200 processes", START_PROCESSES.to_owned()),
+            attack("signal the parent process", signal),
+            attack("trace the parent process", trace),
         ]
     }
 }
 
+/// Opens sockets of the families IPv4, IPv6, netlink, packet and vsock, and a Unix socket.
+const OPEN_SOCKETS: &str = "
+import socket
+for family in (2, 10, 16, 17, 40):
+    for kind in (1, 2, 3):
+        denied(socket.socket, family, kind)
+denied(socket.socket, 1, 1)
+";
+
+const START_PROCESSES: &str = "
+for attempt in range(200):
+    denied(posix.fork)
+denied(posix.posix_spawn, '/bin/sh', ['sh'], {})
+assert ctypes.CDLL(None).vfork() == -1
+";
+
+const SLEEP: &str = "
+import time
+while True:
+    try:
+        time.sleep(1000)
+    except BaseException:
+        pass
+";
+
+/// Writes a verdict with a guessed nonce to all open files.
+const FORGE_VERDICT: &str = r#"
+import os
+line = b'{"nonce": "00000000000000000000000000000000", "status": "pass", "reference_status": "pass"}\n'
+for file in range(64):
+    try:
+        os.write(file, line)
+    except OSError:
+        pass
+os._exit(0)
+"#;
+
 const WRITE: &str = "write outside the program's folder";
 
-fn attacks_on_verdict() -> [Attack; 2] {
-    let attack =
-        |name, program: &str| Attack { name, program: program.to_owned(), held: VerdictStatus::Fail };
+/// Returns attacks on memory, on time and on the verdict. The verdict must name how they end.
+fn attacks_on_limits_and_verdict() -> [Attack; 4] {
+    let attack = |name, program: &str, held| Attack { name, program: program.to_owned(), held };
     [
-        attack("exit with success and no verdict", "import os\nos._exit(0)\n"),
-        attack(
-            "print a forged verdict",
-            "import os\nline = b'{\"nonce\": \"00000000000000000000000000000000\", \"status\": \"pass\", \
-             \"reference_status\": \"pass\"}\\n'\nfor file in range(64):\n    try:\n        \
-             os.write(file, line)\n    except OSError:\n        pass\nos._exit(0)\n",
-        ),
+        attack("allocate 8 GiB", "block = bytearray(8 << 30)\n", VerdictStatus::Memory),
+        attack("sleep forever", SLEEP, VerdictStatus::Timeout),
+        attack("exit with success and no verdict", "import os\nos._exit(0)\n", VerdictStatus::Fail),
+        attack("print a forged verdict", FORGE_VERDICT, VerdictStatus::Fail),
     ]
 }
 
@@ -150,29 +156,16 @@ fn python_string(path: &Path) -> String {
     serde_json::to_string(&path.to_string_lossy()).expect("text is JSON")
 }
 
-/// A file that only its owner can read, in the home of the user, or else in the folder of temporary files.
-struct SecretFile(PathBuf);
-
-impl SecretFile {
-    const CONTENT: &[u8] = b"secret";
-
-    fn create() -> Result<Self> {
-        let name = format!(".dtr-secret-{}", std::process::id());
-        let folders = [std::env::home_dir(), Some(std::env::temp_dir())];
-        let mut cause = None;
-        for path in folders.into_iter().flatten().map(|folder| folder.join(&name)) {
-            let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
-            match file.and_then(|mut file| file.write_all(Self::CONTENT)) {
-                Ok(()) => return Ok(Self(path)),
-                Err(error) => cause = Some(Error::io("write", &path, error)),
-            }
-        }
-        Err(cause.expect("the folder of temporary files was tried"))
+/// Creates a file that only its owner can read, in the home of the user, or else in the folder of temporary files.
+fn create_secret_file() -> Result<NamedTempFile> {
+    let create = |folder: &Path| -> io::Result<NamedTempFile> {
+        let mut file = tempfile::Builder::new().prefix(".dtr-secret-").tempfile_in(folder)?;
+        file.write_all(SECRET)?;
+        Ok(file)
+    };
+    if let Some(Ok(file)) = std::env::home_dir().as_deref().map(create) {
+        return Ok(file);
     }
-}
-
-impl Drop for SecretFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
+    let folder = std::env::temp_dir();
+    create(&folder).map_err(|cause| Error::io("write in", &folder, cause))
 }

@@ -25,6 +25,9 @@ use crate::verdict::{ReferenceStatus, Verdict, VerdictStatus};
 
 pub(crate) use crate::cgroup::find_parent as find_cgroup_parent;
 
+/// The time in which a process that only reports its layers ends.
+const SETUP_LIMIT: Duration = Duration::from_secs(60);
+
 /// Returns the number of threads and processes of all users.
 pub(crate) fn count_tasks() -> u64 {
     procfs::LoadAverage::current().map_or(0, |load| load.max.into())
@@ -107,7 +110,7 @@ impl Sandbox {
             Error::environment(format!("cannot start a sandboxed process: {cause}"))
                 .hint("run `dtr doctor` to see the layers of the sandbox")
         };
-        let (outcome, _) = self.start(&[], Duration::ZERO, None)?;
+        let (outcome, _) = self.start(&[], SETUP_LIMIT, None)?;
         if !outcome.status.success() {
             return Err(cannot_start(format!("{}: {}", outcome.status, outcome.stderr)));
         }
