@@ -79,7 +79,7 @@ fn a_plain_program_passes_if_it_ends_without_an_exception() {
     let statuses: Vec<_> = verdicts.iter().map(|verdict| verdict.status).collect();
     assert_eq!(statuses, expected, "{verdicts:?}");
     let endless = &verdicts[7];
-    assert!(endless.cpu_seconds > 0.5 && endless.wall_seconds >= endless.cpu_seconds * 0.9, "{endless:?}");
+    assert!(endless.cpu_seconds > 0.2 && endless.wall_seconds >= endless.cpu_seconds * 0.9, "{endless:?}");
 }
 
 #[test]
