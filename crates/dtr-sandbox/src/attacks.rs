@@ -75,7 +75,9 @@ impl Sandbox {
             "for path in ({secret}, '/etc/shadow', '/proc/{parent}/environ'):\n    denied(io.open, path)\n"
         );
         let signal = format!(
-            "import signal\nfor target in ({parent}, -1, 1):\n    denied(posix.kill, target, signal.SIGCONT)\n"
+            "import fcntl, signal\nfor target in ({parent}, -1, 1):\n    \
+             denied(posix.kill, target, signal.SIGCONT)\n    \
+             denied(fcntl.fcntl, 0, fcntl.F_SETOWN, target)\ndenied(fcntl.fcntl, 0, fcntl.F_SETSIG, 9)\n"
         );
         let trace = format!(
             "ptrace = ctypes.CDLL(None).ptrace\nattach = 0x4206\n\
@@ -156,7 +158,8 @@ fn python_string(path: &Path) -> String {
     serde_json::to_string(&path.to_string_lossy()).expect("text is JSON")
 }
 
-/// Creates a file that only its owner can read, in the home of the user, or else in the folder of temporary files.
+/// Creates a file that only its owner can read, in the home of the user, or else in the folder of temporary
+/// files.
 fn create_secret_file() -> Result<NamedTempFile> {
     let create = |folder: &Path| -> io::Result<NamedTempFile> {
         let mut file = tempfile::Builder::new().prefix(".dtr-secret-").tempfile_in(folder)?;

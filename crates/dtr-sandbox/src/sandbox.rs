@@ -69,8 +69,8 @@ impl Sandbox {
     /// [`CHILD_SUBCOMMAND`](crate::CHILD_SUBCOMMAND), usually this program itself.
     ///
     /// # Errors
-    /// Fails when the interpreter cannot be run, when the machine does not confine programs and `policy` requires
-    /// it, and on systems other than Linux.
+    /// Fails when the interpreter cannot be run, when the machine does not confine programs and `policy`
+    /// requires it, and on systems other than Linux.
     pub fn new(
         child_program: &Path,
         python: &Path,
@@ -178,8 +178,8 @@ impl Sandbox {
     }
 }
 
-/// Threads and processes that the user may have beyond those at the start of the sandbox. Other programs of the
-/// same user count too, so the limit is generous.
+/// Threads and processes that the user may have beyond those at the start of the sandbox. Other programs of
+/// the same user count too, so the limit is generous.
 const EXTRA_TASKS: u64 = 1024;
 
 /// Creates a folder that every user can enter, with the runner in it.

@@ -94,8 +94,8 @@ fn kept_flags(flags: StatVfsMountFlags) -> MountFlags {
     pairs.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, flag)| flag).collect()
 }
 
-/// Restricts this process with Landlock: it reads the interpreter's files and writes in its folder. Returns the
-/// version of Landlock in force, or 0 without Landlock.
+/// Restricts this process with Landlock: it reads the interpreter's files and writes in its folder. Returns
+/// the version of Landlock in force, or 0 without Landlock.
 pub(super) fn restrict(config: &ChildConfig) -> u32 {
     match apply_rules(config) {
         Ok(RestrictionStatus { ruleset: RulesetStatus::NotEnforced, .. }) | Err(_) => 0,

@@ -1,5 +1,5 @@
-//! System calls that seccomp denies: the network, new processes, and everything that reaches other processes or
-//! the settings of the machine.
+//! System calls that seccomp denies: the network, new processes, and everything that reaches other processes
+//! or the settings of the machine.
 
 use std::collections::BTreeMap;
 
@@ -127,6 +127,26 @@ const X32_BIT: i64 = 0x4000_0000;
 /// The number of `fchmodat2`, which older C libraries do not name.
 const FCHMODAT2: i64 = 452;
 
+/// Commands, in the second argument, that name a process to which the kernel sends a signal about a file.
+const OWNER_COMMANDS: &[(c_long, &[u64])] = &[
+    (libc::SYS_fcntl, &[libc::F_SETOWN as u64, F_SETOWN_EX, F_SETSIG]),
+    (libc::SYS_ioctl, &[FIOSETOWN, SIOCSPGRP]),
+];
+// The numbers of Linux' headers `asm-generic/fcntl.h` and `asm-generic/sockios.h`.
+const F_SETSIG: u64 = 10;
+const F_SETOWN_EX: u64 = 15;
+const FIOSETOWN: u64 = 0x8901;
+const SIOCSPGRP: u64 = 0x8902;
+
+/// System calls whose first argument is the process to change.
+const SETTINGS_OF_PROCESSES: &[c_long] = &[
+    libc::SYS_prlimit64,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setaffinity,
+];
+
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Restricts this process. Tells whether the filters are in force.
@@ -150,22 +170,32 @@ fn denied_calls() -> Result<Rules, seccompiler::BackendError> {
     let always = DENIED.iter().chain(DENIED_BY_ARCHITECTURE).copied().chain([FCHMODAT2]);
     let mut rules: Rules = always.map(|number| (number, Vec::new())).collect();
     let own = u64::from(std::process::id());
-    let argument = |index, operator, value| {
-        SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
-            .and_then(|condition| SeccompRule::new(vec![condition]))
-    };
+    let (is_thread, unix) = (libc::CLONE_THREAD as u64, libc::AF_UNIX as u64);
     // This process stays the only one with its id, so a signal to that id reaches no other.
     rules.insert(libc::SYS_kill, vec![argument(0, SeccompCmpOp::Ne, own)?]);
     rules.insert(libc::SYS_tgkill, vec![argument(0, SeccompCmpOp::Ne, own)?]);
-    let is_thread = libc::CLONE_THREAD as u64;
     rules.insert(libc::SYS_clone, vec![argument(0, SeccompCmpOp::MaskedEq(is_thread), 0)?]);
-    let unix = libc::AF_UNIX as u64;
     rules.insert(libc::SYS_socketpair, vec![argument(0, SeccompCmpOp::Ne, unix)?]);
-    // Limits of this process may be lowered. Process 0 means the calling process.
-    rules.insert(libc::SYS_prlimit64, vec![argument(0, SeccompCmpOp::Ne, 0)?]);
+    // This process must end when its parent ends.
+    let death_signal = libc::PR_SET_PDEATHSIG as u64;
+    rules.insert(libc::SYS_prctl, vec![argument(0, SeccompCmpOp::Eq, death_signal)?]);
+    for (number, commands) in OWNER_COMMANDS {
+        let rule = |command: &u64| argument(1, SeccompCmpOp::Eq, *command);
+        rules.insert(*number, commands.iter().map(rule).collect::<Result<_, _>>()?);
+    }
+    // Settings of this process may be changed. Process 0 means the calling process.
+    for number in SETTINGS_OF_PROCESSES {
+        rules.insert(*number, vec![argument(0, SeccompCmpOp::Ne, 0)?]);
+    }
     #[cfg(target_arch = "x86_64")]
     add_x32(&mut rules);
     Ok(rules)
+}
+
+/// Returns a rule that holds for calls with an argument that compares so with `value`.
+fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
+        .and_then(|condition| SeccompRule::new(vec![condition]))
 }
 
 /// Adds the numbers of the x32 interface, of which 512 to 547 are its own.

@@ -78,10 +78,10 @@ def judge_plain(programs):
         return list(executor.map(check, programs))
 
 
-def broken_samples(problems, num_tasks_of_suffix, num_mutations, generator):
+def broken_samples(problems, suffixes, num_tasks_of_suffix, num_mutations, generator):
     """Returns samples as (task_id, recipe, program). The recipe is a suffix or an edit."""
     samples = []
-    for suffix in SUFFIXES:
+    for suffix in suffixes:
         for task_id in generator.sample(sorted(problems), num_tasks_of_suffix):
             problem = problems[task_id]
             program = problem["prompt"] + problem["canonical_solution"]
@@ -98,7 +98,7 @@ def broken_samples(problems, num_tasks_of_suffix, num_mutations, generator):
 
 
 def write_verdicts(problems, name, generator):
-    samples = broken_samples(problems, 2, 110, generator)
+    samples = broken_samples(problems, SUFFIXES, 2, 110, generator)
     correct = [(task_id, task["prompt"] + task["canonical_solution"]) for task_id, task in problems.items()]
     verdicts = judge_all(problems, correct + [(task_id, program) for task_id, _, program in samples])
     wrong = [task_id for (task_id, _), verdict in zip(correct, verdicts) if verdict != ("pass", "pass")]
@@ -132,7 +132,9 @@ def plain_problems():
 
 def write_plain(generator):
     problems = plain_problems()
-    samples = broken_samples(problems, 1, 80, generator)
+    # These executors set no limit of memory, and the sandbox does.
+    suffixes = [suffix for suffix in SUFFIXES if "memory" not in suffix]
+    samples = broken_samples(problems, suffixes, 1, 80, generator)
     correct = list(problems)
     programs = [problems[task]["prompt"] + problems[task]["canonical_solution"] for task in correct]
     programs = list(zip(correct, programs)) + [(task, program) for task, _, program in samples]

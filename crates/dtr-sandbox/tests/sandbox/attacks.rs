@@ -1,5 +1,5 @@
-//! Attacks on the sandbox: as the user of the tests, as an ordinary user, and where the system refuses namespaces,
-//! as containers do.
+//! Attacks on the sandbox: as the user of the tests, as an ordinary user, and where the system refuses
+//! namespaces, as containers do.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -210,8 +210,8 @@ struct SanitizedRow {
     sha256: String,
 }
 
-/// Fills a template with a program. `{code:0.6}` is the first 60 % of its characters, `{code:crlf}` has Windows'
-/// line ends.
+/// Fills a template with a program. `{code:0.6}` is the first 60 % of its characters, `{code:crlf}` has
+/// Windows' line ends.
 fn render(template: &str, code: &str, entry: &str) -> String {
     let prefix = |part: f64| -> String {
         let length = (code.chars().count() as f64 * part) as usize;
