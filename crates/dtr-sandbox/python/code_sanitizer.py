@@ -12,7 +12,7 @@ import warnings
 
 ANSI_ESCAPE = re.compile(r"\x1B(?:[@-Z\\-_]|\[[0-?]*[ -/]*[@-~])")
 # What may follow the last statement of a block on its line.
-REST_OF_LINE = re.compile(rb"[ \t\f]*;?(?:[ \t\f]*#[^\n]*)?")
+REST_OF_LINE = re.compile(rb"(?:[ \t\f]*;)?(?:[ \t\f]*#[^\n]*)?")
 LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|$)")
 TAB_WIDTH = 8
 

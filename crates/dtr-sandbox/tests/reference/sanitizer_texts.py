@@ -69,5 +69,7 @@ OWN_TEXTS = [
     ("print 'two'\ndef f(x):\n    return x\n", "f"),
     ("def f(x):\n    return x\n\nprint(f(1)); y = f(2)\nassert f(1)\ndel y\nraise y\nf(3)\n", "f"),
     ("type X = int\ndef f(x):\n    return x\nmatch = 3\ntype = 4\nprint = 5\n", "f"),
+    ("def g(x):\n    return x  \ndef f(x):\n    return g(x); \ndef h(x):\n    return f ;\t\nx = f  \n", "f"),
+    ("def f(x):\n    if x:\n        return g  \n    # a  \n  \n\ndef g(x):\n    return 1 # b  \n\n", "f"),
     ("@a\n@b\nclass f:\n    pass\nclass g(f, metaclass=h):\n    pass\nh = 1\n", "g"),
 ]
