@@ -7,6 +7,7 @@ import math
 import pickle
 import sys
 import time
+import zlib
 
 # Entry points of MBPP whose reference output is only whether the output is not None.
 NOT_NONE_TASKS = ["check_str", "text_match_three", "text_starta_endb"]
@@ -92,8 +93,17 @@ def convert_inputs(task_id, inputs):
     return [[convert(argument) for convert, argument in zip(conversion, arguments)] for arguments in inputs]
 
 
+def pack(outputs):
+    # The outputs of Mbpp/255 take hundreds of megabytes without compression.
+    return base64.b64encode(zlib.compress(pickle.dumps(outputs), 1)).decode()
+
+
+def unpack(packed):
+    return pickle.loads(zlib.decompress(base64.b64decode(packed)))
+
+
 def compute_reference_outputs(job):
-    """Runs the reference solution, and returns its outputs as pickles and the seconds of each call."""
+    """Runs the reference solution, and returns its outputs as compressed pickles and the seconds of each call."""
     task = json.loads(job["task"])
     answer = {}
     for name in ("base", "plus"):
@@ -107,8 +117,7 @@ def compute_reference_outputs(job):
             seconds.append(time.time() - start)
         if task["task_id"].startswith("Mbpp/") and task["entry_point"] in NOT_NONE_TASKS:
             outputs = [output is not None for output in outputs]
-        pickled = base64.b64encode(pickle.dumps(outputs)).decode()
-        answer[name] = {"outputs": pickled, "seconds": seconds}
+        answer[name] = {"outputs": pack(outputs), "seconds": seconds}
     return answer
 
 
@@ -217,7 +226,7 @@ def run_candidate(job, guarded_execution, report_ready):
     global numpy
     task = json.loads(job["task"])
     inputs = convert_inputs(task["task_id"], task[job["input_set"] + "_input"])
-    expected = pickle.loads(base64.b64decode(job["outputs"]))
+    expected = unpack(job.pop("outputs"))
     job["loads_numpy"] = needs_numpy(task, job["solution"], expected)
     guarded_execution.prepare(job)
     numpy = sys.modules.get("numpy")

@@ -80,7 +80,7 @@ fn replace_special_numbers(line: &str) -> String {
 /// The outputs of a reference solution on one set of inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputSetOutputs {
-    /// The list of outputs, as a pickle in base 64. Only the sandboxed interpreter loads it.
+    /// The list of outputs, as a compressed pickle in base 64. Only the sandboxed interpreter loads it.
     pub outputs: String,
     /// The seconds that the reference solution took for each input.
     pub seconds: Vec<f64>,
