@@ -120,7 +120,7 @@ impl Sandbox {
     /// Runs a program's job.
     pub(crate) fn judge(&self, job: Job) -> Result<Verdict> {
         let wall_limit = job.wall_limit;
-        let num_oom_kills = dtr_core::process::oom_kill_count();
+        let num_oom_kills = dtr_core::system_info::oom_kill_count();
         let (outcome, nonce, is_cgroup_full) = self.run_job(job)?;
         let answer = Answer::read(&outcome.answer, &nonce);
         let verdict = |status, reference_status, cause, failed_input| Verdict {
@@ -141,7 +141,7 @@ impl Sandbox {
         }
         let is_killed = outcome.status.signal() == Some(Signal::KILL.as_raw());
         let is_memory_full =
-            is_cgroup_full || is_killed && dtr_core::process::oom_kill_count() > num_oom_kills;
+            is_cgroup_full || is_killed && dtr_core::system_info::oom_kill_count() > num_oom_kills;
         let (status, cause) = classify_end(&outcome, wall_limit, is_memory_full, answer.error);
         Ok(verdict(status, Some(ReferenceStatus::Timeout), Some(cause), None))
     }

@@ -78,7 +78,7 @@ impl Sandbox {
         policy: ConfinementPolicy,
     ) -> Result<Self> {
         let python = PythonInterpreter::inspect(python)?;
-        let memory_limit = dtr_core::process::memory_limit_bytes().unwrap_or(u64::MAX);
+        let memory_limit = dtr_core::system_info::memory_limit_bytes().unwrap_or(u64::MAX);
         let limits = ProgramLimits { memory_bytes: limits.memory_bytes.min(memory_limit), ..limits };
         let mut sandbox = Self {
             child_program: child_program.to_owned(),

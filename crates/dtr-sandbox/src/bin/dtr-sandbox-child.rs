@@ -26,7 +26,7 @@ fn main() {
 }
 
 fn attack(python: &Path) -> Result<()> {
-    let program = dtr_core::process::running_program();
+    let program = dtr_core::system_info::running_program();
     let limits = ProgramLimits::default();
     let sandbox = Sandbox::new(&program, python, limits, ConfinementPolicy::AcceptUnsafe)?;
     let report = serde_json::json!({"layers": sandbox.layers(), "attacks": sandbox.probe_attacks()?});
