@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 use crate::evalplus::{EvalPlusTask, InputSet, InputSetOutputs, ReferenceOutputs};
 use crate::limits::ProgramLimits;
 
-/// The number of the stack frame in which `code_eval` executes a program. The recursion limit counts frames.
+/// The depth of the stack in which the runner executes a plain program.
+///
+/// The recursion limit counts the frames of functions, and in Python 3.11 some calls in C. At this depth, a
+/// program can recurse as deeply as in `code_eval`.
 const PLAIN_STACK_DEPTH: usize = 14;
-/// The number of the stack frame in which EvalPlus executes a program.
-const EVALPLUS_STACK_DEPTH: usize = 23;
+/// The depth at which a program can recurse as deeply as in EvalPlus' `evaluate`.
+const EVALPLUS_STACK_DEPTH: usize = 25;
 
 /// A Python program with its tests.
 #[derive(Clone, Debug)]

