@@ -17,6 +17,13 @@ use crate::support::{read_fixture, sandbox};
 /// The default tests take each row whose index is a multiple of this.
 const SAMPLE_STEP: usize = 12;
 
+/// A suffix and tasks for which the verdicts on the plus inputs differ: EvalPlus fails these programs, and the
+/// sandbox passes them.
+///
+/// The programs leave a sleeping thread for each input. EvalPlus' limit of address space includes the gigabytes
+/// that the process of `evaluate` itself holds, so less remains for the stacks of threads.
+const KNOWN_DIFFERENCES: (&str, [&str; 2]) = ("thread that stays", ["Mbpp/306", "Mbpp/745"]);
+
 /// A change of a correct program, and the reference's verdicts on the changed program.
 #[derive(Deserialize)]
 struct BrokenProgram {
@@ -94,7 +101,11 @@ fn compare_evalplus(file: &str, fixture: &str, step: usize) {
     let mut verdicts: Verdicts<Vec<String>> = read_fixture(fixture);
     let mut tasks: Vec<EvalPlusTask> =
         lines.iter().map(|line| EvalPlusTask::from_json_line(line).unwrap()).collect();
-    verdicts.rows = verdicts.rows.into_iter().step_by(step).collect();
+    let (suffix, differing_tasks) = KNOWN_DIFFERENCES;
+    let is_known = |row: &BrokenProgram| {
+        row.suffix.as_deref() == Some(suffix) && differing_tasks.contains(&row.task.as_str())
+    };
+    verdicts.rows = verdicts.rows.into_iter().step_by(step).filter(|row| !is_known(row)).collect();
     let is_used = |(index, task): &(usize, EvalPlusTask)| {
         index % step == 0 || verdicts.rows.iter().any(|row| row.task == task.task_id)
     };
