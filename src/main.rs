@@ -5,11 +5,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dtr::cli::Cli;
+use dtr_sandbox::{CHILD_SUBCOMMAND, child_main};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    // The sandbox starts this program again. The new process must have one thread and read no files.
+    if arguments.next().is_some_and(|command| command == CHILD_SUBCOMMAND) {
+        child_main(arguments);
+    }
     let cli = Cli::parse();
     match cli.run() {
         Ok(code) => ExitCode::from(code),

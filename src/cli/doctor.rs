@@ -1,19 +1,24 @@
-//! `dtr doctor`: checks the devices, the energy meters and the results directory of this machine.
+//! `dtr doctor`: checks the devices, the energy meters, the sandbox and the results directory of this machine.
 
 use clap::Args;
 
-use super::{ResultsArgs, print_json};
+use super::{ResultsArgs, SandboxArgs, print_json};
 use crate::device;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::create_folder;
+use dtr_sandbox::AttackResult;
 
-/// Check the devices, the energy meters and the results directory of this machine.
+/// Check the devices, the energy meters, the sandbox and the results directory of this machine.
+///
+/// The sandbox runs Python programs that a model wrote. Several attacks on it show whether it holds.
 ///
 /// Exits with code 5 if a required part is missing.
 #[derive(Args)]
 pub struct DoctorCommand {
     #[command(flatten)]
     results: ResultsArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -30,8 +35,14 @@ struct CheckResult {
 
 impl DoctorCommand {
     pub(super) fn run(self) -> Result<u8> {
-        let checks =
-            [check_version(), check_processor(), check_cuda(), check_energy(), self.check_results_folder()];
+        let mut checks = vec![
+            check_version(),
+            check_processor(),
+            check_cuda(),
+            check_energy(),
+            self.check_results_folder(),
+        ];
+        checks.extend(self.check_sandbox());
         if self.json {
             print_json(&checks);
         } else {
@@ -68,6 +79,29 @@ impl DoctorCommand {
                 detail: error.message_with_sources(),
             },
         }
+    }
+}
+
+impl DoctorCommand {
+    /// Checks the layers of the sandbox, and attacks it. A machine without a sandbox can run all other tasks.
+    fn check_sandbox(&self) -> Vec<CheckResult> {
+        let optional = |name, ok, detail| CheckResult { name, ok, optional: true, detail };
+        let attack = || -> Result<Vec<CheckResult>> {
+            let sandbox = self.sandbox.options().open()?;
+            let python = sandbox.python();
+            let numpy = python.numpy_version.as_deref().unwrap_or("none");
+            let version = python.version.split_whitespace().next().unwrap_or_default();
+            let mut checks = vec![
+                optional("python", true, format!("{version}, numpy {numpy}")),
+                optional("sandbox", sandbox.layers().is_confined(), sandbox.layers().to_string()),
+            ];
+            let attacks = sandbox.probe_attacks()?.into_iter();
+            checks.extend(attacks.map(|AttackResult { name, is_held, detail }| {
+                optional("attack", is_held, format!("{name}: {detail}"))
+            }));
+            Ok(checks)
+        };
+        attack().unwrap_or_else(|error| vec![optional("sandbox", false, error.to_line())])
     }
 }
 

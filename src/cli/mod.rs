@@ -22,12 +22,14 @@ mod verify;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use dtr_sandbox::ConfinementPolicy;
 
 use crate::device;
 use crate::manifest::{LoadedManifest, Manifest, load_manifest, load_portable_manifest};
 use crate::plan::{Plan, WorkerOptions, plan_for_cpu, plan_for_machine};
 use crate::publish::{archive_path, list_archives, open_archive};
+use crate::runner::SandboxOptions;
 use crate::store::{Provenance, RecordArchive, Store};
 use dtr_core::error::{Error, Result};
 
@@ -219,6 +221,42 @@ impl DeviceArgs {
             repeatable: Some(self.device.is_deterministic()),
             ..Provenance::of_this_process(self.device.description(), rayon::current_num_threads())
         }
+    }
+}
+
+/// The arguments of the sandbox for Python programs that a model wrote.
+#[derive(Args)]
+struct SandboxArgs {
+    /// Python interpreter for tasks whose answers are programs.
+    #[arg(long, value_name = "PYTHON", default_value = DEFAULT_PYTHON)]
+    python: PathBuf,
+    /// Write `accept` to run such programs on a machine that cannot confine them. They can then do whatever
+    /// you can do.
+    #[arg(long, value_name = "accept")]
+    unsafe_code: Option<UnsafeCode>,
+}
+
+const DEFAULT_PYTHON: &str = "python3";
+
+/// The user's decision about programs that cannot be confined.
+#[derive(Clone, Copy, ValueEnum)]
+enum UnsafeCode {
+    Accept,
+}
+
+impl Default for SandboxArgs {
+    fn default() -> Self {
+        Self { python: DEFAULT_PYTHON.into(), unsafe_code: None }
+    }
+}
+
+impl SandboxArgs {
+    fn options(&self) -> SandboxOptions {
+        let policy = match self.unsafe_code {
+            Some(UnsafeCode::Accept) => ConfinementPolicy::AcceptUnsafe,
+            None => ConfinementPolicy::Require,
+        };
+        SandboxOptions::new(self.python.clone(), policy)
     }
 }
 

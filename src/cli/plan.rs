@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DEFAULT_RESULTS, DeviceArgs, ExperimentArgs, ResultsArgs, WorkersArgs, print_json, print_notes};
+use super::{
+    DEFAULT_RESULTS, DeviceArgs, ExperimentArgs, ResultsArgs, SandboxArgs, WorkersArgs, print_json,
+    print_notes,
+};
+use crate::data::Task;
 use crate::plan::{
     CellStatus, Plan, PlanEstimate, RunReason, WorkerPlan, can_run_in_parallel, cell_statuses,
 };
-use crate::stages::{Cell, STAGES};
+use crate::stages::{Cell, STAGES, ScoreJob, SearchJob};
 use crate::store::StageName;
 use dtr_core::error::Result;
 use dtr_core::files::format_bytes;
@@ -23,6 +27,8 @@ pub struct PlanCommand {
     device: DeviceArgs,
     #[command(flatten)]
     workers: WorkersArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -33,16 +39,33 @@ impl PlanCommand {
     pub(super) fn new(manifest: PathBuf, device: DeviceArgs) -> Self {
         let results = ResultsArgs { results: PathBuf::from(DEFAULT_RESULTS) };
         let experiment = ExperimentArgs { manifest, sets: Vec::new(), results };
-        Self { experiment, device, workers: WorkersArgs::default(), json: false }
+        let (workers, sandbox) = (WorkersArgs::default(), SandboxArgs::default());
+        Self { experiment, device, workers, sandbox, json: false }
     }
 
     pub(super) fn run(self) -> Result<u8> {
-        self.print(&self.plan()?)?;
+        let plan = self.plan()?;
+        self.print(&plan)?;
+        self.print_sandbox_note(&plan);
         Ok(0)
     }
 
     pub(super) fn plan(&self) -> Result<Plan> {
         self.experiment.plan_on(&self.device)
+    }
+
+    /// Prints a note if a task's answers are programs, and the interpreter that runs them is missing.
+    fn print_sandbox_note(&self, plan: &Plan) {
+        let is_code = |task: &Task| task.generative().is_some_and(|task| task.code.is_some());
+        let runs_programs = |cell: &Cell| {
+            let searched = cell.downcast_job::<SearchJob>().map(|job| &job.task);
+            searched.or(cell.downcast_job::<ScoreJob>().map(|job| &job.task)).is_some_and(is_code)
+        };
+        if plan.cells.iter().any(runs_programs)
+            && let Err(error) = self.sandbox.options().inspect_python()
+        {
+            eprintln!("tasks whose answers are programs will fail: {}", error.to_line());
+        }
     }
 
     /// Prints the cells of the plan and the estimate of their resources.
@@ -95,6 +118,9 @@ fn print_estimate(estimate: &PlanEstimate) {
     println!("\nto do        {}", counts.join(", "));
     if estimate.max_evaluations > 0 {
         println!("evaluations  {} at most", estimate.max_evaluations);
+    }
+    if estimate.max_generated_tokens > 0 {
+        println!("generated    {} tokens at most", group_digits(estimate.max_generated_tokens));
     }
     for (stage, tokens) in stages().filter_map(|stage| Some((stage, estimate.tokens.get(stage)?))) {
         println!("{stage:<12} {} tokens", group_digits(*tokens));

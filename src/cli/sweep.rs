@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use super::{DeviceArgs, ExperimentArgs, WorkersArgs, print_json, print_notes, report::write_report};
+use super::{
+    DeviceArgs, ExperimentArgs, SandboxArgs, WorkersArgs, print_json, print_notes, report::write_report,
+};
 use crate::device::UsageMeter;
 use crate::plan::Plan;
 use crate::runner::{ProgressDisplay, RunContext, SupervisorConnection, WorkerRole, supervise};
@@ -26,6 +28,8 @@ pub struct SweepCommand {
     device: DeviceArgs,
     #[command(flatten)]
     workers: WorkersArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Stop after the first cell that fails. Cells that run at the same time still finish.
     #[arg(long)]
     fail_fast: bool,
@@ -40,8 +44,8 @@ pub struct SweepCommand {
 impl SweepCommand {
     /// Creates the sweep of `experiment` with every option at its default.
     pub(super) fn new(experiment: ExperimentArgs, device: DeviceArgs) -> Self {
-        let workers = WorkersArgs::default();
-        Self { experiment, device, workers, fail_fast: false, retry_failed: false, json: false }
+        let (workers, sandbox) = (WorkersArgs::default(), SandboxArgs::default());
+        Self { experiment, device, workers, sandbox, fail_fast: false, retry_failed: false, json: false }
     }
 
     pub(super) fn run(self) -> Result<u8> {
@@ -89,6 +93,7 @@ impl SweepCommand {
             provenance: Provenance { hub_files, overrides, ..self.device.provenance() },
             memory_limit,
             supervisor,
+            sandbox: &self.sandbox.options(),
         };
         match self.run_cells(&plan, &context)? {
             Some(summary) => self.report(&plan, &store, &summary),

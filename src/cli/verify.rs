@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DeviceArgs, ExperimentArgs, ResultsArgs, print_json};
+use super::{DeviceArgs, ExperimentArgs, ResultsArgs, SandboxArgs, print_json};
 use crate::device::UsageMeter;
 use crate::plan::Plan;
 use crate::publish::check_consistency;
@@ -42,6 +42,8 @@ pub struct VerifyCommand {
     seed: u32,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -55,7 +57,7 @@ impl VerifyCommand {
             let experiment = ExperimentArgs { manifest, sets: self.sets, results: self.results };
             let size = if self.without_artifacts { 0 } else { self.sample };
             let sample = RecomputeSample { size, seed: Seed(self.seed) };
-            match verify(&experiment, &self.device, self.without_artifacts, sample) {
+            match verify(&experiment, &self.device, &self.sandbox, self.without_artifacts, sample) {
                 // Report the damaged files even if the verification fails because of them.
                 Err(error) if error.kind() != ErrorKind::Interrupted && !audit.faults.is_empty() => {
                     eprintln!("cannot rebuild the tables: {}", error.to_line());
@@ -122,6 +124,7 @@ struct Verified {
 fn verify(
     experiment: &ExperimentArgs,
     device: &DeviceArgs,
+    sandbox: &SandboxArgs,
     without_artifacts: bool,
     sample: RecomputeSample,
 ) -> Result<Verified> {
@@ -136,7 +139,7 @@ fn verify(
     let comparison = compare_rebuilt_report(&plan, &store, &experiment.sweep_command(), &tables, &figures)?;
     let recomputed = match without_artifacts {
         true => RecomputedCells::default(),
-        false => recompute(&plan, &store, device, sample)?,
+        false => recompute(&plan, &store, device, sandbox, sample)?,
     };
     Ok(Verified { contradictions, comparison, recomputed })
 }
@@ -146,6 +149,7 @@ fn recompute(
     plan: &Plan,
     store: &Store,
     device: &DeviceArgs,
+    sandbox: &SandboxArgs,
     sample: RecomputeSample,
 ) -> Result<RecomputedCells> {
     let progress = ProgressDisplay::new(sample.size, StopFlag::listen()?);
@@ -158,6 +162,7 @@ fn recompute(
         provenance: device.provenance(),
         memory_limit: None,
         supervisor: &SupervisorConnection::default(),
+        sandbox: &sandbox.options(),
     };
     recompute_cells(plan, &context, sample)
 }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
+use super::jinja::Templates;
 use super::rows::{ColumnSelection, Row, for_each_row};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
@@ -16,7 +17,7 @@ use dtr_core::jinja::parse_value;
 use dtr_core::seed::Seed;
 
 /// The seed of the few-shot examples in lm-evaluation-harness.
-const HARNESS_SEED: u64 = 1234;
+const HARNESS_SEED: u32 = 1234;
 
 /// The maximum total size of the rows of examples, in bytes.
 const MAX_ROWS_BYTES: usize = 1 << 30;
@@ -39,6 +40,10 @@ pub struct Shots {
     /// Rows that are examples, in place of `from`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// The expression that decides which rows of `from` can be examples, such as `"task_id in [2, 3, 4]"`. The
+    /// default is all rows.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
     /// Which rows are the examples of a question.
     #[serde(default)]
     pub sampler: ShotSelection,
@@ -106,7 +111,7 @@ impl ExampleSelector {
         let is_own_file = shots.from.as_deref() == Some(path);
         let columns = ColumnSelection { includes_json: is_own_file, ..columns.clone() };
         let rows = match (&shots.from, shots.rows.is_empty()) {
-            (Some(from), true) => read_rows(from, &columns)?,
+            (Some(from), true) => read_rows(from, columns, shots.condition.as_deref())?,
             (None, false) => shots.rows.iter().map(inline_row).collect::<Result<_>>()?,
             _ => {
                 return Err(Error::manifest(
@@ -116,7 +121,7 @@ impl ExampleSelector {
             }
         };
         let own_rows = is_own_file.then(|| rows.iter().map(Row::to_json).collect()).transpose()?;
-        let sampler = ShotSampler::new(shots.sampler, shots.seed.0, rows.len(), shots.count);
+        let sampler = ShotSampler::new(shots.sampler, shots.seed.0.into(), rows.len(), shots.count);
         Ok(Self { rows, own_rows, sampler })
     }
 
@@ -136,10 +141,21 @@ impl ExampleSelector {
     }
 }
 
-/// Reads all rows of a file.
-fn read_rows(path: &str, columns: &ColumnSelection) -> Result<Vec<Row>> {
+/// Name of the condition.
+const CONDITION: &str = "where";
+
+/// Reads the rows of a file for which `condition` holds.
+fn read_rows(path: &str, mut columns: ColumnSelection, condition: Option<&str>) -> Result<Vec<Row>> {
+    let mut templates = Templates::new();
+    if let Some(condition) = condition {
+        templates.add_condition(CONDITION, condition)?;
+        columns.names.extend(templates.identifiers().iter().cloned());
+    }
     let (mut rows, mut num_bytes) = (Vec::new(), 0_usize);
-    for_each_row(path, columns, &mut |_, row| {
+    for_each_row(path, &columns, &mut |_, row| {
+        if condition.is_some() && !templates.is_true(CONDITION, &row)? {
+            return Ok(ControlFlow::Continue(()));
+        }
         num_bytes += row.to_json().map_or(0, |json| json.len());
         if num_bytes > MAX_ROWS_BYTES {
             let limit = format_bytes(MAX_ROWS_BYTES as u64);

@@ -4,6 +4,7 @@
 use super::few_shot::Example;
 use super::jinja::Templates;
 use super::rows::Row;
+use super::split_rows::ItemBuilder;
 use super::{Choices, FileTask, Item, Split};
 use dtr_core::error::{Error, Result};
 
@@ -23,23 +24,33 @@ pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>> {
         return Ok(Vec::new());
     }
     let templates = parse_templates(task)?;
-    let builder = ItemBuilder { has_prompt_per_choice: templates.uses_choice(PROMPT), templates, task };
-    let num_bytes = |item: &Item| {
-        let texts = item.choices.iter().chain(&item.prompts).chain([&item.prompt]);
-        texts.map(String::len).sum()
-    };
-    let build = |id, row: &Row, examples: &[&Row]| builder.build(id, row, examples);
-    task.files().build_items(split, &builder.templates, build, num_bytes)
+    let has_prompt_per_choice = templates.uses_choice(PROMPT);
+    task.files().build_items(split, &ChoiceItemBuilder { templates, has_prompt_per_choice, task })
 }
 
-struct ItemBuilder<'a> {
+struct ChoiceItemBuilder<'a> {
     templates: Templates,
     /// Whether the prompt uses the variable `choice`.
     has_prompt_per_choice: bool,
     task: &'a FileTask,
 }
 
-impl ItemBuilder<'_> {
+impl ItemBuilder for ChoiceItemBuilder<'_> {
+    type Item = Item;
+
+    fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    fn is_item(&self, _row: &Row) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn num_bytes(item: &Item) -> usize {
+        let texts = item.choices.iter().chain(&item.prompts).chain([&item.prompt]);
+        texts.map(String::len).sum()
+    }
+
     fn build(&self, id: String, row: &Row, examples: &[&Row]) -> Result<Item> {
         let examples: Vec<Example> =
             examples.iter().map(|example| self.example(example)).collect::<Result<_>>()?;
@@ -60,7 +71,9 @@ impl ItemBuilder<'_> {
         };
         Ok(Item { id, prompt, prompts, choices, label })
     }
+}
 
+impl ChoiceItemBuilder<'_> {
     /// Renders a row as a few-shot example, which ends with the correct choice.
     fn example(&self, row: &Row) -> Result<Example> {
         let choices = self.choices(row)?;

@@ -1,10 +1,14 @@
 //! The prompts of a task that the model answers by generating text, and the scores of the answers.
 
+use std::sync::Arc;
+
+use dtr_sandbox::Sandbox;
 use dtr_text::filter::FilterChain;
 use dtr_text::metric::{AnswerScore, AnswerScorer, TextMetric};
 use dtr_text::stop_strings::StopStrings;
 use rayon::prelude::*;
 
+use super::program_scorer::{ProgramScorer, SandboxRecord};
 use super::{GenerativeItem, GenerativeTask};
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
@@ -18,8 +22,15 @@ pub struct GenerationRequests {
     eos_token_ids: Vec<u32>,
     stop_strings: StopStrings,
     filters: FilterChain,
-    metric: TextMetric,
-    scorer: AnswerScorer,
+    scoring: Scoring,
+}
+
+/// How answers are scored.
+enum Scoring {
+    /// Answers are compared with references.
+    Text { metric: TextMetric, scorer: AnswerScorer },
+    /// Answers are programs, which are run.
+    Programs(ProgramScorer),
 }
 
 impl GenerationRequests {
@@ -31,7 +42,7 @@ impl GenerationRequests {
     ///
     /// # Errors
     /// Fails if a filter or the metric has an invalid pattern, if a prompt has no tokens, or if `max-tokens`
-    /// leaves no room for a prompt.
+    /// leaves no room for a prompt. Also fails if the task has both a metric and tests of programs, or neither.
     pub fn new(
         tokenizer: &Tokenizer,
         task: &GenerativeTask,
@@ -60,14 +71,34 @@ impl GenerationRequests {
             eos_token_ids: Vec::new(),
             stop_strings: StopStrings::new(task.stop.iter().cloned()),
             filters: FilterChain::new(&task.filters)?,
-            metric: task.metric.clone(),
-            scorer: task.metric.compile()?,
+            scoring: Scoring::new(task)?,
         })
     }
 
     /// Returns the same requests with `eos_token_ids` as the tokens that end a text.
     pub fn with_eos_token_ids(self, eos_token_ids: Vec<u32>) -> Self {
         Self { eos_token_ids, ..self }
+    }
+
+    /// Returns the same requests with a sandbox, in which programs run.
+    pub fn with_sandbox(mut self, sandbox: Arc<Sandbox>) -> Self {
+        if let Scoring::Programs(programs) = self.scoring {
+            self.scoring = Scoring::Programs(programs.with_sandbox(sandbox));
+        }
+        self
+    }
+
+    /// Returns whether the answers are programs, which need a sandbox.
+    pub fn needs_sandbox(&self) -> bool {
+        matches!(self.scoring, Scoring::Programs(_))
+    }
+
+    /// Returns a description of the sandbox. `None` if there is none.
+    pub fn sandbox_record(&self) -> Option<SandboxRecord> {
+        match &self.scoring {
+            Scoring::Text { .. } => None,
+            Scoring::Programs(programs) => programs.sandbox_record(),
+        }
     }
 
     /// Returns the tokens that end a text.
@@ -100,26 +131,64 @@ impl GenerationRequests {
         &self.stop_strings
     }
 
-    /// Returns the metric that scores the answers.
-    pub fn metric(&self) -> &TextMetric {
-        &self.metric
+    /// Returns whether the task's score is the mean of the answers' scores.
+    pub fn is_mean(&self) -> bool {
+        match &self.scoring {
+            Scoring::Text { metric, .. } => metric.is_mean(),
+            Scoring::Programs(_) => true,
+        }
     }
 
-    /// Extracts the answer to an item from the text that the model generated, and scores the answer. Returns
-    /// the answer and its score.
+    /// Returns the task's score from the scores of all answers.
+    pub fn aggregate(&self, scores: &[AnswerScore]) -> f64 {
+        match &self.scoring {
+            Scoring::Text { metric, .. } => metric.aggregate(scores).unwrap_or(f64::NAN),
+            Scoring::Programs(_) => scores.iter().map(|score| score.value).sum::<f64>() / scores.len() as f64,
+        }
+    }
+
+    /// Extracts the answers from the texts that the model generated for items, and scores them. `texts` holds
+    /// the index of each item with its text. Returns the answers and their scores, in the same order.
     ///
     /// # Errors
-    /// Fails if a regular expression needs too many steps.
-    pub fn score_text(&self, item: usize, text: &str) -> Result<(String, AnswerScore)> {
-        let GenerativeItem { id, references, classes, .. } = &self.items[item];
-        let score = || {
-            let answer = self.filters.apply(self.stop_strings.cut(text))?;
-            let score = self.scorer.score(&answer, references, classes)?;
-            Ok((answer, score))
+    /// Fails if a regular expression needs too many steps, or if programs cannot be run.
+    pub fn score_texts(&self, texts: &[(usize, String)]) -> Result<Vec<(String, AnswerScore)>> {
+        let extract = |(item, text): &(usize, String)| {
+            let answer = self.filters.apply(self.stop_strings.cut(text));
+            answer.map_err(|error| self.wrap_error(*item, error))
         };
-        score().map_err(|error: Error| {
-            Error::failed(format!("cannot score the answer to item `{id}`")).with_source(error)
-        })
+        let answers: Vec<String> = texts.par_iter().map(extract).collect::<Result<_>>()?;
+        let items = texts.iter().map(|(item, _)| *item);
+        let scores = match &self.scoring {
+            Scoring::Text { scorer, .. } => {
+                let score = |(item, answer): (usize, &String)| {
+                    let GenerativeItem { references, classes, .. } = &self.items[item];
+                    scorer.score(answer, references, classes).map_err(|error| self.wrap_error(item, error))
+                };
+                items.zip(&answers).map(score).collect::<Result<Vec<_>>>()?
+            }
+            Scoring::Programs(programs) => {
+                let items: Vec<&GenerativeItem> = items.map(|item| &self.items[item]).collect();
+                programs.score(&items, &answers)?
+            }
+        };
+        Ok(answers.into_iter().zip(scores).collect())
+    }
+
+    fn wrap_error(&self, item: usize, error: Error) -> Error {
+        let id = &self.items[item].id;
+        Error::failed(format!("cannot score the answer to item `{id}`")).with_source(error)
+    }
+}
+
+impl Scoring {
+    fn new(task: &GenerativeTask) -> Result<Self> {
+        match (&task.metric, &task.code) {
+            (Some(metric), None) => Ok(Self::Text { metric: metric.clone(), scorer: metric.compile()? }),
+            (None, Some(test)) => Ok(Self::Programs(ProgramScorer::new(test.clone()))),
+            _ => Err(Error::manifest("a task that is answered by generating text needs `metric` or `code`")
+                .hint("set one of the two keys")),
+        }
     }
 }
 

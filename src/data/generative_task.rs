@@ -5,10 +5,12 @@ use dtr_text::metric::TextMetric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::chat_prompt::{ChatMessages, ChatPrompt};
+use super::code_test::{CodeTest, ItemTest, ItemTestBuilder};
 use super::few_shot::{Example, Shots};
 use super::jinja::Templates;
 use super::rows::Row;
-use super::split_rows::TaskFiles;
+use super::split_rows::{ItemBuilder, TaskFiles};
 use super::{Split, SplitPolicy};
 use dtr_core::error::Result;
 
@@ -17,6 +19,7 @@ const PROMPT: &str = "prompt";
 const TARGET: &str = "target";
 const REFERENCES: &str = "references";
 const CLASSES: &str = "classes";
+const CONDITION: &str = "where";
 
 /// A task whose items are rows of files, and whose answers the model generates as text, always with the most
 /// likely token.
@@ -39,6 +42,9 @@ pub struct GenerativeTask {
     /// Which rows of `test` each split gets, if `validation` is absent.
     #[serde(default)]
     pub splits: SplitPolicy,
+    /// The expression that decides which rows are items, such as `"task_id > 10"`. The default is all rows.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
     /// The maximum number of validation items, taken from the first rows. The default is all rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
@@ -68,8 +74,18 @@ pub struct GenerativeTask {
     /// The filters that extract the answer from the text, in the order in which they apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<TextFilter>,
-    /// How the answer is compared with the references.
-    pub metric: TextMetric,
+    /// How the answer is compared with the references. A task has either this key or `code`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TextMetric")]
+    pub metric: Option<TextMetric>,
+    /// How the answer is tested, if it is a Python program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "CodeTest")]
+    pub code: Option<CodeTest>,
+    /// How the base's chat template renders prompts. Without this table, the model continues the prompt itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ChatPrompt")]
+    pub chat: Option<ChatPrompt>,
     /// The few-shot examples in front of each question. The default is no examples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Shots")]
@@ -91,6 +107,10 @@ impl GenerativeTask {
             validation_items: self.validation_items,
             test_items: self.test_items,
             shots: self.shots.as_ref(),
+            tests: match &self.code {
+                Some(CodeTest::Evalplus(test)) => Some(&test.tasks),
+                _ => None,
+            },
         }
     }
 
@@ -103,22 +123,27 @@ impl GenerativeTask {
             validation_items: None,
             test_items: None,
             shots: None,
+            code: self.code.as_ref().map(CodeTest::without_files),
             ..self.clone()
         }
     }
 }
 
 /// A question that the model answers by generating text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct GenerativeItem {
     /// The item's stable identifier, for example `test/00017`.
     pub id: String,
-    /// The text that the model continues.
+    /// The text that the model continues. Empty until the chat template of a base has rendered `chat`.
     pub prompt: String,
+    /// The messages from which a chat template renders the prompt, if the task has `chat`.
+    pub chat: Option<ChatMessages>,
     /// The correct answers.
     pub references: Vec<String>,
     /// The names of all classes, for the metric `classification`.
     pub classes: Vec<String>,
+    /// The test of the answer, if it is a program.
+    pub test: Option<ItemTest>,
 }
 
 /// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
@@ -130,44 +155,75 @@ pub fn load_generative_items(task: &GenerativeTask, split: Split) -> Result<Vec<
     if split == Split::Train {
         return Ok(Vec::new());
     }
-    let templates = parse_templates(task)?;
-    let num_bytes = |item: &GenerativeItem| {
-        let texts = item.references.iter().chain(&item.classes).chain([&item.prompt]);
-        texts.map(String::len).sum()
-    };
-    let build = |id, row: &Row, examples: &[&Row]| build_item(task, &templates, id, row, examples);
-    task.files().build_items(split, &templates, build, num_bytes)
+    let mut templates = parse_templates(task)?;
+    let tests = task.code.as_ref().map(|test| ItemTestBuilder::new(test, &mut templates)).transpose()?;
+    task.files().build_items(split, &GenerativeItemBuilder { templates, tests, task })
 }
 
-fn build_item(
-    task: &GenerativeTask,
-    templates: &Templates,
-    id: String,
-    row: &Row,
-    examples: &[&Row],
-) -> Result<GenerativeItem> {
-    let render = |name: &str, row: &Row| templates.render(name, row, None);
-    let example = |row: &&Row| Ok(Example { prompt: render(PROMPT, row)?, target: render(TARGET, row)? });
-    let examples: Vec<Example> = examples.iter().map(example).collect::<Result<_>>()?;
-    let examples = task.shots.as_ref().map_or(String::new(), |shots| shots.format(&examples));
-    Ok(GenerativeItem {
-        id,
-        prompt: examples + &render(PROMPT, row)?,
-        references: match &task.references {
-            Some(_) => templates.evaluate_list(REFERENCES, row)?,
-            None => vec![render(TARGET, row)?],
-        },
-        classes: match &task.classes {
-            Some(_) => templates.evaluate_list(CLASSES, row)?,
-            None => Vec::new(),
-        },
-    })
+struct GenerativeItemBuilder<'a> {
+    templates: Templates,
+    /// Builds the tests of programs.
+    tests: Option<ItemTestBuilder>,
+    task: &'a GenerativeTask,
+}
+
+impl ItemBuilder for GenerativeItemBuilder<'_> {
+    type Item = GenerativeItem;
+
+    fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    fn is_item(&self, row: &Row) -> Result<bool> {
+        match self.task.condition {
+            Some(_) => self.templates.is_true(CONDITION, row),
+            None => Ok(true),
+        }
+    }
+
+    fn num_bytes(item: &GenerativeItem) -> usize {
+        let texts = item.references.iter().chain(&item.classes).chain([&item.prompt]);
+        texts.map(String::len).sum()
+    }
+
+    fn build(&self, id: String, row: &Row, examples: &[&Row]) -> Result<GenerativeItem> {
+        let examples: Vec<Example> =
+            examples.iter().map(|example| self.example(example)).collect::<Result<_>>()?;
+        let Example { prompt, target } = self.example(row)?;
+        let shots = self.task.shots.as_ref();
+        let (prompt, chat) = match &self.task.chat {
+            Some(chat) => (String::new(), Some(chat.messages(shots, examples, prompt))),
+            None => (shots.map_or(String::new(), |shots| shots.format(&examples)) + &prompt, None),
+        };
+        let list = |name, expression: &Option<String>| {
+            expression.as_ref().map(|_| self.templates.evaluate_list(name, row)).transpose()
+        };
+        Ok(GenerativeItem {
+            id,
+            prompt,
+            chat,
+            references: list(REFERENCES, &self.task.references)?.unwrap_or_else(|| vec![target]),
+            classes: list(CLASSES, &self.task.classes)?.unwrap_or_default(),
+            test: self.tests.as_ref().map(|tests| tests.build(&self.templates, row)).transpose()?,
+        })
+    }
+}
+
+impl GenerativeItemBuilder<'_> {
+    /// Renders the prompt and the correct answer of a row.
+    fn example(&self, row: &Row) -> Result<Example> {
+        let render = |name| self.templates.render(name, row, None);
+        Ok(Example { prompt: render(PROMPT)?, target: render(TARGET)? })
+    }
 }
 
 fn parse_templates(task: &GenerativeTask) -> Result<Templates> {
     let mut templates = Templates::new();
     templates.add(PROMPT, &task.prompt)?;
     templates.add(TARGET, &task.target)?;
+    if let Some(condition) = &task.condition {
+        templates.add_condition(CONDITION, condition)?;
+    }
     for (name, expression) in [(REFERENCES, &task.references), (CLASSES, &task.classes)] {
         if let Some(expression) = expression {
             templates.add_list_expression(name, expression)?;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::merge_maps;
-use minijinja::{Environment, Error as TemplateError, ErrorKind, State, UndefinedBehavior, Value, context};
+use minijinja::{Environment, Error as TemplateError, ErrorKind, State, UndefinedBehavior, Value};
 use regex::Regex;
 
 use super::rows::Row;
@@ -62,6 +62,12 @@ impl Templates {
         self.add(name, &format!("{{% set {RESULT} = ({expression})|map('string')|list %}}"))
     }
 
+    /// Parses an expression whose value is true or false and adds it under `name`. [`Templates::is_true`]
+    /// returns the value.
+    pub fn add_condition(&mut self, name: &'static str, expression: &str) -> Result<()> {
+        self.add_expression(name, &format!("true if ({expression}) else false"))
+    }
+
     /// Returns all identifiers in the code of the templates. The identifiers include the columns that the
     /// templates use.
     pub fn identifiers(&self) -> &BTreeSet<String> {
@@ -70,16 +76,30 @@ impl Templates {
 
     /// Returns whether a template uses the variable `choice`.
     pub fn uses_choice(&self, name: &str) -> bool {
-        self.undeclared_variables(name).contains(CHOICE)
+        self.uses_variable(name, CHOICE)
+    }
+
+    /// Returns whether a template uses a variable.
+    pub fn uses_variable(&self, name: &str, variable: &str) -> bool {
+        self.undeclared_variables(name).contains(variable)
     }
 
     /// Renders a template. The variables are the columns of `row`, and the answer choice if `choice` is
     /// given.
     pub fn render(&self, name: &str, row: &Row, choice: Option<&str>) -> Result<String> {
-        let variables = match choice {
-            None => row.values.clone(),
-            Some(choice) => merge_maps([context! { choice }, row.values.clone()]),
-        };
+        match choice {
+            None => self.render_variables(name, row, row.values.clone()),
+            Some(choice) => self.render_with(name, row, CHOICE, choice),
+        }
+    }
+
+    /// Renders a template. The variables are the columns of `row`, and `variable` with the text `value`.
+    pub fn render_with(&self, name: &str, row: &Row, variable: &str, value: &str) -> Result<String> {
+        let added = Value::from_pairs([(variable, value)]);
+        self.render_variables(name, row, merge_maps([added, row.values.clone()]))
+    }
+
+    fn render_variables(&self, name: &str, row: &Row, variables: Value) -> Result<String> {
         let rendered = self.environment.get_template(name).and_then(|template| template.render(variables));
         rendered.map_err(|error| self.explain(name, row, error))
     }
@@ -98,6 +118,11 @@ impl Templates {
         let (texts, _) = self.evaluate(name, row)?;
         let texts = texts.try_iter().into_iter().flatten();
         Ok(texts.filter_map(|text| text.as_str().map(str::to_owned)).collect())
+    }
+
+    /// Evaluates a condition with the columns of `row` as variables.
+    pub fn is_true(&self, name: &str, row: &Row) -> Result<bool> {
+        Ok(self.evaluate(name, row)?.0.is_true())
     }
 
     fn undeclared_variables(&self, name: &str) -> BTreeSet<String> {

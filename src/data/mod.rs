@@ -2,6 +2,8 @@
 //! token sequences for training.
 
 mod base_tokenizer;
+mod chat_prompt;
+mod code_test;
 mod corpus;
 pub mod documents;
 mod few_shot;
@@ -9,6 +11,7 @@ mod file_task;
 pub mod generation_requests;
 mod generative_task;
 mod jinja;
+mod program_scorer;
 mod python_time;
 mod rows;
 pub mod scoring_requests;
@@ -25,9 +28,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use base_tokenizer::{read_base_tokenizer, synthetic_tokenizer};
+pub use chat_prompt::{ChatMessages, ChatPrompt};
+pub use code_test::{CodeTest, EvalPlusInputs, EvalPlusTest, ItemTest};
 pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
 pub use few_shot::Shots;
 pub use generative_task::{GenerativeItem, GenerativeTask, load_generative_items};
+pub use program_scorer::SandboxRecord;
 pub use split_rows::{SplitFile, TaskFiles};
 use synthetic::SyntheticLanguage;
 pub use task::{Choices, FileTask, Metric, SplitPolicy, SyntheticTask, SyntheticTaskKind, Task, TaskSource};

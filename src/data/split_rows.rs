@@ -28,6 +28,8 @@ pub struct TaskFiles<'a> {
     pub test_items: Option<usize>,
     /// The few-shot examples.
     pub shots: Option<&'a Shots>,
+    /// The file with the tests of programs, if the task has one.
+    pub tests: Option<&'a str>,
 }
 
 /// The file with the rows of a split.
@@ -63,48 +65,44 @@ impl<'a> TaskFiles<'a> {
     /// Returns the paths of all files that the task reads.
     pub fn paths(&self) -> impl Iterator<Item = &'a str> {
         let examples = self.shots.and_then(|shots| shots.from.as_deref());
-        self.validation.into_iter().chain([self.test]).chain(examples)
+        self.validation.into_iter().chain([self.test]).chain(examples).chain(self.tests)
     }
 
     /// Returns the paths of the files that decide the items of `split`.
     pub fn paths_of_split(&self, split: Split) -> impl Iterator<Item = &'a str> {
         let examples = self.shots.and_then(|shots| shots.from.as_deref());
-        [self.split_file(split).path].into_iter().chain(examples)
+        [self.split_file(split).path].into_iter().chain(examples).chain(self.tests)
     }
 
-    /// Builds the items of `split` from its rows, in the order of the rows. `build` receives the id of the
-    /// item, its row, and the rows of its few-shot examples. `num_bytes` returns the size of an item's texts.
+    /// Builds the items of `split` from its rows, in the order of the rows.
     ///
     /// # Errors
-    /// Fails if a file cannot be read or has no items of the split. Also fails if `build` fails for a row. This
-    /// error names the row.
-    pub(super) fn build_items<T>(
-        &self,
-        split: Split,
-        templates: &Templates,
-        build: impl Fn(String, &Row, &[&Row]) -> Result<T>,
-        num_bytes: impl Fn(&T) -> usize,
-    ) -> Result<Vec<T>> {
+    /// Fails if a file cannot be read or has no items of the split. Also fails if `builder` fails for a row.
+    /// This error names the row.
+    pub(super) fn build_items<B: ItemBuilder>(&self, split: Split, builder: &B) -> Result<Vec<B::Item>> {
         let SplitFile { path, is_divided } = self.split_file(split);
         let is_own_example = self.shots.is_some_and(|shots| shots.from.as_deref() == Some(path));
-        let names = templates.identifiers().clone();
+        let names = builder.templates().identifiers().clone();
         let columns = ColumnSelection { names, includes_json: is_divided || is_own_example };
         let read_examples = |shots| ExampleSelector::read(shots, path, &columns);
         let mut examples = self.shots.map(read_examples).transpose()?;
         let (mut budget, mut items) = (TextBudget(MAX_SPLIT_BYTES), Vec::new());
         let max_items = self.max_items(split).unwrap_or(usize::MAX);
         for_each_row(path, &columns, &mut |index, row| {
-            // Every row draws examples, so that they do not depend on the rows before it that are scored.
+            let position = format!("row {} of `{path}`", index + 1);
+            let explain =
+                |error| Error::manifest(format!("cannot make an item of {position}")).with_source(error);
+            if !builder.is_item(&row).map_err(explain)? {
+                return Ok(ControlFlow::Continue(()));
+            }
+            // Rows of the other split draw examples too. So the examples of a row are the same in both splits.
             let examples = examples.as_mut().map_or(Ok(Vec::new()), |examples| examples.select(&row))?;
             if !is_divided || assign_split(&row)? == split {
-                let position = format!("row {} of `{path}`", index + 1);
                 let work = format!("rendering the task's templates for {position}");
-                let id = format!("{split}/{index:05}");
-                let item = with_memory_limit(work, || build(id, &row, &examples))
-                    .and_then(|item| budget.spend(num_bytes(&item)).map(|()| item));
-                items.push(item.map_err(|error| {
-                    Error::manifest(format!("cannot make an item of {position}")).with_source(error)
-                })?);
+                let build = || builder.build(format!("{split}/{index:05}"), &row, &examples);
+                let item = with_memory_limit(work, build)
+                    .and_then(|item| budget.spend(B::num_bytes(&item)).map(|()| item));
+                items.push(item.map_err(explain)?);
             }
             Ok(if items.len() < max_items { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
@@ -113,6 +111,24 @@ impl<'a> TaskFiles<'a> {
         }
         Ok(items)
     }
+}
+
+/// Builds the items of a task from its rows.
+pub(super) trait ItemBuilder {
+    /// An item of the task.
+    type Item;
+
+    /// Returns the task's templates. A reader of Parquet files reads the columns that they name.
+    fn templates(&self) -> &Templates;
+
+    /// Returns whether a row is an item.
+    fn is_item(&self, row: &Row) -> Result<bool>;
+
+    /// Builds the item with the identifier `id` from its row. `examples` are the rows of its few-shot examples.
+    fn build(&self, id: String, row: &Row, examples: &[&Row]) -> Result<Self::Item>;
+
+    /// Returns the size of an item's texts in bytes.
+    fn num_bytes(item: &Self::Item) -> usize;
 }
 
 /// The total size that the texts of the remaining items of a split may have, in bytes.

@@ -90,6 +90,7 @@ impl FileTask {
             validation_items: self.validation_items,
             test_items: self.test_items,
             shots: self.shots.as_ref(),
+            tests: None,
         }
     }
 }

@@ -1,8 +1,15 @@
 //! What a model must compute to be scored on a split of a task.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use dtr_sandbox::Sandbox;
+
 use super::generation_requests::GenerationRequests;
 use super::scoring_requests::ScoringRequests;
-use super::{GenerativeItem, GenerativeTask, Item, Split, Task, load_generative_items, load_items};
+use super::{
+    ChatMessages, GenerativeItem, GenerativeTask, Item, Split, Task, load_generative_items, load_items,
+};
 use dtr_core::error::Result;
 use dtr_model::Tokenizer;
 
@@ -24,6 +31,22 @@ impl TaskItems {
             Some(task) => Self::Generative(load_generative_items(task, split)?, Box::new(task.clone())),
             None => Self::Choices(load_items(task, split)?),
         })
+    }
+
+    /// Renders the prompts of a chat with the chat template of the base at `path`. `path` is `None` if the
+    /// sweep trains the base. Other prompts stay as they are.
+    ///
+    /// # Errors
+    /// Fails if the base has no chat template, or if the template refuses the messages.
+    pub fn render_chats(mut self, path: Option<&Path>) -> Result<Self> {
+        if let Self::Generative(items, task) = &mut self
+            && task.chat.is_some()
+        {
+            let chats = items.iter().filter_map(|item| item.chat.as_ref());
+            let prompts = ChatMessages::render_all(path, chats)?;
+            items.iter_mut().zip(prompts).for_each(|(item, prompt)| item.prompt = prompt);
+        }
+        Ok(self)
     }
 }
 
@@ -57,6 +80,19 @@ impl TaskRequests {
             Self::Choices(requests) => Self::Choices(requests),
             Self::Generation(requests) => Self::Generation(requests.with_eos_token_ids(eos_token_ids)),
         }
+    }
+
+    /// Returns the same requests with a sandbox, in which programs run.
+    pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
+        match self {
+            Self::Choices(requests) => Self::Choices(requests),
+            Self::Generation(requests) => Self::Generation(requests.with_sandbox(sandbox)),
+        }
+    }
+
+    /// Returns whether the answers are programs, which need a sandbox.
+    pub fn needs_sandbox(&self) -> bool {
+        matches!(self, Self::Generation(requests) if requests.needs_sandbox())
     }
 
     /// Returns the number of items.

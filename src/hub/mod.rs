@@ -80,6 +80,14 @@ pub fn is_local_or_cached(path: &str) -> Result<bool> {
     })
 }
 
+/// Returns whether all of the files are local files, or in the cache.
+///
+/// # Errors
+/// Fails if a `hf://` URI is invalid.
+pub fn are_local_or_cached<'a>(mut paths: impl Iterator<Item = &'a str>) -> Result<bool> {
+    paths.try_fold(true, |all, path| Ok(all && is_local_or_cached(path)?))
+}
+
 impl Hub {
     /// Creates a client of the hub at `endpoint`, with its cache in `folder`.
     fn new(endpoint: String, folder: PathBuf, token: Option<String>, is_offline: bool) -> Self {

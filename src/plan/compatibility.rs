@@ -95,7 +95,9 @@ impl CheckedBase {
                 continue;
             }
             let (tokenizer, items) = (self.tokenizer()?, TaskItems::load(task, split)?);
-            let requests = TaskRequests::new(tokenizer, task, items, self.config.max_positions);
+            let items = items.render_chats(self.folder.as_deref());
+            let requests =
+                items.and_then(|items| TaskRequests::new(tokenizer, task, items, self.config.max_positions));
             if let Some(reason) = incompatibility(&self.config, tokenizer, requests) {
                 return Ok(Some(reason));
             }
@@ -164,8 +166,7 @@ fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
 
 /// Returns whether the data file of a split is on disk. Synthetic tasks need no file.
 fn is_downloaded(task: &Task, split: Split) -> Result<bool> {
-    let Some(files) = task.files() else { return Ok(true) };
-    files.paths_of_split(split).try_fold(true, |all, path| Ok(all && hub::is_local_or_cached(path)?))
+    task.files().map_or(Ok(true), |files| hub::are_local_or_cached(files.paths_of_split(split)))
 }
 
 /// Returns the reason why a base cannot be scored on a split with these requests, if there is one.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::expand::Plan;
+use super::generated_tokens::GeneratedTokens;
 use crate::hub::{self, PinnedRepo};
 use crate::resources::ResourceEstimate;
 use crate::stages::{BaseSource, Cell, ModelIdentity};
@@ -24,6 +25,8 @@ pub struct PlanEstimate {
     /// Maximum number of times that a base or a hybrid is scored. This number is reached if every search
     /// replaces every layer and no score is cached.
     pub max_evaluations: u64,
+    /// Maximum number of tokens that models generate, for tasks that are answered by generating text.
+    pub max_generated_tokens: u64,
     /// Number of tokens for training or timing, by stage. The tokens of a distillation are counted once for
     /// each variant, although one forward pass of the teacher serves all variants.
     pub tokens: BTreeMap<StageName, u64>,
@@ -44,11 +47,13 @@ impl PlanEstimate {
     /// Estimates the resources of the cells of `plan` for which `is_to_do` returns true.
     ///
     /// # Errors
-    /// Fails if the configuration of a base on disk cannot be read.
+    /// Fails if the configuration of a base on disk or the items of a task cannot be read.
     pub fn new(plan: &Plan, is_to_do: impl Fn(&Cell) -> bool) -> Result<Self> {
         let mut estimate = Self::default();
         let cells: Vec<&Cell> = plan.cells.iter().filter(|cell| is_to_do(cell)).collect();
+        let mut generated = GeneratedTokens::default();
         for cell in &cells {
+            estimate.max_generated_tokens += generated.of_cell(cell)?;
             *estimate.cells.entry(cell.stage().clone()).or_default() += 1;
             match cell.job.config()? {
                 Some(config) => estimate.add(cell, cell.job.resources(&config, &cells)),

@@ -10,6 +10,7 @@ mod compatibility_cache;
 mod downloads;
 mod estimate;
 mod expand;
+mod generated_tokens;
 mod status;
 mod time;
 mod workers;

@@ -111,13 +111,12 @@ impl TaskSizes {
 
 /// Returns whether the files of a task are on disk.
 fn has_files(task: &Task) -> Result<bool> {
-    let mut paths = task.files().into_iter().flat_map(|files| files.paths().collect::<Vec<_>>());
-    paths.try_fold(true, |all, path| Ok(all && hub::is_local_or_cached(path)?))
+    task.files().map_or(Ok(true), |files| hub::are_local_or_cached(files.paths()))
 }
 
 fn split_size(folder: &Path, config: &DecoderConfig, task: &Task, split: Split) -> Result<SplitSize> {
     let tokenizer = BaseModel::read_tokenizer(folder)?;
-    let items = TaskItems::load(task, split)?;
+    let items = TaskItems::load(task, split)?.render_chats(Some(folder))?;
     let requests = TaskRequests::new(&tokenizer, task, items, config.max_positions)?;
     Ok(SplitSize { tokens: requests.num_tokens() as u64, targets: requests.num_targets() as u64 })
 }

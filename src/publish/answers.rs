@@ -54,7 +54,7 @@ pub struct ChosenOptions {
 
 impl From<ScoreResult> for ReducedAnswers {
     fn from(result: ScoreResult) -> Self {
-        let ScoreResult { score, num_items, num_correct, num_truncated, tokens, items } = result;
+        let ScoreResult { score, num_items, num_correct, num_truncated, tokens, items, sandbox: _ } = result;
         match items.iter().map(|item| Some(item.as_choice()?.choice)).collect() {
             Some(choices) => {
                 Self::Options(ChosenOptions { score, num_items, num_correct, num_truncated, tokens, choices })

@@ -216,7 +216,10 @@ impl ExperimentRecords {
         let record = match cell.job.find_work_counts(store, cell.id())? {
             Lookup::Done(record) => record,
             Lookup::Failed(record) => return Ok(Some(format!("failed: {}", record.outcome))),
-            Lookup::Corrupt { reason, .. } => return Ok(Some(format!("its record is damaged: {reason}"))),
+            Lookup::Corrupt { path, reason } => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                return Ok(Some(format!("cannot use `{name}`: {reason}")));
+            }
             Lookup::Missing => return Ok(Some("not done yet".to_owned())),
         };
         self.work_counts.push(StoredCell { labels: cell.labels.clone(), job: (), record });

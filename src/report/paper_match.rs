@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn local_files_match_by_their_name_in_the_manifest_and_pretrained_bases_never_match() {
         let files =
-            ModelIdentity::Files { files: Default::default(), reader_version: None, generation_config: None };
+            ModelIdentity::Files { files: Default::default(), reader_version: None, generation_files: None };
         let local = stored_base(files);
         assert_eq!(local.public_name("qwen2.5-1.5b"), Some("qwen2.5-1.5b"));
         let mut search = fixture::records_of_hub_base("Qwen2.5-1.5B").searches.remove(0);

@@ -13,7 +13,12 @@ pub(super) const NUM_TESTS: u64 = 3;
 /// `search.earlier-stops` on the test split.
 /// [`SearchOutcome`](crate::algorithms::search::SearchOutcome) defines the two hybrids.
 pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64, num_earlier_stops: u64) -> u64 {
-    max_scored_masks(strategy, num_layers).saturating_add(1 + NUM_TESTS + num_earlier_stops)
+    max_scored_masks(strategy, num_layers).saturating_add(1 + num_test_evaluations(num_earlier_stops))
+}
+
+/// Returns the maximum number of evaluations of a search on the test split.
+pub fn num_test_evaluations(num_earlier_stops: u64) -> u64 {
+    NUM_TESTS + num_earlier_stops
 }
 
 /// Returns the maximum number of masks that a search scores on the validation split, without the base.

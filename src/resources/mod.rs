@@ -4,7 +4,7 @@ mod evaluations;
 mod memory;
 mod work;
 
-pub use evaluations::max_evaluations;
+pub use evaluations::{max_evaluations, num_test_evaluations};
 pub use memory::{DistilMemory, GPU_OVERHEAD_BYTES, cache_bytes, training_bytes, twin_bytes, weight_bytes};
 pub use work::{SplitSize, WorkAmount, WorkRates, distil_work, search_work};
 

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 
+use super::program_sandbox::SandboxOptions;
 use super::progress::ProgressDisplay;
 use super::supervisor::SupervisorConnection;
 use crate::device::UsageMeter;
@@ -24,6 +25,8 @@ pub struct RunContext<'a> {
     pub memory_limit: Option<u64>,
     /// The connection to the supervisor process.
     pub supervisor: &'a SupervisorConnection,
+    /// The settings of the sandbox for programs that a model wrote.
+    pub sandbox: &'a SandboxOptions,
 }
 
 impl RunContext<'_> {

@@ -2,6 +2,7 @@
 
 mod context;
 mod panics;
+mod program_sandbox;
 mod progress;
 mod remote_progress_bar;
 mod running_cell;
@@ -12,6 +13,7 @@ mod usage_recorder;
 
 pub use context::RunContext;
 pub use panics::catch_cell_panic;
+pub use program_sandbox::SandboxOptions;
 pub use progress::{ProgressDisplay, ProgressTask};
 pub use running_cell::{ClaimOutcome, NotClaimed, RunningCell, log_crash, log_stop, record_failure};
 pub use stop::StopFlag;

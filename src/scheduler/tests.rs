@@ -11,7 +11,7 @@ use crate::device::{DeviceChoice, TimeAndEnergy, UsageMeter};
 use crate::manifest::load_manifest;
 use crate::plan::plan_for_cpu;
 use crate::runner::{
-    ClaimOutcome, ProgressDisplay, RunningCell, StopFlag, SupervisorConnection, UsageRecorder,
+    ClaimOutcome, ProgressDisplay, RunningCell, SandboxOptions, StopFlag, SupervisorConnection, UsageRecorder,
 };
 use crate::stages::{DistilJob, PretrainJob, Stage};
 use crate::store::{EventKind, Lookup, Provenance, read_events};
@@ -24,6 +24,7 @@ struct TestRun {
     progress: ProgressDisplay,
     meter: UsageMeter,
     supervisor: SupervisorConnection,
+    sandbox: SandboxOptions,
 }
 
 impl TestRun {
@@ -37,6 +38,7 @@ impl TestRun {
             progress: ProgressDisplay::new(1, StopFlag::default()),
             meter: UsageMeter::for_device(DeviceChoice::Cpu, 1),
             supervisor: SupervisorConnection::default(),
+            sandbox: SandboxOptions::default(),
         }
     }
 
@@ -49,6 +51,7 @@ impl TestRun {
             provenance: Provenance::of_this_process("cpu", 1),
             memory_limit: None,
             supervisor: &self.supervisor,
+            sandbox: &self.sandbox,
         }
     }
 

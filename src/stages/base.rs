@@ -98,7 +98,7 @@ impl BaseSource {
 
     /// Returns the base as it appears in the specification of a cell that generates no text.
     pub(super) fn spec(&self) -> BaseSpec {
-        let model = self.identity().cloned().map(ModelIdentity::without_generation_config);
+        let model = self.identity().cloned().map(ModelIdentity::without_generation_files);
         BaseSpec { model, dtype: self.dtype() }
     }
 

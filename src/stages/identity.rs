@@ -35,10 +35,10 @@ pub enum ModelIdentity {
         /// all versions of dtr read these files in the same way.
         #[serde(rename = "reading", skip_serializing_if = "Option::is_none")]
         reader_version: Option<u32>,
-        /// The digest of `generation_config.json`, which names the tokens that end a generated text. `None` if
-        /// the directory has no such file.
+        /// The digest of the files that decide how a chat is rendered and how a text ends. `None` if the
+        /// directory has no such file.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        generation_config: Option<Digest>,
+        generation_files: Option<Digest>,
     },
     /// A base in a GGUF file of a repository of the hub, at a commit.
     HubFile {
@@ -73,17 +73,17 @@ impl ModelIdentity {
             _ => Self::Files {
                 files: BaseModel::compute_digests(&path)?,
                 reader_version: BaseModel::reader_version(&path)?,
-                generation_config: BaseModel::generation_config_digest(&path)?,
+                generation_files: BaseModel::compute_generation_digest(&path)?,
             },
         };
         Ok(Some((path, identity)))
     }
 
     /// Returns the identity of a model that generates no text. The identity leaves out how texts end.
-    pub fn without_generation_config(self) -> Self {
+    pub fn without_generation_files(self) -> Self {
         match self {
             Self::Files { files, reader_version, .. } => {
-                Self::Files { files, reader_version, generation_config: None }
+                Self::Files { files, reader_version, generation_files: None }
             }
             other => other,
         }
@@ -220,6 +220,9 @@ pub enum SplitIdentity {
         is_cut: bool,
         /// The settings of the task. Paths and numbers of items are the same in all identities.
         task: Box<GenerativeTask>,
+        /// The identity of the file with the tests of programs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tests: Option<FileIdentity>,
         /// The split.
         split: Split,
         /// The maximum number of items.
@@ -294,6 +297,7 @@ impl SplitIdentity {
                     rows: FileIdentity::compute(file.path)?,
                     is_cut: file.is_divided,
                     task: Box::new(source.without_files()),
+                    tests: files.tests.map(FileIdentity::compute).transpose()?,
                     split,
                     max_items: files.max_items(split),
                     shots: ShotsIdentity::compute(&files, split)?,

@@ -91,8 +91,8 @@ mod tests {
         let models = [
             ModelIdentity::Hub(repo.clone()),
             ModelIdentity::HubFile { repo, file: "base.gguf".to_owned() },
-            ModelIdentity::Files { files: files.clone(), reader_version: None, generation_config: None },
-            ModelIdentity::Files { files, reader_version: Some(2), generation_config: None },
+            ModelIdentity::Files { files: files.clone(), reader_version: None, generation_files: None },
+            ModelIdentity::Files { files, reader_version: Some(2), generation_files: None },
         ];
         let mut identities = InputIdentities::default();
         identities.tokenizers.insert("models.a".to_owned(), Some(digest));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
 
@@ -19,6 +20,7 @@ use crate::store::{CellId, CellKey, Record, Store};
 use dtr_core::error::{Error, Result};
 use dtr_model::{BaseModel, SafetensorsReader, TwinVariant, Twins, read_eos_token_ids};
 use dtr_ops::is_cpu;
+use dtr_sandbox::Sandbox;
 
 /// Name of the artifact that holds the twins of a distil cell.
 pub(super) const TWINS_FILE: &str = "twins.safetensors";
@@ -29,6 +31,7 @@ pub struct ModelCache {
     bases: BTreeMap<String, Rc<Vec<BaseModel>>>,
     twins: BTreeMap<CellKey, Rc<Vec<Twins>>>,
     requests: BTreeMap<(String, String), Rc<TaskRequests>>,
+    sandbox: Option<Arc<Sandbox>>,
 }
 
 impl ModelCache {
@@ -101,19 +104,32 @@ impl ModelCache {
         }
         let base = &self.load_replicas(context, source)?[0];
         let max_positions = base.decoder.config.max_positions;
-        let items = TaskItems::load(task, split)?;
+        let is_generative = task.generative().is_some();
+        let path = is_generative.then(|| verified_base_path(context.store, source)).transpose()?;
+        let items = TaskItems::load(task, split)?.render_chats(path.as_deref())?;
         let requests = TaskRequests::new(&base.tokenizer, task, items, max_positions)?;
-        let eos_token_ids = match requests {
-            TaskRequests::Generation(_) => read_eos_token_ids(&verified_base_path(context.store, source)?)?,
-            TaskRequests::Choices(_) => Vec::new(),
-        };
-        let requests = Rc::new(requests.with_eos_token_ids(eos_token_ids));
+        let eos_token_ids = path.map_or(Ok(Vec::new()), |path| read_eos_token_ids(&path))?;
+        let mut requests = requests.with_eos_token_ids(eos_token_ids);
+        if requests.needs_sandbox() {
+            requests = requests.with_sandbox(self.open_sandbox(context)?);
+        }
+        let requests = Rc::new(requests);
         if SplitIdentity::compute(task, split)? != *identity {
             return Err(Error::failed(format!("the {split} items of the task changed after the run began"))
                 .hint("run the same command again"));
         }
         self.requests.insert(key, requests.clone());
         Ok(requests)
+    }
+
+    /// Returns the sandbox for programs that a model wrote. Prepares it if necessary.
+    fn open_sandbox(&mut self, context: &RunContext<'_>) -> Result<Arc<Sandbox>> {
+        if let Some(sandbox) = &self.sandbox {
+            return Ok(Arc::clone(sandbox));
+        }
+        let sandbox = Arc::new(context.sandbox.open()?);
+        self.sandbox = Some(Arc::clone(&sandbox));
+        Ok(sandbox)
     }
 }
 

@@ -21,6 +21,7 @@ mod export;
 mod failed_cells;
 mod full_disks;
 mod generate;
+mod generative;
 mod gguf;
 mod hub;
 mod hub_project;

@@ -65,6 +65,14 @@ impl Project {
         Self { manifest: repository_root().join(manifest), settings, folder: TempFolder::new() }
     }
 
+    /// Creates a project of the manifest with the text `manifest`. `files` are the names and contents of files
+    /// beside the manifest.
+    pub fn from_text(manifest: &str, files: &[(&str, &str)]) -> Self {
+        let folder = TempFolder::new();
+        files.iter().for_each(|(name, content)| drop(folder.write(name, content)));
+        Self { manifest: folder.write("manifest.toml", manifest), settings: Vec::new(), folder }
+    }
+
     /// Returns a project of the small manifest whose sweep is done.
     ///
     /// Tests with the same settings share the project, so they must only read it.

@@ -88,6 +88,7 @@ impl<'a> ScoreAccumulator<'a> {
             num_truncated: self.requests.num_truncated_items(),
             tokens: self.tokens,
             items,
+            sandbox: None,
         }
     }
 }

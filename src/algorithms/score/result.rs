@@ -1,5 +1,6 @@
 //! The result of scoring a base or a hybrid: the score, and the answer to each item.
 
+use crate::data::SandboxRecord;
 use dtr_text::metric::AnswerScore;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,9 @@ pub struct ScoreResult {
     pub tokens: u64,
     /// The answer to each item, in the split's order. Paired tests compare these answers.
     pub items: Vec<ItemAnswer>,
+    /// The sandbox in which the answers ran, if they are programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxRecord>,
 }
 
 /// The model's answer to one item.

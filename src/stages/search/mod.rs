@@ -24,10 +24,10 @@ use crate::data::Split;
 use crate::data::Task;
 use crate::device::TimeAndEnergy;
 use crate::manifest::Dtype;
-use crate::resources::{ResourceEstimate, max_evaluations, twin_bytes, weight_bytes};
+use crate::resources::{ResourceEstimate, max_evaluations, num_test_evaluations, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, Record, StageName};
-use dtr_core::error::Result;
+use dtr_core::error::{Error, Result};
 use dtr_model::{DecoderConfig, TwinVariant};
 
 /// A search for hybrids with a high score on one task. All twins are of one variant.
@@ -159,6 +159,14 @@ impl SearchJob {
         let manifest = point.manifest;
         let variant = labels.variant.as_ref().expect("a search has a variant");
         let task = labels.task.as_ref().expect("a search has a task");
+        if manifest.tasks[task].generative().is_some()
+            && matches!(manifest.search.strategy, SearchStrategy::Impact {})
+        {
+            return Err(Error::manifest(format!(
+                "cannot search on the task `{task}` with the strategy `impact`: the task has no choices"
+            ))
+            .hint("choose another strategy, or a multiple-choice task"));
+        }
         Ok(Self {
             base,
             variant: manifest.variants[variant].clone(),
@@ -176,6 +184,12 @@ impl SearchJob {
     /// Returns the maximum number of evaluations of the search on a base of `num_layers` layers.
     fn max_evaluations(&self, num_layers: u64) -> u64 {
         max_evaluations(&self.strategy, num_layers, self.earlier_stops.criteria().count() as u64)
+    }
+
+    /// Returns the maximum number of evaluations on each split, on a base of `num_layers` layers.
+    pub fn max_evaluations_by_split(&self, num_layers: u64) -> [(Split, u64); 2] {
+        let on_test = num_test_evaluations(self.earlier_stops.criteria().count() as u64);
+        [(Split::Validation, self.max_evaluations(num_layers) - on_test), (Split::Test, on_test)]
     }
 
     /// Returns the cell that scores a hybrid on a split. `labels` are the labels of the search.

@@ -45,10 +45,8 @@ pub(super) fn search(
     let task = task.with_recorder(recorder)?;
     let impacts = match job.strategy {
         SearchStrategy::Impact {} => {
-            let choices = validation.choices().ok_or_else(|| {
-                Error::manifest("cannot use the strategy `impact`: the task has no multiple-choice items")
-                    .hint("choose another strategy, or a task with choices")
-            })?;
+            let choices = validation.choices();
+            let choices = choices.ok_or_else(|| Error::failed("the strategy `impact` needs choices"))?;
             Some(compute_probe_impacts(&base.decoder, &twins[0], choices, &task)?)
         }
         _ => None,

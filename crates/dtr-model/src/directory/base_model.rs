@@ -183,14 +183,21 @@ impl BaseModel {
         files.iter().map(digest).collect()
     }
 
-    /// Returns the digest of `generation_config.json`, or `None` if the directory has no such file. A GGUF file
-    /// has none, because its header is part of [`BaseModel::compute_digests`].
+    /// Returns a digest of the optional files, which decide how a chat is rendered and how a text ends.
+    /// Returns `None` if the directory has none of them. A GGUF file has none, because its header is part of
+    /// [`BaseModel::compute_digests`].
     ///
     /// # Errors
-    /// Fails when the file cannot be read.
-    pub fn generation_config_digest(directory: &Path) -> Result<Option<Digest>> {
-        let path = directory.join("generation_config.json");
-        path.is_file().then(|| digest_file(&path)).transpose()
+    /// Fails when a file cannot be read.
+    pub fn compute_generation_digest(directory: &Path) -> Result<Option<Digest>> {
+        let mut text = String::new();
+        for name in Self::OPTIONAL_FILES {
+            let path = directory.join(name);
+            if path.is_file() {
+                text += &format!("{name} {}\n", digest_file(&path)?);
+            }
+        }
+        Ok((!text.is_empty()).then(|| Digest::hash(text.as_bytes())))
     }
 
     /// Returns the digests of all files except weights, by file name. The digest of a missing file is `None`.

@@ -35,7 +35,7 @@ impl<'a> AnswerAccumulator<'a> {
     /// The score of a metric that is no mean has no bounds before all answers are known.
     pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
         let num_open = self.answers.iter().filter(|answer| answer.is_none()).count();
-        if num_open == 0 || !self.requests.metric().is_mean() {
+        if num_open == 0 || !self.requests.is_mean() {
             return None;
         }
         let sum: f64 = self.answers.iter().flatten().map(|answer| answer.score.value).sum();
@@ -53,12 +53,13 @@ impl<'a> AnswerAccumulator<'a> {
         let scores: Vec<AnswerScore> = answers.iter().map(|answer| answer.score.clone()).collect();
         let items: Vec<ItemAnswer> = answers.into_iter().map(ItemAnswer::Text).collect();
         ScoreResult {
-            score: self.requests.metric().aggregate(&scores).unwrap_or(f64::NAN),
+            score: self.requests.aggregate(&scores),
             num_items: num_items as u64,
             num_correct: items.iter().filter(|item| item.is_correct()).count() as u64,
             num_truncated: self.requests.num_truncated_items(),
             tokens,
             items,
+            sandbox: self.requests.sandbox_record(),
         }
     }
 }

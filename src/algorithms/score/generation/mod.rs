@@ -151,18 +151,19 @@ impl<'a> GenerationScorer<'a> {
             let mut matcher = requests.stop_strings().matcher();
             move |piece: &str| matcher.push(piece)
         };
+        let (mut texts, mut tokens) = (Vec::with_capacity(part.len()), Vec::with_capacity(part.len()));
         generator.generate(prompts, new_matcher, |index, generated| {
             let item = part[index];
-            let (answer, score) = requests.score_text(item, &generated.text)?;
-            let text = TextAnswer {
-                id: requests.items()[item].id.clone(),
-                text: requests.stop_strings().cut(&generated.text).to_owned(),
-                answer,
-                score,
-                tokens: (requests.prompts()[item].len() + generated.tokens.len()) as u64,
-            };
-            answers.add(item, text);
+            texts.push((item, generated.text));
+            tokens.push((requests.prompts()[item].len() + generated.tokens.len()) as u64);
             Ok(ControlFlow::Continue(()))
-        })
+        })?;
+        let scored = requests.score_texts(&texts)?;
+        for (((item, text), tokens), (answer, score)) in texts.into_iter().zip(tokens).zip(scored) {
+            let id = requests.items()[item].id.clone();
+            let text = requests.stop_strings().cut(&text).to_owned();
+            answers.add(item, TextAnswer { id, text, answer, score, tokens });
+        }
+        Ok(())
     }
 }

@@ -32,6 +32,8 @@ fn requests(base: &BaseModel) -> GenerationRequests {
             prompt: prompts[index % prompts.len()].split(' ').skip(index / 20).collect::<Vec<_>>().join(" "),
             references: vec![references.get(index).cloned().unwrap_or_else(|| "nothing".to_owned())],
             classes: Vec::new(),
+            test: None,
+            chat: None,
         };
         let items: Vec<_> = (0..20).map(item).collect();
         GenerationRequests::new(&base.tokenizer, &task(), items, 128).unwrap()

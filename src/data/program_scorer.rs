@@ -1,0 +1,157 @@
+//! Scores the Python programs that a model writes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dtr_sandbox::{EvalPlusTask, Program, ReferenceOutputs, Sandbox, SandboxLayers};
+use dtr_text::metric::AnswerScore;
+use serde::{Deserialize, Serialize};
+
+use super::{CodeTest, GenerativeItem, ItemTest};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::Digest;
+
+/// A description of the sandbox in which programs ran, for the record of a score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SandboxRecord {
+    /// The layers of protection.
+    pub layers: SandboxLayers,
+    /// Whether the layers confine programs. If not, the user accepted that.
+    pub is_confined: bool,
+    /// The version of Python.
+    pub python: String,
+    /// The version of numpy, if the interpreter has numpy.
+    pub numpy: Option<String>,
+}
+
+/// Runs the programs of a task's answers. Each different program runs once.
+pub(super) struct ProgramScorer {
+    test: CodeTest,
+    sandbox: Option<Arc<Sandbox>>,
+    memory: Mutex<Memory>,
+}
+
+/// The results that are known so far.
+#[derive(Default)]
+struct Memory {
+    /// Whether a program passes, by the digest of everything that decides the verdict.
+    passes: BTreeMap<Digest, bool>,
+    /// The outputs of reference solutions, by the name of the task.
+    references: BTreeMap<String, Arc<ReferenceOutputs>>,
+}
+
+impl ProgramScorer {
+    /// Creates a scorer without a sandbox.
+    pub fn new(test: CodeTest) -> Self {
+        Self { test, sandbox: None, memory: Mutex::default() }
+    }
+
+    /// Returns the same scorer with a sandbox.
+    pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
+        Self { sandbox: Some(sandbox), ..self }
+    }
+
+    /// Returns a description of the sandbox. `None` if there is none.
+    pub fn sandbox_record(&self) -> Option<SandboxRecord> {
+        let sandbox = self.sandbox.as_ref()?;
+        Some(SandboxRecord {
+            layers: sandbox.layers().clone(),
+            is_confined: sandbox.layers().is_confined(),
+            python: sandbox.python().version.clone(),
+            numpy: sandbox.python().numpy_version.clone(),
+        })
+    }
+
+    /// Runs the programs of `answers` to `items`. The score of an answer is 1 if its program passes.
+    ///
+    /// # Errors
+    /// Fails if there is no sandbox, if no process can be started, or if a reference solution fails.
+    pub fn score(&self, items: &[&GenerativeItem], answers: &[String]) -> Result<Vec<AnswerScore>> {
+        let Some(sandbox) = &self.sandbox else {
+            return Err(Error::failed("cannot run programs: there is no sandbox"));
+        };
+        let tests = items.iter().map(|item| item.test.as_ref().ok_or_else(|| lacks_test(item)));
+        let tests: Vec<&ItemTest> = tests.collect::<Result<_>>()?;
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let programs: Vec<String> =
+            tests.iter().zip(answers).map(|(test, answer)| test.program(answer)).collect();
+        let passes = match &self.test {
+            CodeTest::Program(_) => {
+                let programs: Vec<Program<'_>> = programs.into_iter().map(Program::Plain).collect();
+                run_new_programs(sandbox, &programs, &mut memory.passes)?
+            }
+            CodeTest::Evalplus(test) => {
+                let tasks: Vec<&EvalPlusTask> =
+                    tests.iter().filter_map(|test| test.evalplus.as_deref()).collect();
+                let solutions = match test.sanitize {
+                    true => sanitize(sandbox, &tasks, programs)?,
+                    false => programs,
+                };
+                let mut passes = vec![true; solutions.len()];
+                for &set in test.inputs.sets() {
+                    let references = memory.reference_outputs(sandbox, &tasks)?;
+                    let programs: Vec<Program<'_>> = tasks
+                        .iter()
+                        .zip(&references)
+                        .zip(&solutions)
+                        .map(|((task, outputs), solution)| Program::evalplus(task, outputs, set, solution))
+                        .collect();
+                    let of_set = run_new_programs(sandbox, &programs, &mut memory.passes)?;
+                    passes.iter_mut().zip(of_set).for_each(|(all, one)| *all &= one);
+                }
+                passes
+            }
+        };
+        let score = |passes: bool| AnswerScore { value: f64::from(u8::from(passes)), classes: None };
+        Ok(passes.into_iter().map(score).collect())
+    }
+}
+
+impl Memory {
+    /// Returns the outputs of the reference solutions of `tasks`. Computes those that are not known.
+    fn reference_outputs(
+        &mut self,
+        sandbox: &Sandbox,
+        tasks: &[&EvalPlusTask],
+    ) -> Result<Vec<Arc<ReferenceOutputs>>> {
+        let mut outputs = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            if !self.references.contains_key(&task.task_id) {
+                let computed = Arc::new(sandbox.compute_reference_outputs(task)?);
+                self.references.insert(task.task_id.clone(), computed);
+            }
+            outputs.push(Arc::clone(&self.references[&task.task_id]));
+        }
+        Ok(outputs)
+    }
+}
+
+/// Runs the programs whose verdict is not in `known`, and adds their verdicts. Returns whether each program
+/// passes.
+fn run_new_programs(
+    sandbox: &Sandbox,
+    programs: &[Program<'_>],
+    known: &mut BTreeMap<Digest, bool>,
+) -> Result<Vec<bool>> {
+    let keys: Vec<Digest> = programs.iter().map(|program| sandbox.verdict_key(program)).collect();
+    let new: BTreeMap<Digest, Program<'_>> = keys
+        .iter()
+        .zip(programs)
+        .filter(|(key, _)| !known.contains_key(*key))
+        .map(|(key, program)| (*key, program.clone()))
+        .collect();
+    let (new_keys, new): (Vec<Digest>, Vec<Program<'_>>) = new.into_iter().unzip();
+    let verdicts = sandbox.run_programs(&new)?;
+    known.extend(new_keys.into_iter().zip(verdicts.iter().map(|verdict| verdict.is_pass())));
+    Ok(keys.iter().map(|key| known[key]).collect())
+}
+
+/// Extracts the code of solutions, as EvalPlus does.
+fn sanitize(sandbox: &Sandbox, tasks: &[&EvalPlusTask], solutions: Vec<String>) -> Result<Vec<String>> {
+    let names = tasks.iter().map(|task| task.entry_point.clone());
+    sandbox.sanitize_code(&solutions.into_iter().zip(names).collect::<Vec<_>>())
+}
+
+fn lacks_test(item: &GenerativeItem) -> Error {
+    Error::failed(format!("the item `{}` has no test", item.id))
+}

@@ -1,0 +1,54 @@
+//! Estimates how many tokens the models generate for tasks that are answered by generating text.
+
+use std::collections::BTreeMap;
+
+use crate::data::{GenerativeTask, Split, load_generative_items};
+use crate::hub;
+use crate::stages::{Cell, ScoreJob, SearchJob};
+use dtr_core::error::Result;
+
+/// Counts generated tokens. Counts the items of each split only once.
+#[derive(Default)]
+pub(super) struct GeneratedTokens {
+    num_items: BTreeMap<(String, Split), u64>,
+}
+
+impl GeneratedTokens {
+    /// Returns the maximum number of tokens that the models of a cell generate: every text has its maximum
+    /// length, and a search prunes no candidate. Returns 0 for other tasks, and for tasks whose files are not
+    /// downloaded.
+    ///
+    /// # Errors
+    /// Fails if the shape of the base or the items of the task cannot be read.
+    pub fn of_cell(&mut self, cell: &Cell) -> Result<u64> {
+        let (task, splits) = if let Some(job) = cell.downcast_job::<SearchJob>() {
+            let Some(config) = job.base.config()? else { return Ok(0) };
+            (&job.task, job.max_evaluations_by_split(config.num_layers as u64).to_vec())
+        } else if let Some(job) = cell.downcast_job::<ScoreJob>() {
+            (&job.task, vec![(job.split, 1)])
+        } else {
+            return Ok(0);
+        };
+        let Some(generative) = task.generative() else { return Ok(0) };
+        let name = cell.labels.task.clone().unwrap_or_default();
+        let mut tokens = 0;
+        for (split, evaluations) in splits {
+            let num_items = self.num_items(&name, generative, split)?;
+            tokens += evaluations * num_items * generative.max_tokens as u64;
+        }
+        Ok(tokens)
+    }
+
+    fn num_items(&mut self, name: &str, generative: &GenerativeTask, split: Split) -> Result<u64> {
+        let key = (name.to_owned(), split);
+        if let Some(count) = self.num_items.get(&key) {
+            return Ok(*count);
+        }
+        let count = match hub::are_local_or_cached(generative.files().paths_of_split(split))? {
+            true => load_generative_items(generative, split)?.len() as u64,
+            false => 0,
+        };
+        self.num_items.insert(key, count);
+        Ok(count)
+    }
+}

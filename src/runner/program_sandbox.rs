@@ -1,0 +1,49 @@
+//! The settings of the sandbox in which programs run that a model wrote.
+
+use std::path::{Path, PathBuf};
+
+use dtr_core::error::Result;
+use dtr_core::system_info::running_program;
+use dtr_sandbox::{ConfinementPolicy, ProgramLimits, PythonInterpreter, Sandbox};
+
+/// The settings of the sandbox. The default is the program `python3` in `PATH`, which must be confined.
+#[derive(Clone, Debug)]
+pub struct SandboxOptions {
+    python: PathBuf,
+    policy: ConfinementPolicy,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> Self {
+        Self { python: "python3".into(), policy: ConfinementPolicy::Require }
+    }
+}
+
+impl SandboxOptions {
+    /// Creates settings for the interpreter `python`, a path or a name in `PATH`.
+    pub fn new(python: PathBuf, policy: ConfinementPolicy) -> Self {
+        Self { python, policy }
+    }
+
+    /// Returns the path or the name of the Python interpreter.
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
+
+    /// Checks that the Python interpreter runs.
+    ///
+    /// # Errors
+    /// Fails if the interpreter cannot be run.
+    pub fn inspect_python(&self) -> Result<PythonInterpreter> {
+        PythonInterpreter::inspect(&self.python)
+    }
+
+    /// Prepares the sandbox.
+    ///
+    /// # Errors
+    /// Fails if the interpreter cannot be run, or if the machine cannot confine programs and the user has not
+    /// accepted that.
+    pub fn open(&self) -> Result<Sandbox> {
+        Sandbox::new(&running_program(), &self.python, ProgramLimits::default(), self.policy)
+    }
+}

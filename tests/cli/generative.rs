@@ -1,0 +1,116 @@
+//! Tasks that a model answers by generating text: few-shot prompts, metrics, programs in the sandbox, and
+//! searches on them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::project::{Project, repository_root};
+use crate::skipped::report_skipped;
+use crate::table_columns::{numbers, texts};
+
+/// The question that the bundled base answers best: where an object is.
+const TASK: &str = r#"
+[tasks.where.source.generative]
+test = "rows.jsonl"
+prompt = "{{context}} where is the {{object}}?"
+target = "in the {{room}}"
+stop = ["."]
+max-tokens = 6
+filters = ["strip"]
+"#;
+
+const SWEEP: &str = r#"
+[sweep]
+model = ["mini"]
+variant = ["gla"]
+task = ["where"]
+
+[distil]
+token-budget = "4k"
+
+[search]
+stop = { never = {} }
+"#;
+
+/// Creates a project with [`TASK`] and the lines of `scoring`.
+fn project(scoring: &str) -> Project {
+    let quickstart = repository_root().join("experiments/quickstart.toml");
+    let manifest = format!(
+        "extends = [{:?}]\nname = \"small\"\n{TASK}{scoring}\n{SWEEP}",
+        quickstart.display().to_string()
+    );
+    let rooms = ["stable", "workshop", "courtyard", "bathroom", "study"];
+    let row = |index: usize| {
+        let (object, room) = (["lamp", "mirror", "flute"][index % 3], rooms[index % rooms.len()]);
+        let context = format!("the {object} is in the {room}.");
+        json!({ "context": context, "object": object, "room": room }).to_string() + "\n"
+    };
+    Project::from_text(&manifest, &[("rows.jsonl", &(0..24).map(row).collect::<String>())])
+}
+
+/// Returns a Python interpreter. If there is none, reports the test as skipped and returns `None`.
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("DTR_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
+    let runs = Command::new(&python).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !runs {
+        report_skipped("there is no Python interpreter for the sandbox");
+    }
+    runs.then_some(python)
+}
+
+#[test]
+fn a_search_is_guided_by_generated_answers_and_pruning_does_not_change_it() {
+    let trajectory = |prune: bool| {
+        let project = project("metric = \"token-f1\"");
+        project.sweep().set(&format!("search.prune={prune}")).success();
+        let table = project.table("trajectories");
+        (numbers(&table, "layer"), numbers(&table, "score"), project)
+    };
+    let (layers, scores, project) = trajectory(true);
+    assert_eq!(layers.len(), 8);
+    let (exhaustive_layers, exhaustive_scores, _) = trajectory(false);
+    assert_eq!((layers, scores), (exhaustive_layers, exhaustive_scores));
+    let items = project.table("items");
+    let (system, answers) = (texts(&items, "system"), texts(&items, "answer"));
+    // The base of the repository answers most of these questions.
+    let of_base = system.iter().zip(&answers).filter(|(system, _)| *system == "base");
+    let (count, in_a_room) = of_base.fold((0, 0), |(count, good), (_, answer)| {
+        (count + 1, good + usize::from(answer.starts_with("in the ")))
+    });
+    assert!(count > 0 && in_a_room == count, "{answers:?}");
+    assert!(numbers(&items, "score").iter().all(|score| (0.0..=1.0).contains(score)));
+}
+
+#[test]
+fn an_answer_that_is_a_program_passes_if_the_program_ends_without_an_exception() {
+    let Some(python) = python() else { return };
+    let scores = |scoring: &str| {
+        let project = project(scoring);
+        project.sweep().arg("--python").arg(&python).set("sweep.variant=[]").success();
+        numbers(&project.table("bases"), "p_base")[0]
+    };
+    let exact = scores("metric = { exact-match = {} }");
+    assert!(exact > 0.5, "{exact}");
+    let program = "code = { program = \"assert '{{answer}}' == 'in the {{room}}'\" }";
+    assert_eq!(scores(program), exact);
+    assert_eq!(scores("code = { program = \"import socket; socket.socket(); '{{answer}}'\" }"), 0.0);
+}
+
+#[test]
+fn a_task_needs_either_a_metric_or_a_test() {
+    for scoring in ["", "metric = \"token-f1\"\ncode = { program = \"{{answer}}\" }"] {
+        let error = project(scoring).plan().exit(2).message();
+        assert!(error.contains("needs `metric` or `code`"), "{error}");
+    }
+    let error = project("code = { program = \"pass\" }").plan().exit(2).message();
+    assert!(error.contains("does not contain the answer"), "{error}");
+}
+
+#[test]
+fn the_strategy_impact_is_refused_for_generated_answers() {
+    let project = project("metric = \"token-f1\"");
+    let error = project.plan().set("search.strategy={ impact = {} }").exit(2).message();
+    assert!(error.contains("impact"), "{error}");
+}
