@@ -26,7 +26,7 @@ pub enum TaskSource {
     /// Rows of files, which templates turn into multiple-choice items.
     File(FileTask),
     /// Rows of files, which templates turn into prompts. The model answers by generating text.
-    Generative(GenerativeTask),
+    Generative(Box<GenerativeTask>),
 }
 
 /// A task whose items are rows of files: JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`), or Parquet
@@ -77,7 +77,7 @@ pub struct FileTask {
     /// The few-shot examples in front of each question. The default is no examples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Shots")]
-    pub shots: Option<Shots>,
+    pub shots: Option<Box<Shots>>,
 }
 
 impl FileTask {
@@ -89,7 +89,7 @@ impl FileTask {
             splits: self.splits,
             validation_items: self.validation_items,
             test_items: self.test_items,
-            shots: self.shots.as_ref(),
+            shots: self.shots.as_deref(),
             tests: None,
         }
     }

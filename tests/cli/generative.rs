@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::project::{Project, repository_root};
 use crate::skipped::report_skipped;
-use crate::table_columns::{numbers, texts};
+use crate::table_columns::{counts, numbers, texts};
 
 /// The question that the bundled base answers best: where an object is.
 const TASK: &str = r#"
@@ -66,7 +66,7 @@ fn a_search_is_guided_by_generated_answers_and_pruning_does_not_change_it() {
         let project = project("metric = \"token-f1\"");
         project.sweep().set(&format!("search.prune={prune}")).success();
         let table = project.table("trajectories");
-        (numbers(&table, "layer"), numbers(&table, "score"), project)
+        (counts(&table, "layer"), numbers(&table, "score"), project)
     };
     let (layers, scores, project) = trajectory(true);
     assert_eq!(layers.len(), 8);
