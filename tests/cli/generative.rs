@@ -2,13 +2,14 @@
 //! searches on them.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::dtr_command::DtrCommand;
 use crate::project::{Project, repository_root};
 use crate::skipped::report_skipped;
 use crate::table_columns::{counts, numbers, texts};
+use crate::temp_folder::TempFolder;
 
 /// The question that the bundled base answers best: where an object is.
 const TASK: &str = r#"
@@ -50,14 +51,19 @@ fn project(scoring: &str) -> Project {
     Project::from_text(&manifest, &[("rows.jsonl", &(0..24).map(row).collect::<String>())])
 }
 
-/// Returns a Python interpreter. If there is none, reports the test as skipped and returns `None`.
-fn python() -> Option<PathBuf> {
+/// Returns a Python interpreter that this machine can confine. If there is none, reports the test as skipped
+/// and returns `None`.
+fn confined_python() -> Option<PathBuf> {
     let python = std::env::var_os("DTR_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
-    let runs = Command::new(&python).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !runs {
-        report_skipped("there is no Python interpreter for the sandbox");
+    let folder = TempFolder::new();
+    let doctor = DtrCommand::new("doctor").arg("--python").arg(&python);
+    let checks = doctor.current_dir(folder.root()).json();
+    let is_confined = |check: &Value| check["name"] == "sandbox" && check["ok"] == true;
+    let is_ready = checks.as_array().unwrap().iter().any(is_confined);
+    if !is_ready {
+        report_skipped("this machine cannot confine Python programs");
     }
-    runs.then_some(python)
+    is_ready.then_some(python)
 }
 
 #[test]
@@ -74,7 +80,7 @@ fn a_search_is_guided_by_generated_answers_and_pruning_does_not_change_it() {
     assert_eq!((layers, scores), (exhaustive_layers, exhaustive_scores));
     let items = project.table("items");
     let (system, answers) = (texts(&items, "system"), texts(&items, "answer"));
-    // The base of the repository answers most of these questions.
+    // The bundled base answers every question with a room.
     let of_base = system.iter().zip(&answers).filter(|(system, _)| *system == "base");
     let (count, in_a_room) = of_base.fold((0, 0), |(count, good), (_, answer)| {
         (count + 1, good + usize::from(answer.starts_with("in the ")))
@@ -85,7 +91,7 @@ fn a_search_is_guided_by_generated_answers_and_pruning_does_not_change_it() {
 
 #[test]
 fn an_answer_that_is_a_program_passes_if_the_program_ends_without_an_exception() {
-    let Some(python) = python() else { return };
+    let Some(python) = confined_python() else { return };
     let scores = |scoring: &str| {
         let project = project(scoring);
         project.sweep().arg("--python").arg(&python).set("sweep.variant=[]").success();
