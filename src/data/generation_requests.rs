@@ -193,9 +193,48 @@ impl Scoring {
 }
 
 fn encode_prompt(tokenizer: &Tokenizer, item: &GenerativeItem) -> Result<Vec<u32>> {
-    let tokens = tokenizer.encode_prompt(&item.prompt)?;
+    let tokens = match item.chat {
+        // A chat template adds the special tokens itself.
+        Some(_) => tokenizer.encode(&item.prompt, false)?,
+        None => tokenizer.encode_prompt(&item.prompt)?,
+    };
     match tokens.is_empty() {
         true => Err(Error::failed(format!("the prompt of item `{}` has no tokens", item.id))),
         false => Ok(tokens),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::data::{Split, Task, TaskItems, TaskRequests};
+
+    #[test]
+    fn a_start_token_precedes_a_plain_prompt_and_not_a_prompt_that_a_chat_template_rendered() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("chat_template.jinja"), "{{ messages[0].content }}").unwrap();
+        std::fs::write(folder.path().join("rows.jsonl"), r#"{"q": "Water is"}"#).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // The start token of this tokenizer is 0.
+        let tokenizer = Tokenizer::read(&root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap();
+        let first_token = |chat: &str| {
+            let rows = folder.path().join("rows.jsonl").display().to_string();
+            let task = format!(
+                "source.generative = {{ test = {rows:?}, splits = \"as-published\", prompt = \"{{{{q}}}}\", \
+                 target = \"wet\", metric = \"contains\", max-tokens = 4{chat} }}"
+            );
+            let task: Task = toml::from_str(&task).unwrap();
+            let items = TaskItems::load(&task, Split::Test).unwrap();
+            let items = items.render_chats(Some(folder.path())).unwrap();
+            let TaskRequests::Generation(requests) = TaskRequests::new(&tokenizer, &task, items, 64).unwrap()
+            else {
+                panic!("the task is generative")
+            };
+            requests.prompts()[0][0]
+        };
+        assert_eq!(first_token(""), 0);
+        assert_ne!(first_token(", chat = {}"), 0);
     }
 }
