@@ -28,12 +28,12 @@ pub struct SandboxRecord {
 pub(super) struct ProgramScorer {
     test: CodeTest,
     sandbox: Option<Arc<Sandbox>>,
-    memory: Mutex<Memory>,
+    known: Mutex<KnownResults>,
 }
 
 /// The results that are known so far.
 #[derive(Default)]
-struct Memory {
+struct KnownResults {
     /// Whether a program passes, by the digest of everything that decides the verdict.
     passes: BTreeMap<Digest, bool>,
     /// The outputs of reference solutions, by the name of the task.
@@ -43,7 +43,7 @@ struct Memory {
 impl ProgramScorer {
     /// Creates a scorer without a sandbox.
     pub fn new(test: CodeTest) -> Self {
-        Self { test, sandbox: None, memory: Mutex::default() }
+        Self { test, sandbox: None, known: Mutex::default() }
     }
 
     /// Returns the same scorer with a sandbox.
@@ -72,13 +72,13 @@ impl ProgramScorer {
         };
         let tests = items.iter().map(|item| item.test.as_ref().ok_or_else(|| lacks_test(item)));
         let tests: Vec<&ItemTest> = tests.collect::<Result<_>>()?;
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let programs: Vec<String> =
             tests.iter().zip(answers).map(|(test, answer)| test.program(answer)).collect();
         let passes = match &self.test {
             CodeTest::Program(_) => {
                 let programs: Vec<Program<'_>> = programs.into_iter().map(Program::Plain).collect();
-                run_new_programs(sandbox, &programs, &mut memory.passes)?
+                run_new_programs(sandbox, &programs, &mut known.passes)?
             }
             CodeTest::Evalplus(test) => {
                 let tasks: Vec<&EvalPlusTask> =
@@ -89,14 +89,14 @@ impl ProgramScorer {
                 };
                 let mut passes = vec![true; solutions.len()];
                 for &set in test.inputs.sets() {
-                    let references = memory.reference_outputs(sandbox, &tasks)?;
+                    let references = known.reference_outputs(sandbox, &tasks)?;
                     let programs: Vec<Program<'_>> = tasks
                         .iter()
                         .zip(&references)
                         .zip(&solutions)
                         .map(|((task, outputs), solution)| Program::evalplus(task, outputs, set, solution))
                         .collect();
-                    let of_set = run_new_programs(sandbox, &programs, &mut memory.passes)?;
+                    let of_set = run_new_programs(sandbox, &programs, &mut known.passes)?;
                     passes.iter_mut().zip(of_set).for_each(|(all, one)| *all &= one);
                 }
                 passes
@@ -107,7 +107,7 @@ impl ProgramScorer {
     }
 }
 
-impl Memory {
+impl KnownResults {
     /// Returns the outputs of the reference solutions of `tasks`. Computes those that are not known.
     fn reference_outputs(
         &mut self,

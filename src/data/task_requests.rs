@@ -7,9 +7,7 @@ use dtr_sandbox::Sandbox;
 
 use super::generation_requests::GenerationRequests;
 use super::scoring_requests::ScoringRequests;
-use super::{
-    ChatMessages, GenerativeItem, GenerativeTask, Item, Split, Task, load_generative_items, load_items,
-};
+use super::{ChatMessages, GenerativeItem, Item, Split, Task, load_generative_items, load_items};
 use dtr_core::error::Result;
 use dtr_model::Tokenizer;
 
@@ -17,8 +15,8 @@ use dtr_model::Tokenizer;
 pub enum TaskItems {
     /// Multiple-choice items.
     Choices(Vec<Item>),
-    /// Items whose answers the model generates, with the settings of their task.
-    Generative(Vec<GenerativeItem>, Box<GenerativeTask>),
+    /// Items whose answers the model generates.
+    Generative(Vec<GenerativeItem>),
 }
 
 impl TaskItems {
@@ -28,7 +26,7 @@ impl TaskItems {
     /// Fails if a file cannot be read, or if a row cannot be turned into an item.
     pub fn load(task: &Task, split: Split) -> Result<Self> {
         Ok(match task.generative() {
-            Some(task) => Self::Generative(load_generative_items(task, split)?, Box::new(task.clone())),
+            Some(task) => Self::Generative(load_generative_items(task, split)?),
             None => Self::Choices(load_items(task, split)?),
         })
     }
@@ -39,8 +37,8 @@ impl TaskItems {
     /// # Errors
     /// Fails if the base has no chat template, or if the template refuses the messages.
     pub fn render_chats(mut self, path: Option<&Path>) -> Result<Self> {
-        if let Self::Generative(items, task) = &mut self
-            && task.chat.is_some()
+        if let Self::Generative(items) = &mut self
+            && items.iter().any(|item| item.chat.is_some())
         {
             let chats = items.iter().filter_map(|item| item.chat.as_ref());
             let prompts = ChatMessages::render_all(path, chats)?;
@@ -68,8 +66,9 @@ impl TaskRequests {
             TaskItems::Choices(items) => {
                 Self::Choices(ScoringRequests::new(tokenizer, items, task.metric(), max_positions)?)
             }
-            TaskItems::Generative(items, task) => {
-                Self::Generation(GenerationRequests::new(tokenizer, &task, items, max_positions)?)
+            TaskItems::Generative(items) => {
+                let task = task.generative().expect("the items are of this task");
+                Self::Generation(GenerationRequests::new(tokenizer, task, items, max_positions)?)
             }
         })
     }

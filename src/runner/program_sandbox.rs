@@ -1,6 +1,6 @@
 //! The settings of the sandbox in which programs run that a model wrote.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dtr_core::error::Result;
 use dtr_core::system_info::running_program;
@@ -23,11 +23,6 @@ impl SandboxOptions {
     /// Creates settings for the interpreter `python`, a path or a name in `PATH`.
     pub fn new(python: PathBuf, policy: ConfinementPolicy) -> Self {
         Self { python, policy }
-    }
-
-    /// Returns the path or the name of the Python interpreter.
-    pub fn python(&self) -> &Path {
-        &self.python
     }
 
     /// Checks that the Python interpreter runs.

@@ -32,19 +32,25 @@ pub fn paired_bootstrap(
         let share = if total == 0 { 0.0 } else { count as f64 / total as f64 };
         Binomial::new(num_drawn, share).expect("a count is at most its total").sample(&mut rng)
     };
-    let mut differences: Vec<f64> = (0..NUM_RESAMPLES)
+    let differences = (0..NUM_RESAMPLES)
         .map(|_| {
             let first = draw(only_first, num_items, num_items);
             let second = draw(only_second, num_items - only_first, num_items - first);
             (second as f64 - first as f64) / num_items as f64
         })
         .collect();
-    differences.sort_by(f64::total_cmp);
-    (quantile(&differences, (1.0 - confidence) / 2.0), quantile(&differences, f64::midpoint(1.0, confidence)))
+    percentile_interval(differences, confidence)
+}
+
+/// Returns the percentile confidence interval, at the level `confidence`, of a statistic with these values in
+/// resamples.
+pub(super) fn percentile_interval(mut values: Vec<f64>, confidence: f64) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    (quantile(&values, (1.0 - confidence) / 2.0), quantile(&values, f64::midpoint(1.0, confidence)))
 }
 
 /// Returns the `share` quantile of ascending values, interpolated linearly between neighbours.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
     below + (above - below) * position.fract()

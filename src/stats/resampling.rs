@@ -3,7 +3,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::bootstrap::quantile;
+use super::bootstrap::percentile_interval;
 use dtr_core::seed::Seed;
 
 const NUM_RESAMPLES: usize = 1_999;
@@ -24,14 +24,13 @@ pub fn bootstrap_interval(
     }
     let mut rng = seed.child("bootstrap").rng();
     let mut indices = vec![0; num_items];
-    let mut values: Vec<f64> = (0..NUM_RESAMPLES)
+    let values = (0..NUM_RESAMPLES)
         .map(|_| {
             indices.fill_with(|| rng.random_range(0..num_items));
             statistic(&indices)
         })
         .collect();
-    values.sort_by(f64::total_cmp);
-    (quantile(&values, (1.0 - confidence) / 2.0), quantile(&values, f64::midpoint(1.0, confidence)))
+    percentile_interval(values, confidence)
 }
 
 /// Returns the p-value of the paired permutation test, whose null hypothesis is that the two systems of each
