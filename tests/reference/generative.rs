@@ -17,8 +17,13 @@ fn items(name: &str, data: &Path, splits: &str, split: Split) -> Vec<GenerativeI
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/published-generative.toml");
     let set = |key: &str, value: &str| format!("tasks.{name}.source.generative.{key}={value:?}");
     let path = |file: &str| data.join(file).display().to_string();
-    let sets =
-        [set("test", &path("test.jsonl")), set("shots.from", &path("train.jsonl")), set("splits", splits)];
+    let all_items = format!("tasks.{name}.source.generative.validation-items=1319");
+    let sets = [
+        set("test", &path("test.jsonl")),
+        set("shots.from", &path("train.jsonl")),
+        set("splits", splits),
+        all_items,
+    ];
     let loaded = load_manifest(&manifest, &sets).unwrap();
     load_generative_items(loaded.manifest.tasks[name].generative().unwrap(), split).unwrap()
 }
