@@ -15,13 +15,15 @@ from cuda.bindings import nvrtc
 SOURCES = Path(__file__).parents[2] / "crates/dtr-ops/src"
 BOTH = ["sm_80", "sm_90a"]
 ELEMENTS = ["-DELEMENT=float", "-DELEMENT=__nv_bfloat16"]
+# The widths of attention heads that have kernels: multiples of 16 up to 128, and 256.
+HEAD_WIDTHS = [f"-DHEAD_DIM={width}" for width in [*range(16, 129, 16), 256]]
 
 # The macros with which each source is compiled. The file `cuda.rs` beside a source defines the same macros.
 DEFINES = {
     "adamw": ELEMENTS,
     "conv": ["-DCONV_WIDTH=4", "-DCONV_WIDTH=4 -DREAL_F32"],
     "counter": [""],
-    "decode": ["-DHEAD_DIM=128"],
+    "decode": HEAD_WIDTHS,
     "delta_gates": ELEMENTS,
     "delta_rule": [
         "-DELEMENT=float -DKEY_WIDTH=128 -DSLICE=32 -DL2NORM=1",
@@ -34,8 +36,8 @@ DEFINES = {
     "logits": ELEMENTS,
     "squared_error": ELEMENTS,
     "norm": ELEMENTS,
-    "prefill": ["-DHEAD_DIM=128"],
-    "prefill_sm90": ["-DHEAD_DIM=128"],
+    "prefill": HEAD_WIDTHS,
+    "prefill_sm90": [f"-DHEAD_DIM={width}" for width in [64, 96, 128, 256]],
     "reduce": ELEMENTS,
     "rotary": [""],
     "small_gemm": [f"-DROWS={rows} {element}" for rows in [1, 4] for element in ELEMENTS]

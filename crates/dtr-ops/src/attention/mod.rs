@@ -66,8 +66,7 @@ pub fn is_attention_recordable(width: usize) -> bool {
 /// Returns whether the CUDA kernels support the dtype and the head width of `x_bhtk`.
 #[cfg(feature = "cuda")]
 fn has_cuda_attention_kernels(x_bhtk: &Tensor<4>) -> bool {
-    let width = x_bhtk.dims()[3];
-    has_cuda_inference_kernels(x_bhtk) && width.is_multiple_of(16) && width <= 256
+    has_cuda_inference_kernels(x_bhtk) && is_attention_recordable(x_bhtk.dims()[3])
 }
 
 /// Computes [`attention`] by storing the matrix of all scores. This form is differentiable and runs on any
