@@ -45,7 +45,7 @@ impl Templates {
 
     /// Parses `text` and adds it under `name`.
     pub fn add(&mut self, name: &'static str, text: &str) -> Result<()> {
-        self.identifiers.extend(jinja::code_names(text));
+        self.identifiers.extend(jinja::names_in_template(text));
         self.environment.add_template_owned(name, jinja::translate_template(text)).map_err(|cause| {
             Error::manifest(format!("the task's `{name}` is not a valid template")).with_source(cause)
         })

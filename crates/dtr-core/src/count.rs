@@ -18,7 +18,7 @@ pub struct Count(pub u64);
 const MAX_COUNT: u64 = 1_000_000_000_000_000;
 
 impl Count {
-    /// Parses `100M`, `1.5k` or `512`. Returns `None` when `text` is not a whole number below 9e15. An f64
+    /// Parses `100M`, `1.5k` or `512`. Returns `None` when the value is not a whole number below 9e15. An f64
     /// holds every whole number below 9e15 exactly.
     fn parse(text: &str) -> Option<u64> {
         let (digits, unit) = match text.as_bytes().last()? {

@@ -1,5 +1,5 @@
 //! Foundations of all crates of `dtr`: the error type, atomic files, checkpoints, seeds, and limits on the
-//! work that a damaged or hostile file can cause.
+//! work that an untrusted file can cause.
 //!
 //! This crate contains no code about models or experiments.
 //!
@@ -14,14 +14,16 @@
 //! Each threat has one defence:
 //!
 //! - A library panics over a malformed file: [`error::catch_panic`] turns the panic into an error.
-//! - A header, footer or page claims a size that exceeds the file: the reader compares the claim with the
-//!   file's size before it allocates memory.
+//! - A header, footer or page claims a size that exceeds the file: the reader checks the claim before it
+//!   allocates memory.
 //! - A text, line or row is extremely long, perhaps only after decompression: the reader stops at a maximum
 //!   length, as [`files::read_text_up_to`] does.
-//! - A template runs forever or writes a huge text: [`jinja`] gives the template a limited amount of fuel.
-//! - A template engine allocates much memory before it charges fuel: [`memory_guard`] ends the process.
-//! - A record in an archive has a valid digest, but impossible numbers: the records are compared with one
-//!   another before a report uses them.
+//! - A template runs forever or writes a huge text: [`jinja`] limits the steps and the text of a template.
+//!   Both are counted in units of fuel.
+//! - A template engine allocates much memory within one step, before the limit of [`jinja`] applies:
+//!   [`memory_guard`] ends the process.
+//! - A record in an archive has a valid digest, but impossible numbers: the reader checks that the records
+//!   agree with one another.
 //! - A checkpoint, an artifact or a download is damaged: its reader compares digests.
 //! - A file name points outside its folder: the hub client and the reader of sharded weights refuse `..` and
 //!   absolute paths.

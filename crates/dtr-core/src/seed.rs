@@ -1,4 +1,4 @@
-//! Random seeds. The seed of a part of an experiment is derived from the part's name, so that the random
+//! Random seeds. The seed of a part of an experiment is derived from the part's name. Therefore the random
 //! numbers of one part do not depend on the other parts.
 
 use rand::SeedableRng;

@@ -21,8 +21,8 @@ pub struct AttentionInputs<'a> {
     pub kv_heads: usize,
     /// Number of queries of a row, `t`.
     pub num_queries: usize,
-    /// Number of keys of each row of the batch, `[b]`. The last query of a row is at the position of its last
-    /// key.
+    /// Number of keys of each row of the batch, `[b]`. The last query of a row has the position of the row's
+    /// last key.
     pub num_keys: &'a [usize],
     /// Capacity of the cache, `s`: each row has memory for this many keys. The kernel reads the first
     /// `num_keys` keys of the row.
@@ -176,8 +176,8 @@ impl QueryHead<'_> {
         first / lanes * lanes..end
     }
 
-    /// Replaces the scores of `query` with their exponentials, relative to the highest score. Keys that the
-    /// query does not attend to get 0. Returns the sum of the exponentials.
+    /// Replaces each score of `query` with `exp(score − highest score)`. Keys that the query does not attend
+    /// to get 0. Returns the sum of the exponentials.
     #[inline(always)]
     fn exponentiate<S: Simd>(&self, simd: S, query: usize, keys: Range<usize>, scores: &mut [f32]) -> f32 {
         let visible = self.visible_keys(query);

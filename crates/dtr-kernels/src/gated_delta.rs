@@ -1,6 +1,6 @@
 //! The gated delta rule (arXiv 2412.06464): `S' = exp(g) S`, `u = β (v − S'ᵀ k)`, `S = S' + k uᵀ`,
-//! `o = Sᵀ q / sqrt(K)`. `S` is the state, `S'` the decayed state, `β` the write strength, `u` the vector
-//! that is written to the state, and `K` the key width.
+//! `o = Sᵀ q / sqrt(K)`. `S` is the state, and `S'` the decayed state. `β` is the write strength, `u` the
+//! vector that is written to the state, and `K` the key width.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;

@@ -1,12 +1,13 @@
-//! SIMD kernels for the operations that a tensor library computes slowly on a CPU: the recurrences of linear
-//! attention with their gradients, and the forward passes of attention, RMSNorm, rotary embeddings and gates.
+//! SIMD kernels for operations that a tensor library computes slowly on a CPU. The kernels compute the
+//! recurrences of linear attention with their gradients. They also compute the forward passes of attention,
+//! RMSNorm, rotary embeddings and gates.
 //!
 //! A recurrence that is written as tensor operations takes hundreds of small matrix products. A kernel
 //! computes the recurrence in one pass over the tokens.
 //!
 //! All arrays are contiguous, row-major f32, unless their strides are given. In shapes, `n` is the batch size
-//! times the number of heads, `t` the number of tokens, `k` the width of a key and `v` the width of a value.
-//! Other letters are defined where they are used.
+//! times the number of heads, and `t` is the number of tokens. `k` is the width of a key, and `v` the width
+//! of a value. Other letters are defined where they are used.
 //!
 //! On one machine, results are bit-identical for any number of threads. A machine with a different SIMD width
 //! adds numbers in a different order, so the last bits of its results may differ.

@@ -9,8 +9,8 @@ use dtr_ops::{PositionCounter, RecordedStep, TokenBuffer};
 /// The largest number of steps whose tokens a CUDA device keeps until the host reads them.
 pub const MAX_UNREAD_STEPS: usize = 32;
 
-/// A decoder of a batch. On CUDA, counters in device memory hold the positions of the rows, so that one step
-/// can be recorded as a graph and replayed for each token. Filling a row does not change the graph.
+/// A decoder of a batch. On CUDA, counters in device memory hold the positions of the rows. Therefore one
+/// step can be recorded as a CUDA graph and replayed for each token. Filling a row does not change the graph.
 pub struct BatchDecoder<'a> {
     model: &'a Hybrid<'a>,
     state: DecoderState,
@@ -64,7 +64,7 @@ impl<'a> BatchDecoder<'a> {
         Self { model, state, capacity, rows, replay: None, num_steps: 0 }
     }
 
-    /// Fills a row with the state after a prompt, which is a row of `prompts`.
+    /// Fills a row with the state after a prompt. `prompts` holds this state in its row `filled.from_row`.
     pub(crate) fn fill_row(&mut self, prompts: &DecoderState, filled: &FilledRow) {
         let &FilledRow { row, from_row, num_tokens, next } = filled;
         let state = &mut self.state;
@@ -74,7 +74,8 @@ impl<'a> BatchDecoder<'a> {
         self.rows.set(row, num_tokens, next);
     }
 
-    /// Marks a row as unused. Later steps still compute the row, as a row with few tokens.
+    /// Marks a row as unused, and sets its position to 0. Later steps still compute the row, but at the low
+    /// cost of a row with few tokens.
     pub(crate) fn release_row(&mut self, row: usize) {
         self.rows.set(row, 0, 0);
     }
@@ -93,7 +94,7 @@ impl<'a> BatchDecoder<'a> {
         self.state = self.state.select_rows(&rows);
     }
 
-    /// Returns whether steps are recorded on the device, so that the host need not read the tokens of each
+    /// Returns whether steps are recorded as a CUDA graph. The host then need not read the tokens of each
     /// step.
     pub(crate) fn is_recorded(&self) -> bool {
         matches!(self.rows, Rows::Device { .. })

@@ -13,7 +13,7 @@ use dtr_ops::rms_norm;
 #[derive(Clone)]
 pub struct DecoderLayer {
     input_norm: Tensor<1>,
-    /// The token mixer: full attention, or the twin in a replaced layer of an exported hybrid.
+    /// The token mixer: full attention. In a replaced layer of an exported hybrid, it is a linear block.
     pub(super) attention: Mixer,
     post_norm: Tensor<1>,
     gate_proj: Linear,
@@ -21,7 +21,8 @@ pub struct DecoderLayer {
     down_proj: Linear,
 }
 
-/// The input and the output of a layer's attention block. Distillation trains the layer's twin on them.
+/// The input and the output of a layer's attention block. Distillation trains the layer's twin, a linear
+/// block, to compute this output from this input.
 pub struct MixerIo {
     /// Normalised hidden states, `[b, t, d]`.
     pub input: Tensor<3>,
@@ -70,7 +71,8 @@ impl ResidualStream {
     }
 }
 
-/// A Llama, Qwen2 or Qwen3 decoder: a base, or a hybrid that was read from a directory.
+/// A Llama, Qwen2 or Qwen3 decoder: a base, or a hybrid that was read from a directory. [`crate`] defines
+/// both.
 ///
 /// ```
 /// # fn main() -> dtr_core::error::Result<()> {
@@ -229,7 +231,7 @@ impl Decoder {
     /// Returns the full attention of `layer`.
     ///
     /// # Panics
-    /// When the decoder is a hybrid in which `layer` is replaced.
+    /// Panics if the decoder is a hybrid in which `layer` is replaced.
     pub fn attention(&self, layer: usize) -> &FullAttention {
         match &self.layers[layer].attention {
             Mixer::Full(attention) => attention,

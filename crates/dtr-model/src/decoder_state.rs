@@ -49,7 +49,7 @@ impl DecoderState {
     }
 
     /// Creates a state of `rows` batch rows whose memory holds zeros. KV caches have capacity for `capacity`
-    /// tokens. Shapes and dtypes are those of this state in all else.
+    /// tokens. All other sizes, and the dtypes, are those of this state.
     pub(super) fn empty_rows(&self, rows: usize, capacity: usize) -> Self {
         let layers = self.layers.iter();
         let layers = layers.map(|state| state.as_ref().map(|state| state.empty_rows(rows, capacity)));
@@ -74,7 +74,7 @@ impl DecoderState {
     }
 
     /// Returns how many bytes the states of all layers take on their device.
-    pub fn bytes(&self) -> StateBytes {
+    pub fn num_bytes(&self) -> StateBytes {
         let mut bytes = StateBytes::default();
         for state in self.layers.iter().flatten() {
             match state {

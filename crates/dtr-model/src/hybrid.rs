@@ -1,4 +1,5 @@
-//! A base in which some layers run their twins.
+//! A hybrid is a decoder in which linear-attention blocks, called twins, replace the attention of some
+//! layers.
 
 use std::ops::Range;
 
@@ -41,7 +42,7 @@ impl<'a> Hybrid<'a> {
         self.mixers.len()
     }
 
-    /// Returns whether a decoding step of all layers can be recorded on a CUDA device.
+    /// Returns whether a decoding step of all layers can be recorded as a CUDA graph.
     pub(super) fn is_recordable(&self) -> bool {
         self.mixers.iter().all(|mixer| mixer.is_recordable())
     }

@@ -17,11 +17,11 @@ mod directory;
 pub mod generate;
 mod gguf;
 mod hybrid;
+mod hybrid_batch;
 mod mask;
 mod mixer;
 pub mod optimizer;
 mod prefix_tree;
-mod shared_layers;
 mod tokenizer;
 mod twins;
 mod weights;
@@ -41,6 +41,7 @@ pub use directory::{
     write_base_model,
 };
 pub use hybrid::Hybrid;
+pub use hybrid_batch::{PartialRun, hidden_states_of_runs};
 pub use mask::Mask;
 pub(crate) use mixer::TwinGeometry;
 pub use mixer::{
@@ -48,7 +49,6 @@ pub use mixer::{
     JetConfig, Mixer, MixerState, TwinInit, TwinVariant, check_head_counts,
 };
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
-pub use shared_layers::{PartialRun, hidden_states_of_runs};
 pub(crate) use tokenizer::Detokenizer;
 pub use tokenizer::Tokenizer;
 pub use twins::Twins;

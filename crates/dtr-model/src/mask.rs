@@ -1,10 +1,10 @@
-//! The set of replaced layers.
+//! The set of layers whose softmax attention is replaced by linear attention.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// The set of layers whose attention is replaced. The first layer has the index 0.
+/// The set of layers of a hybrid whose attention is replaced. The first layer has the index 0.
 ///
 /// ```
 /// use dtr_model::Mask;

@@ -191,8 +191,8 @@ impl AdamW {
         }
     }
 
-    /// Adds the moments to `tensors`. If the module is a stack of layers, `names` holds one name for each
-    /// layer, and the moments of a layer are stored under its name. Otherwise, `names` holds a single name.
+    /// Adds the moments to `tensors`. `names` holds a single name, or one name for each layer if the module
+    /// is a stack of layers. The moments of each layer are stored under the layer's name.
     pub fn store_moments(&self, tensors: &mut NamedTensors, names: &[String]) {
         for (index, moment) in MOMENT_NAMES.iter().enumerate() {
             let read = |group: &ParamGroup| -> Vec<f32> {

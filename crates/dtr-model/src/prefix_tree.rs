@@ -61,9 +61,8 @@ impl PrefixTree {
         self
     }
 
-    /// Returns a tree that holds `times` copies of this tree. Along the batch
-    /// dimension, all rows of the first copy come first, then all rows of the second copy, and so on. This
-    /// holds for the prefixes and for each group of suffixes.
+    /// Returns a tree that holds `times` copies of this tree. In the prefixes and in each group of suffixes,
+    /// all rows of the first copy come first, then all rows of the second copy, and so on.
     pub fn repeat(&self, times: usize) -> Self {
         let num_prefixes = self.prefixes.ids.len();
         let repeat = |group: &SuffixGroup| {
@@ -77,8 +76,9 @@ impl PrefixTree {
         }
     }
 
-    /// Converts a token's index in this tree to its index in the tree `self.repeat(times)`. `copy`, from 0,
-    /// selects one of the copies. Both indices follow the order of [`PrefixTreeStates::flatten`].
+    /// Converts a token's index in this tree to its index in the tree `self.repeat(times)`. `copy` is the
+    /// index of one of the copies, counted from 0. Both indices follow the order of
+    /// [`PrefixTreeStates::flatten`].
     pub(super) fn token_index_after_repeat(&self, index: usize, copy: usize, times: usize) -> usize {
         let parts = std::iter::once(&self.prefixes).chain(self.suffixes.iter().map(|group| &group.rows));
         let mut start = 0;

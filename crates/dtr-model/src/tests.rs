@@ -93,7 +93,7 @@ fn a_kv_cache_grows_and_a_recurrent_state_does_not() {
     let bytes = |model: &Hybrid<'_>, time: usize| {
         let mut state = DecoderState::new(3);
         model.forward_hidden(&tokens(1, time), None, Some(&mut state));
-        state.bytes()
+        state.num_bytes()
     };
     let linear = Hybrid::new(&base, &twins, &(0..3).collect());
     assert_eq!(bytes(&linear, 10), bytes(&linear, 100));

@@ -1,4 +1,4 @@
-//! The twins of a base's layers.
+//! Twins: the linear blocks that are trained to replace the attention of a base's layers.
 
 use burn::tensor::DType;
 

@@ -53,7 +53,7 @@ pub fn measure_throughput(
             DecoderState::new(model.num_layers()).with_capacity(shape.context + config.new_tokens);
         let (next, prefill) =
             measure_seconds(device, || read_prompts(model, config, &prompts, &mut state, observer))?;
-        state_bytes = state.bytes();
+        state_bytes = state.num_bytes();
         let ((), decode) = measure_seconds(device, || decode(model, config, &next, state, observer))?;
         if run >= config.warm_up {
             runs.push(TimedRun { prefill, decode });

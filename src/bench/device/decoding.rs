@@ -32,7 +32,7 @@ impl DeviceBench<'_> {
             for (name, model, mask) in &models {
                 observer.check_interrupted()?;
                 let state = self.prefill(model, batch, context);
-                let state_bytes = state.bytes();
+                let state_bytes = state.num_bytes();
                 let mut decoding = BatchDecoder::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);
                 // The first two steps are not timed. On a GPU, the first step compiles kernels. The decoder
                 // records the second step as a CUDA graph, which it replays in later steps.

@@ -1,4 +1,4 @@
-//! Shortens the long lines of the source text that an error shows.
+//! Shortens the long lines of a text file before an error shows the file.
 
 use std::ops::Range;
 

@@ -1,4 +1,6 @@
 //! The error type of the workspace. An error has a message, a hint, a span in a text file, and an exit code.
+//!
+//! An experiment consists of cells. A cell is a unit of work whose result or failure is stored as a record.
 
 mod excerpt;
 mod panic;
@@ -50,8 +52,8 @@ struct LabeledSource {
     label: String,
 }
 
-/// An error for the user: a message, a hint if the user can act, and an underlined span if the problem is in
-/// a text file.
+/// An error for the user. It has a hint if the user can act, and underlines a span if the problem is in a
+/// text file.
 ///
 /// Messages are lower-case fragments without a full stop.
 pub struct Error {

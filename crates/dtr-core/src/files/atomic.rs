@@ -8,7 +8,8 @@ use std::path::Path;
 use super::{create_folder, parent_folder, remove_file_or_folder_if_present};
 use crate::error::{Error, Result};
 
-/// Prefix of the names of temporary files and folders. This module renames each of them when it is complete.
+/// Prefix of the names of temporary files and folders. A complete file or folder is renamed to its final
+/// name.
 const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
 
 /// Writes a file atomically: readers find either the old or the new content, even after a crash.
@@ -85,8 +86,8 @@ fn write_and_rename(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    // `File::create` requests the same mode for a new file. The default mode of `tempfile` would hide results
-    // from other users.
+    // This is the mode that `File::create` requests for a new file. The default mode of `tempfile` would hide
+    // results from other users.
     let mode = Permissions::from_mode(0o666);
     let mut temporary =
         tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempfile_in(folder)?;

@@ -27,8 +27,8 @@ impl Digest {
     }
 }
 
-/// The number of bytes of a large file that [`digest_file`] reads at a time. All threads together hash such a
-/// part of the file. One thread hashes a file that is smaller than a part.
+/// The size of a part, in bytes. [`digest_file`] reads a large file part by part, and all threads share the
+/// hashing of each part. A single thread hashes a file that is smaller than one part.
 const PART_BYTES: usize = 1 << 24;
 
 /// Hashes a file without holding all of it in memory. All threads share the hashing of a large file.

@@ -1,6 +1,7 @@
 //! Atomic writes, content digests, text files of limited length, and file locks.
 //!
-//! Every [`Error`] of this module names the path. [`read_text_up_to`] returns an I/O error without the path.
+//! Every [`Error`] of this module names the path. Only [`read_text_up_to`] returns an I/O error, which does
+//! not name the path.
 
 mod atomic;
 mod digest;

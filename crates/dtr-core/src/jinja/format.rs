@@ -98,8 +98,8 @@ pub(super) fn format_str(state: &mut State<'_, '_>, text: &str, arguments: &[Val
 
 /// Returns whether a number is a float, or an integer that a float holds exactly.
 ///
-/// In a float field, Python converts an integer to a float and may round it. minijinja keeps the integer, so
-/// minijinja's text differs if Python rounds.
+/// In a float field, Python converts an integer to a float and may round it. minijinja keeps the integer. The
+/// two texts differ if Python rounds.
 fn is_exact_as_float(number: &Value) -> bool {
     !number.is_integer() || number_as_f64(number).is_ok_and(|number| number.abs() < MAX_EXACT_INTEGER)
 }

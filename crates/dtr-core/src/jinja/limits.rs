@@ -89,7 +89,7 @@ fn charge_item(state: &State<'_, '_>, item: &Value, depth: usize) -> Result<(), 
 }
 
 /// Refuses a format string with a very large width. minijinja charges fuel for a text only after it has
-/// written the text.
+/// written the text, so a large width could exhaust the memory first.
 pub(super) fn check_format_width(format: &str) -> Result<(), Error> {
     let mut numbers =
         format.split(|letter: char| !letter.is_ascii_digit()).filter(|digits| !digits.is_empty());

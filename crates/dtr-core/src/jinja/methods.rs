@@ -8,8 +8,8 @@ use super::format::format_str;
 use super::limits::charge_list;
 use super::object::PythonObject;
 
-/// Calls a method of a value. A template has a limited budget of work, minijinja's fuel. The methods `join` and
-/// `format` use up fuel in proportion to the text that they write.
+/// Calls a method of a value. The methods `join` and `format` consume fuel, minijinja's budget of work for a
+/// template, in proportion to the text that they write.
 ///
 /// # Errors
 /// Fails when the fuel is used up, or when the method does not exist or refuses its arguments.

@@ -1,7 +1,7 @@
 //! Jinja templates that render the same text as in Python.
 //!
-//! The templates run in minijinja, with the limits of the module `limits`. minijinja writes floats, bytes and
-//! some characters of strings by its own rules, so this module replaces those rules with Python's. Values
+//! The templates run in minijinja, with the limits of the module `limits`. minijinja has its own rules for
+//! the text of floats, bytes and some characters. This module replaces these rules with Python's. Values
 //! become text in three places, and each place uses [`python_str`]:
 //!
 //! - printed values: by the environment's formatter;
@@ -28,7 +28,7 @@ pub use limits::{charge_bytes, explain_out_of_fuel};
 pub use object::{NumberKind, PythonObject};
 pub use text::{python_repr, python_str};
 pub use tojson::tojson;
-pub use translate::{code_names, translate_template};
+pub use translate::{names_in_template, translate_template};
 
 /// Creates a minijinja environment that formats values as Python does. It has Jinja's filters, Python's
 /// methods, and limits on the work of each template.
@@ -38,8 +38,8 @@ pub fn create_environment(syntax: SyntaxConfig) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
     limits::set_fuel(&mut environment);
-    // With escaping off, minijinja would join the operands of `~` without the formatter. The formatter itself
-    // escapes nothing.
+    // A custom escape mode makes minijinja pass the operands of `~` to the formatter. With escaping off,
+    // minijinja would join them without the formatter. The formatter below escapes nothing.
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("none".into()));
     environment.set_formatter(|out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
         limits::charge_list(state, value)?;

@@ -14,7 +14,7 @@ use super::object::PythonObject;
 static NOT_PRINTABLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{C}\p{Z}]").expect("the pattern is a constant"));
 
-/// Returns Python's `str(value)`. An undefined value is empty text.
+/// Returns Python's `str(value)`. An undefined value becomes an empty text.
 ///
 /// # Errors
 /// Fails when the value is nested too deeply or holds an error.

@@ -21,7 +21,7 @@ pub fn translate_template(source: &str) -> String {
 }
 
 /// Returns the names of all variables, attributes, filters and keywords in the code of a template.
-pub fn code_names(source: &str) -> BTreeSet<String> {
+pub fn names_in_template(source: &str) -> BTreeSet<String> {
     let names = tokens(source).filter(|(is_code, part)| *is_code && part.starts_with(is_name_start));
     names.map(|(_, part)| part.to_owned()).collect()
 }
@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn names_are_those_of_code() {
-        let names = code_names("Question: {{ q.text|upper }} {# no #}{% for x in c if 'text' %}{{ f(a_1) }}");
+        let names =
+            names_in_template("Question: {{ q.text|upper }} {# no #}{% for x in c if 'text' %}{{ f(a_1) }}");
         let expected = ["a_1", "c", "f", "for", "if", "in", "q", "text", "upper", "x"];
         assert!(names.iter().eq(expected), "{names:?}");
     }

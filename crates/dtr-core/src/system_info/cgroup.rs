@@ -5,8 +5,8 @@ use std::path::Path;
 
 use procfs::ProcessCGroups;
 
-/// Pairs of a controller and the file that holds the memory limit. The first pair is for version 2 of control
-/// groups. The paths of version 2 name no controller. The second pair is for version 1.
+/// The controller and the name of the file with the memory limit, for each version of control groups. The
+/// first pair is for version 2, in which paths name no controller. The second pair is for version 1.
 const LIMIT_FILES: [(&str, &str); 2] = [("", "memory.max"), ("memory", "memory.limit_in_bytes")];
 
 /// Returns the lowest memory limit, in bytes, among the control groups `groups` of a process and their

@@ -26,8 +26,8 @@ impl CpuTimes {
     pub fn other_cpus_until(&self, later: &Self) -> f64 {
         let elapsed = |ticks: fn(&Self) -> u64| ticks(later) as f64 - ticks(self) as f64;
         let other = elapsed(|times| times.busy) - elapsed(|times| times.own);
-        // The difference can be negative: the kernel sometimes corrects its counters, and the busy times of
-        // the machine and of this process are not read at the same moment.
+        // The difference can be negative, because the kernel sometimes corrects its counters. Also, the busy
+        // times of the machine and of this process are read one after the other.
         (other / elapsed(|times| times.total).max(1.0) * self.num_cpus as f64).max(0.0)
     }
 }

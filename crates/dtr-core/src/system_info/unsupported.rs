@@ -1,4 +1,4 @@
-//! The measurements on systems other than Linux: none is available.
+//! Stand-ins for the measurements on systems other than Linux, where none is available.
 
 use super::CpuTimes;
 

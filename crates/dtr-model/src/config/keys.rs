@@ -33,7 +33,7 @@ pub(super) enum KeyRule {
     /// The key may be absent or have one of the values `allowed`. Any other value needs `feature`, which dtr
     /// does not support.
     Only { allowed: &'static [AllowedValue], feature: &'static str },
-    /// Has no effect on the computations of this crate.
+    /// The key has no effect on the computations of this crate.
     Ignored,
 }
 

@@ -98,8 +98,8 @@ impl<'a> RopeTable<'a> {
         positive_number(key, value, MAX_POSITIONS as f64)
     }
 
-    /// Returns whether the settings rotate the whole width of a head. The type `default` always
-    /// rotates the whole width, and ignores `partial_rotary_factor`.
+    /// Returns whether the whole width of a head is rotated: `partial_rotary_factor` is absent or 1. Callers
+    /// do not ask for the type `default`, which ignores this factor.
     fn is_whole_head(&self) -> bool {
         let key = "partial_rotary_factor";
         let factor = self.get(key).or(self.fields.get(key).filter(|factor| !factor.is_null()));

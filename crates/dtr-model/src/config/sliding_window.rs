@@ -1,5 +1,4 @@
-//! Checks which layers of a model have sliding-window attention. Such a layer attends only to the latest
-//! tokens.
+//! Checks the layers with sliding-window attention. Such a layer attends only to the latest tokens.
 //!
 //! In a Qwen model, dtr supports such a layer only if its window holds the whole context. The layer then
 //! computes full attention. In a Llama model, the window only limits the cache.

@@ -1,4 +1,5 @@
-//! Reads a base from a Hugging Face directory or a GGUF file. Writes a base as a Hugging Face directory.
+//! Reads a base from a Hugging Face directory or a GGUF file, and writes a base as a Hugging Face directory.
+//! A base is a decoder with full attention in every layer.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -83,7 +84,7 @@ impl BaseModel {
     }
 
     /// Compares the headers of the weight files in `directory` with its `config.json`. Does not read the
-    /// values of tensors, with one exception: if `config.json` ties the output head to the embedding, but
+    /// values of tensors, with one exception. If `config.json` ties the output head to the embedding, but
     /// both are stored, the function compares their values.
     ///
     /// Returns the names of stored tensors that the model does not use. dtr ignores these tensors, as
@@ -161,8 +162,8 @@ impl BaseModel {
         reader_version(directory)
     }
 
-    /// Returns the digests of weights, configuration and tokenizer, by file name. Includes the files that
-    /// name special tokens only if scores depend on these files.
+    /// Returns the digests of weights, configuration and tokenizer, by file name. Files that name special
+    /// tokens are included only if scores depend on these files.
     ///
     /// # Errors
     /// Fails when a file is missing or cannot be read.
@@ -184,8 +185,8 @@ impl BaseModel {
     }
 
     /// Returns a digest of the optional files, which decide how a chat is rendered and how a text ends.
-    /// Returns `None` if the directory has none of them. A GGUF file has none, because its header is part of
-    /// [`BaseModel::compute_digests`].
+    /// Returns `None` if the directory has no optional file. Also returns `None` for a GGUF file, because
+    /// [`BaseModel::compute_digests`] already covers its header.
     ///
     /// # Errors
     /// Fails when a file cannot be read.

@@ -1,5 +1,6 @@
 //! Reads the `config.json` of a base or a hybrid, and writes the `config.json` of a hybrid. The file
-//! describes the decoder, the linear layers, and the variant of the twins.
+//! describes the decoder, the layers with linear attention, and the variant of the twins in these layers.
+//! [`crate`] defines bases, hybrids and twins.
 
 use std::path::Path;
 

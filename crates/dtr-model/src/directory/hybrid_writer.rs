@@ -1,4 +1,5 @@
-//! Writes a hybrid as a Hugging Face directory, from the files of its base and its twins.
+//! Writes a hybrid as a Hugging Face directory, from the files of its base and its twins. [`crate`] defines
+//! these terms.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Reads a base or an exported hybrid from a directory, in order to run it.
+//! Reads a base or an exported hybrid from a directory, in order to run the model. [`crate`] defines bases
+//! and hybrids.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! Models as Hugging Face directories (`config.json`, `tokenizer.json` and safetensors files) or GGUF files.
+//! [`crate`] defines bases, hybrids and twins.
 //!
 //! Every function with a parameter for the directory of a base also accepts the path of a GGUF file.
 //!

@@ -31,8 +31,8 @@ impl ModelFiles {
         }
     }
 
-    /// Returns the path to show in an error about the file `name`. For a model in a GGUF file, returns the path
-    /// of the GGUF file.
+    /// Returns the path to show in an error about the file `name`. For a model in a GGUF file, this is the
+    /// path of the GGUF file.
     pub fn path_of(&self, name: &str) -> PathBuf {
         match self {
             Self::Directory(directory) => directory.join(name),

@@ -76,8 +76,9 @@ impl ParamSource for ModelWeights {
     }
 }
 
-/// Opens the weights of the model at `path`, a directory or a GGUF file. Changes stored names to the names in
-/// the model. Sets `config.tied_head` to `false` if the weights hold a head that differs from the embedding.
+/// Opens the weights of the model at `path`, a directory or a GGUF file. Renames stored tensors to the names
+/// in the model. Sets `config.tied_head` to `false` if the weights hold a head that differs from the
+/// embedding.
 ///
 /// # Errors
 /// Fails when a file is missing or damaged, or when two tensors get the same name.

@@ -1,6 +1,6 @@
-//! Detects the model directories that earlier versions of dtr read differently from this version. This
-//! version gives the cells of such a model new keys, so that it does not reuse the results of an earlier
-//! version.
+//! Detects the model directories that earlier versions of dtr read differently from this version. dtr must
+//! not reuse results that an earlier version stored for such a model. Therefore the reader's version becomes
+//! a part of the keys under which results are stored.
 
 use std::path::Path;
 

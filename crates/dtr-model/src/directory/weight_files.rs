@@ -25,7 +25,7 @@ struct Index {
 /// Returns the paths of the weight files of `directory`. Does not check whether the shards in an index exist.
 ///
 /// # Errors
-/// Fails when there is neither a weight file nor an index, or the index names a file that is not a
+/// Fails when there is neither a weight file nor an index. Fails when the index names a file that is not a
 /// safetensors file in `directory`.
 pub(super) fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let single = directory.join(WEIGHTS_FILE);

@@ -1,4 +1,4 @@
-//! Lists the supported architectures, and makes a `config.json` from the metadata of a file.
+//! Lists the supported architectures, and makes a `config.json` from the metadata of a GGUF file.
 //!
 //! To add an architecture that dtr can already read from a `config.json`, add the architecture to
 //! [`ARCHITECTURES`] and its tensors to [`tensor_names`](super::tensor_names).
@@ -133,7 +133,7 @@ impl Settings<'_> {
         }
     }
 
-    /// Returns the key width of a head. Fails if the values or the rotary embedding have another width.
+    /// Returns the width of a head's keys. Fails if the values or the rotary embedding have another width.
     fn head_dim(&self) -> ParseResult<u64> {
         let num_heads = self.required_size("attention.head_count")?;
         let head_dim = match self.size("attention.key_length")? {

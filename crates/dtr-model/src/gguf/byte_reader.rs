@@ -1,4 +1,5 @@
-//! Reads numbers and texts of a header. Never reads past the end of the file or past a maximum length.
+//! Reads the numbers and texts of a GGUF header. Never reads past the end of the file or past a maximum
+//! length.
 
 use std::io::Read;
 

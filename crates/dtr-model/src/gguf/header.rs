@@ -25,11 +25,11 @@ const MAX_ENTRIES: u64 = 1 << 16;
 const MAX_NAME_BYTES: u64 = 64;
 const MAX_DIMENSIONS: u32 = 4;
 
-/// The length of the shortest description of a tensor, in bytes: the length of its name, a name of one byte,
-/// the number of dimensions, one dimension, the type, and the offset.
+/// The length of the shortest description of a tensor, in bytes. The terms are the length of the name, a name
+/// of one byte, the number of dimensions, one dimension, the type, and the offset.
 const MIN_TENSOR_BYTES: u64 = 8 + 1 + 4 + 8 + 4 + 8;
 
-/// The alignment of values if the metadata state none, and the largest supported alignment, in bytes.
+/// The alignment of values if the metadata do not state it, and the largest supported alignment, in bytes.
 const DEFAULT_ALIGNMENT: u64 = 32;
 const MAX_ALIGNMENT: u64 = 1 << 20;
 

@@ -8,11 +8,11 @@ use super::byte_reader::{ByteReader, ParseResult};
 /// The longest key that the format allows, in bytes.
 const MAX_KEY_BYTES: u64 = (1 << 16) - 1;
 
-/// The most values in an array. The largest known vocabulary has a sixteenth of this limit.
+/// The most values in an array. The largest known vocabulary is a sixteenth of this limit.
 const MAX_ARRAY_LEN: u64 = 1 << 22;
 
-/// The length of the shortest entry, in bytes: the length of its key, a key of one byte, a type, and a value
-/// of one byte.
+/// The length of the shortest entry, in bytes. The terms are the length of the key, a key of one byte, the
+/// type, and a value of one byte.
 pub(super) const MIN_ENTRY_BYTES: u64 = 8 + 1 + 4 + 1;
 
 /// The type number of an array.

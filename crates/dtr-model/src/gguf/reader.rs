@@ -24,8 +24,8 @@ impl GgufReader {
     /// Creates a reader of the tensors of the file at `path`.
     ///
     /// # Errors
-    /// Fails when a tensor is repeated, when a decoder with this configuration does not have the tensor, or
-    /// when the decoder has the tensor in another shape. llama.cpp also refuses such a file.
+    /// Fails when a tensor is repeated, is not part of a decoder with this configuration, or has another
+    /// shape than in the decoder. llama.cpp also refuses such a file.
     pub(super) fn new(
         tensors: impl Iterator<Item = GgufTensor>,
         config: &DecoderConfig,

@@ -1,5 +1,5 @@
-//! Measurements of a base's attention, from which `init = "calibrated"` sets the gates and the scale of a
-//! twin.
+//! Measurements of a base's attention. A twin is the linear block that replaces this attention. With
+//! `init = "calibrated"`, the measurements set the gates and the scale of the twin.
 //!
 //! The targets for decay and write strength are those of Taylor-Calibrate (arXiv 2606.16429). Two choices
 //! differ from Taylor-Calibrate. The output gate starts open, not near zero. The output projection, not

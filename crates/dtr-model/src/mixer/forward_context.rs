@@ -10,8 +10,8 @@ use dtr_ops::{CausalMask, ConvState, PositionCounter, Rope, RotaryAngles, conv_s
 pub struct ForwardContext {
     /// The rotary angles of the tokens' positions.
     pub(super) rope_angles: RotaryAngles,
-    /// The capacity of KV caches, in tokens. 0 for a pass that no decoding step follows: the caches then
-    /// reserve no memory for further tokens.
+    /// The capacity of KV caches, in tokens. It is 0 for a pass that no decoding step follows. The caches
+    /// then reserve no memory for further tokens.
     pub(crate) cache_capacity: usize,
     /// The counters in device memory that hold the position of each row's only token. `None` if the host
     /// knows the positions.
@@ -81,8 +81,8 @@ impl ForwardContext {
         }
     }
 
-    /// Creates the context of one token in each row, without padding, at the row's position in `positions`.
-    /// KV caches must have capacity for the token.
+    /// Creates the context of a pass over one token in each row, without padding. `positions` holds the
+    /// position of each row's token. KV caches must have capacity for the token.
     pub(crate) fn at_positions(config: &DecoderConfig, positions: &[usize], device: &Device) -> Self {
         let rope = Rope::new(config.head_dim, config.rope_theta, &config.rope_scaling);
         let rows: Vec<Vec<usize>> = positions.iter().map(|&position| vec![position]).collect();
@@ -97,8 +97,8 @@ impl ForwardContext {
         }
     }
 
-    /// Creates the context of one token in each row, without padding, at the row's position in `counter`. KV
-    /// caches have memory for `cache_capacity` tokens.
+    /// Creates the context of a pass over one token in each row, without padding. `counter` holds the
+    /// position of each row's token. KV caches have memory for `cache_capacity` tokens.
     pub(crate) fn at_counter(
         config: &DecoderConfig,
         counter: &PositionCounter,
@@ -147,7 +147,7 @@ impl ForwardContext {
     }
 
     /// Returns the state of a convolution over `x_btd` after the last token of each row. `next` is the state
-    /// after the pass, which is the same without right padding.
+    /// after the whole pass. Without right padding, both states are equal.
     pub(super) fn conv_state(&self, x_btd: Tensor<3>, next: ConvState) -> ConvState {
         match (&self.row_lengths, next.dims()[1]) {
             (None, _) | (_, 0) => next,

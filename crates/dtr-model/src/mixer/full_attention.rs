@@ -30,7 +30,7 @@ impl FullAttention {
         })
     }
 
-    /// Returns whether a decoding step can be recorded on a CUDA device.
+    /// Returns whether a decoding step can be recorded as a CUDA graph.
     pub(super) fn is_recordable(&self) -> bool {
         dtr_ops::is_attention_recordable(self.projections.head_width())
     }

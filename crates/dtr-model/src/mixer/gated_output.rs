@@ -1,4 +1,5 @@
-//! The output stage of a twin: RMSNorm per head, SiLU gate, and output projection.
+//! The output stage of a linear-attention block: RMSNorm per head, SiLU gate, and output projection. Such a
+//! block is the twin of the attention that it replaces.
 
 use burn::tensor::Tensor;
 
@@ -11,6 +12,7 @@ use dtr_ops::gated_rms_norm;
 /// The gate's input at which the gate is 1: `SiLU(1.278) = 1`.
 const OPEN_GATE_INPUT: f32 = 1.278_465;
 
+/// The output stage of a twin.
 #[derive(Clone)]
 pub struct GatedOutput {
     /// The gate's projection, `[h·v, d]`. `None` without an output gate.
@@ -68,8 +70,8 @@ impl GatedOutput {
         }
     }
 
-    /// Multiplies the output projection's columns of each head by one factor. The factor fits the output of
-    /// the twin's head to the output of the base's head by least squares.
+    /// Multiplies each head's columns of the output projection by a factor. The factor fits the output of the
+    /// twin's head to the output of the base's head by least squares.
     pub(super) fn fit_head_scales(&mut self, o_bhtv: Tensor<4>, stats: &AttentionStats) {
         let heads = self.gated_heads(o_bhtv, stats.x_btd.clone());
         let scale = stats.least_squares_scale(heads, self.num_heads);

@@ -13,7 +13,7 @@ use crate::{Initializer, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
 use dtr_ops::{ConvState, causal_conv_silu, silu};
 
-/// Gated DeltaNet: the delta rule with a decay per head.
+/// Settings of Gated DeltaNet: the delta rule with a decay for each head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GdnConfig {
@@ -30,8 +30,9 @@ impl Default for GdnConfig {
     }
 }
 
-/// A Gated DeltaNet twin. In addition to the projections q, k, v and o, it has convolutions on q, k and v,
-/// the gates (`2·d·h + 2·h` parameters), the output gate (`d·h·v`) and the norm (`v`).
+/// A Gated DeltaNet block. In addition to the projections q, k, v and o, it has convolutions on q, k and v,
+/// and the gates (`2·d·h + 2·h` parameters). It also has the output gate (`d·h·v`) and the norm (`v`).
+/// [`dtr_ops`] defines the letters.
 #[derive(Clone)]
 pub struct GdnBlock {
     projections: Projections,
@@ -53,7 +54,7 @@ pub(super) fn identity_kernels(channels: usize, width: usize) -> Initializer {
 
 impl GdnBlock {
     /// Returns the number of parameters of the convolutions and the gates. All other parameters exist in
-    /// every kind of twin.
+    /// every kind of linear block.
     pub(super) fn num_specific_parameters(gdn: &GdnConfig, geometry: &TwinGeometry) -> usize {
         let channels: usize = geometry.qkv_widths().iter().sum();
         gdn.conv_size * channels + GatedDeltaRule::num_parameters(geometry)

@@ -1,4 +1,4 @@
-//! The head counts and widths of a twin.
+//! The head counts and widths of a twin, the linear block that replaces a layer's attention.
 
 use super::GeometryConfig;
 use crate::DecoderConfig;
@@ -30,7 +30,7 @@ pub struct TwinGeometry {
 }
 
 impl TwinGeometry {
-    /// Returns whether a decoding step of a twin can be recorded on a CUDA device.
+    /// Returns whether a decoding step of a twin can be recorded as a CUDA graph.
     pub(super) fn is_recordable(&self) -> bool {
         dtr_ops::is_linear_attention_recordable(self.key_dim, self.value_dim)
     }

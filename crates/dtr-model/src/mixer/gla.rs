@@ -31,9 +31,9 @@ impl Default for GlaConfig {
     }
 }
 
-/// A GLA twin. In addition to the projections q, k, v and o, it has the low-rank decay gate
-/// (`d·r + r·g·k + g·k` parameters), the output gate (`d·h·v`) and the norm (`v`). `r` is the rank of the
-/// decay gate. [`dtr_ops`] defines the other letters.
+/// A GLA block. In addition to the projections q, k, v and o, it has the low-rank decay gate
+/// (`d·r + r·g·k + g·k` parameters). It also has the output gate (`d·h·v`) and the norm (`v`). `r` is the
+/// rank of the decay gate. [`dtr_ops`] defines the other letters.
 #[derive(Clone)]
 pub struct GlaBlock {
     projections: Projections,
@@ -47,7 +47,8 @@ pub struct GlaBlock {
 }
 
 impl GlaBlock {
-    /// Returns the number of parameters of the decay gate. All other parameters exist in every kind of twin.
+    /// Returns the number of parameters of the decay gate. All other parameters exist in every kind of linear
+    /// block.
     pub(super) fn num_specific_parameters(gla: &GlaConfig, geometry: &TwinGeometry) -> usize {
         let (rank, keys) = (gla.gate_low_rank_dim, geometry.num_kv_heads * geometry.key_dim);
         rank * geometry.hidden_size + keys * rank + keys

@@ -34,10 +34,10 @@ impl Default for JetConfig {
     }
 }
 
-/// A JetBlock twin. In addition to the projections q, k, v and o, it has the kernel generator
-/// (`d·r + r·g·v·w + g·v·w` parameters), the gates of decay and write strength (`2·d·h + 2·h`), the output
-/// gate (`d·h·v`) and the norm (`v`). `r` is the hidden width of the generator, and `w` is the width of the
-/// convolution. [`dtr_ops`] defines the other letters.
+/// A JetBlock. In addition to the projections q, k, v and o, it has the kernel generator
+/// (`d·r + r·g·v·w + g·v·w` parameters), and the gates of decay and write strength (`2·d·h + 2·h`). It also
+/// has the output gate (`d·h·v`) and the norm (`v`). `r` is the hidden width of the generator, and `w` is the
+/// width of the convolution. [`dtr_ops`] defines the other letters.
 #[derive(Clone)]
 pub struct JetBlock {
     projections: Projections,
@@ -59,7 +59,7 @@ fn generator_width(jet: &JetConfig, channels: usize) -> usize {
 
 impl JetBlock {
     /// Returns the number of parameters of the kernel generator and of the gates of decay and write strength.
-    /// All other parameters exist in every kind of twin.
+    /// All other parameters exist in every kind of linear block.
     pub(super) fn num_specific_parameters(jet: &JetConfig, geometry: &TwinGeometry) -> usize {
         let channels = geometry.num_kv_heads * geometry.value_dim;
         let (inner, taps) = (generator_width(jet, channels), channels * jet.conv_size);

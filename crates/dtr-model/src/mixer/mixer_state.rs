@@ -50,7 +50,7 @@ impl MixerState {
     }
 
     /// Returns a state of `rows` batch rows whose memory holds zeros. KV caches have capacity for `capacity`
-    /// tokens. Shapes and dtypes are those of this state in all else.
+    /// tokens. All other sizes, and the dtypes, are those of this state.
     pub(crate) fn empty_rows(&self, rows: usize, capacity: usize) -> Self {
         fn zeros<const D: usize>(x: &Tensor<D>, rows: usize) -> Tensor<D> {
             let mut shape = x.dims();

@@ -1,4 +1,5 @@
-//! Token mixers: full attention, and the linear blocks that replace it.
+//! Token mixers: full attention, and the linear blocks that replace it. Such a block is called the twin of
+//! the attention that it replaces.
 //!
 //! Every mixer maps normalised hidden states to the output of its output projection, and carries a
 //! [`MixerState`] from one forward pass to the next.
@@ -79,9 +80,9 @@ impl Mixer {
 
     /// Creates a twin of the attention `base`, with parameters from `params` under `name`.
     ///
-    /// If `variant.init` is [`TwinInit::Copy`] or [`TwinInit::Calibrated`], the twin starts with the base's
-    /// projections q, k, v and o, their biases, and the norms of q and k. The base must then have the twin's
-    /// geometry.
+    /// If `variant.init` is [`TwinInit::Copy`] or [`TwinInit::Calibrated`], the twin starts with copies from
+    /// the base: the projections q, k, v and o, their biases, and the norms of q and k. The base must then
+    /// have the twin's geometry.
     ///
     /// # Errors
     /// Fails when the geometry does not fit the base, or `params` lacks a parameter.
@@ -151,7 +152,7 @@ impl Mixer {
         }
     }
 
-    /// Returns whether a decoding step of the mixer can be recorded on a CUDA device.
+    /// Returns whether a decoding step of the mixer can be recorded as a CUDA graph.
     pub(crate) fn is_recordable(&self) -> bool {
         match self {
             Self::Full(block) => block.is_recordable(),

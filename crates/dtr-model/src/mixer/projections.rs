@@ -113,7 +113,7 @@ impl Projections {
     }
 }
 
-/// Rotates queries or keys by position if the twin has rotary positions.
+/// Rotates queries or keys by position if `geometry.rope` is true.
 pub(super) fn rotate_if_rope(
     x_bhtk: Tensor<4>,
     geometry: &TwinGeometry,

@@ -1,4 +1,5 @@
-//! Variants of twins: the kind of linear block, its geometry, and its initial values.
+//! Variants of twins, the linear blocks that replace a base's attention. A variant has a kind of block, a
+//! geometry, and initial values.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

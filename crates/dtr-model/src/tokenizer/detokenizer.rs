@@ -12,8 +12,8 @@ const REPLACEMENT: char = '\u{fffd}';
 /// A decoder that converts the tokens after a prompt to text, one by one.
 pub struct Detokenizer<'a> {
     tokenizer: &'a Tokenizer,
-    /// A context, followed by the token ids whose text has not been returned yet. At first, the context is
-    /// the prompt. Later, it holds the ids whose text was returned most recently.
+    /// Token ids: a context, followed by the ids whose text has not been returned yet. At first, the context
+    /// is the prompt. Later, it holds the ids whose text was returned most recently.
     ids: Vec<u32>,
     /// The text of the context at the beginning of `ids`.
     prefix: String,

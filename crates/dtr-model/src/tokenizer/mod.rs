@@ -103,7 +103,8 @@ impl Tokenizer {
     }
 
     /// Returns the token ids of `text`. The tokenizer adds special tokens only if `text` does not begin with
-    /// the text of the [`Tokenizer::prefix_token`]. The output of a chat template usually begins with it.
+    /// the text of the [`Tokenizer::prefix_token`]. The output of a chat template usually begins with this
+    /// token's text.
     ///
     /// lm-evaluation-harness encodes prompts in this way.
     ///
@@ -114,9 +115,9 @@ impl Tokenizer {
         self.encode(text, !has_prefix)
     }
 
-    /// Returns the token that lm-evaluation-harness puts before a text that is scored without a prompt: the
-    /// token for the beginning of a text (BOS), or else the token for the end of a text (EOS). Returns `None`
-    /// if the tokenizer's files name neither token.
+    /// Returns the token that lm-evaluation-harness puts before a text that is scored without a prompt. It is
+    /// the token for the beginning of a text (BOS), or else the token for the end of a text (EOS). Returns
+    /// `None` if the tokenizer's files name neither token.
     pub fn prefix_token(&self) -> Option<u32> {
         self.prefix.as_ref().map(|prefix| prefix.token)
     }

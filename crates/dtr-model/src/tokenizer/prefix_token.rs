@@ -1,5 +1,5 @@
 //! The prefix token. lm-evaluation-harness puts this token before a text that is scored without a prompt. The
-//! output of a chat template usually begins with the prefix token, too.
+//! output of a chat template usually also begins with the prefix token.
 
 use std::path::Path;
 
@@ -55,8 +55,8 @@ pub(super) fn read(
 }
 
 /// Returns whether the prefix token of the model in `directory` depends on the [`SPECIAL_TOKEN_FILES`]. The
-/// prefix token does not depend on these files if `tokenizer.json` adds the same token before every text, or
-/// if the token is the first end-of-text token of `config.json`.
+/// prefix token does not depend on these files if `tokenizer.json` adds the same token before every text. The
+/// same holds if the token is the first end-of-text token of `config.json`.
 ///
 /// # Errors
 /// Fails when a file is not JSON.
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn names_decide_a_prefix_token_that_neither_the_template_nor_the_config_has() {
+    fn special_token_files_matter_if_no_other_file_names_the_prefix_token() {
         let folder = tempfile::tempdir().unwrap();
         let check = |name: &str, text: &str, expected: bool| {
             std::fs::write(folder.path().join(name), text).unwrap();

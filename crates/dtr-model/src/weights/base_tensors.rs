@@ -1,5 +1,5 @@
-//! The names and shapes of a base's tensors. They allow a reader to check a file's header without building
-//! the model.
+//! The names and shapes of a base's tensors. With this list, a reader can check a file's header without
+//! building the model.
 
 use crate::DecoderConfig;
 use crate::mixer::FULL_ATTENTION_PREFIX;

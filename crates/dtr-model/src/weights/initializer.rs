@@ -42,8 +42,8 @@ pub trait ParamSource {
     /// file ignores `initializer`.
     ///
     /// # Errors
-    /// Fails when the source is a file that cannot be read, lacks the parameter, or holds the parameter in
-    /// another shape or with a value that is not finite.
+    /// Fails when a file cannot be read or lacks the parameter, when the parameter has another shape, or when
+    /// a value is not finite.
     fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>>;
 
     /// Returns the device on which parameters are placed.

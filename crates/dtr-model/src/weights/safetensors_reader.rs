@@ -1,4 +1,4 @@
-//! Reads parameters from safetensors files. A missing tensor, or one of the wrong shape, is an error.
+//! Reads parameters from safetensors files. A missing tensor or a wrong shape is an error.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,7 +18,7 @@ use super::{Initializer, ParamSource, SafetensorsHeader};
 use dtr_core::error::{Error, Result};
 
 /// A reader of the tensors of one or more safetensors files. Each tensor can be read once. Its values are
-/// loaded when it is read.
+/// loaded only at that time.
 pub struct SafetensorsReader {
     tensors: BTreeMap<String, StoredTensor>,
     metadata_text: Option<String>,

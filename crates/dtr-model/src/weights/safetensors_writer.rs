@@ -12,6 +12,7 @@ use super::{ParamMut, Parameters};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
 
+/// The key of [`NamedTensors::set_metadata_text`]'s text in the metadata of a file.
 pub(super) const METADATA_KEY: &str = "note";
 
 /// Named tensors in memory, each with its shape and its values in f32.
@@ -56,7 +57,7 @@ impl NamedTensors {
         write_bytes_atomically(path, &self.to_bytes()?)
     }
 
-    /// Returns the content of a safetensors file in f32. Equal tensors and equal metadata texts give equal bytes.
+    /// Returns the content of a safetensors file in f32. Equal tensors and metadata texts give equal bytes.
     ///
     /// # Errors
     /// Fails when safetensors refuses the tensors.

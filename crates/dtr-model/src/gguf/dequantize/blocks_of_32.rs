@@ -4,7 +4,7 @@
 
 use super::half_at;
 
-/// The 16 values of IQ4_NL before scaling. The 4 stored bits select one of them.
+/// The 16 values of IQ4_NL before scaling. The 4 stored bits select one of these values.
 const IQ4_NL_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// Calls `decode` with the index of each value and its 4 bits. `nibbles` has 16 bytes.

@@ -1,4 +1,5 @@
-//! Makes the files of a tokenizer from the metadata whose keys begin with `tokenizer.`.
+//! Makes the files of a tokenizer from metadata of a GGUF file: the entries whose keys begin with
+//! `tokenizer.`.
 
 mod byte_level;
 mod pre_tokenizer;
@@ -88,8 +89,8 @@ impl GgufTokenizer<'_> {
         }
     }
 
-    /// Returns whether the tokenizer adds the beginning-of-text token before every text. If the metadata do
-    /// not state this, llama.cpp's default decides.
+    /// Returns whether the tokenizer adds the beginning-of-text token before every text. If the metadata lack
+    /// this setting, llama.cpp's default decides.
     fn adds_bos(&self) -> ParseResult<bool> {
         let is_default = || {
             Ok(match self.kind()? {

@@ -59,7 +59,7 @@ fn scores<'a>(metadata: &'a GgufMetadata, vocabulary: &Vocabulary<'_>) -> ParseR
     }
 }
 
-/// A pair of tokens whose joined text is a token, the result.
+/// A pair of tokens whose joined text is itself a token, the result.
 struct Merge<'a> {
     pair: [&'a str; 2],
     /// The scores of the result, the left token and the right token.
@@ -68,9 +68,9 @@ struct Merge<'a> {
     id: usize,
 }
 
-/// Returns all pairs of tokens whose joined text is a token. The order is that of transformers: by falling
-/// score of the result. Ties are ordered by rising id of the result, then by falling score of the left token,
-/// and then by falling score of the right token.
+/// Returns all pairs of tokens whose joined text is a token. The order is that of transformers. Pairs with a
+/// higher score of the result come first, and then pairs with a lower id of the result. The remaining ties
+/// are ordered by falling score of the left token, then of the right token.
 fn merges<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Vec<[&'a str; 2]> {
     let mut merges = Vec::new();
     for (id, token) in vocabulary.tokens.iter().enumerate() {

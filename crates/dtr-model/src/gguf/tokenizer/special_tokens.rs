@@ -1,4 +1,4 @@
-//! Finds the special tokens of a file.
+//! Finds the special tokens of a GGUF file.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Reads the tokens of a file and their types.
+//! Reads the tokens of a GGUF file and their types.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Runs several hybrids of one base at once. A layer that several hybrids have in common runs as one batch.
+//! Runs several hybrids of one base at once. In each layer, hybrids with the same token mixer share a call of
+//! the mixer, and all hybrids share a call of the MLP.
 
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -13,9 +14,9 @@ pub struct PartialRun<'a> {
     pub first_layer: usize,
 }
 
-/// Computes all `runs` on the tokens of `trees[0]`. Returns the hidden states after the last layer at the
-/// token indices `positions`, `[n, d]`, one run after another. The last layer's MLP runs at these tokens
-/// only.
+/// Computes all `runs` on the tokens of `trees[0]`. For the tokens with the indices `positions`, returns the
+/// hidden states after the last layer, `[n, d]`, one run after another. The last layer's MLP runs only on
+/// these tokens.
 ///
 /// The runs must be sorted by their first layers. A run that starts at `layer` continues from the hidden
 /// states `states_before(layer)` of `trees[0]`. `trees[i]` must hold `i + 1` copies of `trees[0]`.
