@@ -33,7 +33,7 @@ enum Rows {
 pub(crate) struct FilledRow {
     /// The row of the decoder.
     pub row: usize,
-    /// The row of the prompt's state.
+    /// The row that holds the prompt's state, among the rows of several prompts.
     pub from_row: usize,
     /// The number of tokens of the prompt.
     pub num_tokens: usize,
@@ -51,8 +51,8 @@ impl<'a> BatchDecoder<'a> {
         Self { model, state, capacity, rows, replay: None, num_steps: 0 }
     }
 
-    /// Creates a decoder of `rows` unused rows with space for `capacity` tokens each. The shapes of its state
-    /// are those of `like`.
+    /// Creates a decoder of `rows` unused rows with space for `capacity` tokens each. The state has the
+    /// shapes of `like`, except in the rows and the capacity.
     pub(crate) fn with_unused_rows(
         model: &'a Hybrid<'a>,
         like: &DecoderState,
@@ -80,7 +80,7 @@ impl<'a> BatchDecoder<'a> {
         self.rows.set(row, 0, 0);
     }
 
-    /// Drops all rows but `kept`, and keeps the order of `kept`. Later steps then compute fewer rows.
+    /// Keeps only the rows `kept`, in this order. Later steps then compute fewer rows.
     ///
     /// # Panics
     /// Panics if steps are recorded, because a recorded step has a fixed number of rows.

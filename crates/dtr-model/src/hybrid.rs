@@ -11,7 +11,7 @@ use crate::{
     PrefixTreeStates, Twins, token_tensor,
 };
 
-/// A base in which the attention of some layers is replaced by their twins.
+/// A base in which twins replace the attention of some layers.
 pub struct Hybrid<'a> {
     base: &'a Decoder,
     mixers: Vec<&'a Mixer>,
@@ -156,7 +156,7 @@ impl<'a> Hybrid<'a> {
         }
     }
 
-    /// Runs the second half of a layer on rows of tokens.
+    /// Does the work of [`Hybrid::add_and_feed_forward`] for a single tensor of hidden states, `x_btd`.
     pub(super) fn add_and_feed_forward_btd(
         &self,
         layer: usize,

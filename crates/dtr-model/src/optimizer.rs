@@ -122,8 +122,8 @@ pub fn group_for_update(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
 }
 
 impl Gradient {
-    /// Creates a gradient from one vector for each parameter, in visiting order, or from the vectors that
-    /// [`group_for_update`] returned.
+    /// Creates a gradient from one vector for each parameter, in the order of [`Parameters::visit`], or from
+    /// the vectors that [`group_for_update`] returned.
     pub fn new(rows: Vec<Tensor<1>>) -> Self {
         let groups = group_for_update(rows);
         let squares = groups.iter().map(|group| sum_of_squares(group.clone(), 1)).collect();
@@ -262,7 +262,7 @@ impl ParamGroup {
     }
 }
 
-/// Concatenates all parameters in visiting order, `[n]`.
+/// Concatenates all parameters in the order of [`Parameters::visit`], `[n]`.
 fn concat_parameters(module: &mut impl Parameters) -> Tensor<1> {
     let mut rows = Vec::new();
     module.visit(&mut |_, param| rows.push(param.flat()));

@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Manifest,
     /// A report needs cells that have not been computed.
     Missing,
-    /// The machine lacks something: a file, a device, disk space, permission.
+    /// A file is missing, damaged or not supported, or the machine lacks a device, disk space or permission.
     Environment,
     /// The user stopped the command. Running the same command again resumes the work.
     Interrupted,
@@ -76,7 +76,7 @@ impl Error {
         Self::new(ErrorKind::Manifest, message)
     }
 
-    /// Creates an error about the machine: its files, devices, disk space or permissions.
+    /// Creates an error about a file, or about the machine's devices, disk space or permissions.
     pub fn environment(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Environment, message)
     }

@@ -1,4 +1,5 @@
-//! Filters that convert values to text by Python's rules. They replace minijinja's own filters.
+//! Filters that convert values to text by Python's rules. They replace minijinja's own filters, and charge
+//! fuel as [`limits`](super::limits) describes.
 
 use minijinja::value::{Kwargs, Rest, StringInput, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters};

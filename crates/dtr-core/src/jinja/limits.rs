@@ -3,8 +3,9 @@
 //! A template has a limited amount of fuel and fails when the fuel is used up. minijinja charges fuel for
 //! each step and for the text that the step writes.
 //!
-//! This module charges fuel for two more things. One is the text that this workspace's own filters write. The
-//! other is lists: minijinja charges for a list only after it has formatted or joined the list.
+//! This module charges fuel for two more things. First, it charges for the text that this workspace's own
+//! filters write. Second, it charges for lists in advance, because minijinja charges for a list only after it
+//! has formatted or joined the list.
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, State, Value};

@@ -9,8 +9,8 @@ use regex::Regex;
 use super::limits::{MAX_NESTING, nested_too_deep};
 use super::object::PythonObject;
 
-/// Matches the characters that Python's `repr` escapes: those of Unicode's categories Other and Separator.
-/// The space is a separator too, but is not escaped.
+/// Matches the characters that Python's `repr` escapes: all characters of Unicode's categories Other and
+/// Separator. The space is a separator too, but is not escaped.
 static NOT_PRINTABLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{C}\p{Z}]").expect("the pattern is a constant"));
 

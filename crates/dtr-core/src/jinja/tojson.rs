@@ -1,5 +1,6 @@
 //! Two filters with the name `tojson`: the filter that transformers defines for chat templates, and Jinja's
-//! own filter. Both format JSON as Python's `json.dumps` does.
+//! own filter. Both format JSON as Python's `json.dumps` does, and charge fuel as [`limits`](super::limits)
+//! describes.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};

@@ -20,7 +20,7 @@ pub(super) struct ConfigKey {
 /// How an architecture uses a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum KeyRule {
-    /// A whole number, with one fallback for an absent key and one for `null`.
+    /// A whole number. An absent key and the value `null` each have a fallback.
     Size { absent: Fallback, null: Fallback },
     /// A floating-point number, with its default.
     Number(f64),

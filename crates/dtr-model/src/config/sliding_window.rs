@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ModelType;
 use super::fields::{ConfigFields, FieldResult, whole_number};
 
-/// The value in `layer_types` for a layer with full attention. The values are those of transformers.
+/// The value in `layer_types` for a layer with full attention. transformers defines these values.
 pub(crate) const FULL_ATTENTION: &str = "full_attention";
 
 /// The value in `layer_types` for a layer with sliding-window attention.

@@ -1,5 +1,5 @@
-//! Tests of the errors about a `config.json`. `tests/reference/configs.rs` compares the values of a
-//! configuration with those that transformers reads.
+//! Tests of the errors about a `config.json`. `tests/reference/configs.rs` compares the values of
+//! configurations with the values that transformers reads.
 
 use std::path::Path;
 

@@ -84,8 +84,8 @@ impl BaseModel {
     }
 
     /// Compares the headers of the weight files in `directory` with its `config.json`. Does not read the
-    /// values of tensors, with one exception. If `config.json` ties the output head to the embedding, but
-    /// both are stored, the function compares their values.
+    /// values of tensors, with one exception. If `config.json` ties the output head to the embedding, but the
+    /// weights of both are stored, the function compares these weights.
     ///
     /// Returns the names of stored tensors that the model does not use. dtr ignores these tensors, as
     /// transformers does.

@@ -24,7 +24,7 @@ use dtr_core::error::Result;
 /// # }
 /// ```
 pub struct LoadedModel {
-    /// The decoder. Its replaced layers hold their twins.
+    /// The decoder. In its replaced layers, twins take the place of the attention.
     pub decoder: Decoder,
     /// The tokenizer.
     pub tokenizer: Tokenizer,

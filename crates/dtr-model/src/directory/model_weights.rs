@@ -107,8 +107,8 @@ pub(super) fn model_tensor_name(stored: String) -> String {
     }
 }
 
-/// Returns whether a tensor holds rotary frequencies. Old files store them for each layer, but this crate
-/// computes them.
+/// Returns whether a tensor holds rotary frequencies. Old files store these frequencies for each layer, but
+/// this crate computes them.
 pub(super) fn is_rotary_buffer(name: &str) -> bool {
     name.contains("rotary_emb.inv_freq")
 }

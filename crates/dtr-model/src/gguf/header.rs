@@ -38,7 +38,8 @@ const MAX_ALIGNMENT: u64 = 1 << 20;
 pub struct TensorInfo {
     /// The name in the file.
     pub name: String,
-    /// The sizes of the dimensions. The values of a row, the last dimension, are adjacent in the file.
+    /// The sizes of the dimensions. The last dimension is the length of a row. The values of a row are
+    /// adjacent in the file.
     pub shape: Vec<usize>,
     /// The number format.
     pub ggml_type: GgmlType,

@@ -134,7 +134,8 @@ impl GgufModel {
     }
 }
 
-/// Returns whether the tensor `name` projects to queries or keys. The rotary embedding rotates these two.
+/// Returns whether the tensor `name` projects to queries or keys. The rotary embedding rotates queries and
+/// keys.
 fn is_rotated(name: &str) -> bool {
     [".attn_q.weight", ".attn_k.weight"].iter().any(|ending| name.ends_with(ending))
 }

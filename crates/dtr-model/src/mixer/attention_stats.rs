@@ -2,8 +2,8 @@
 //! `init = "calibrated"`, the measurements set the gates and the scale of the twin.
 //!
 //! The targets for decay and write strength are those of Taylor-Calibrate (arXiv 2606.16429). Two choices
-//! differ from Taylor-Calibrate. The output gate starts open, not near zero. The output projection, not
-//! the values, is scaled: a norm follows the values and would cancel their scale.
+//! differ from Taylor-Calibrate. First, the output gate starts open, and not near zero. Second, the output
+//! projection is scaled in place of the values, because the norm after the values would cancel their scale.
 
 use burn::tensor::{DType, Tensor, TensorData};
 

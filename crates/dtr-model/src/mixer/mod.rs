@@ -1,8 +1,8 @@
 //! Token mixers: full attention, and the linear blocks that replace it. Such a block is called the twin of
 //! the attention that it replaces.
 //!
-//! Every mixer maps normalised hidden states to the output of its output projection, and carries a
-//! [`MixerState`] from one forward pass to the next.
+//! Every mixer maps normalised hidden states to outputs of the same width. It carries a [`MixerState`] from
+//! one forward pass to the next.
 
 mod attention_stats;
 mod forward_context;

@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    /// Returns a tokenizer of words and single bytes, like that of a SentencePiece model with byte fallback.
+    /// Returns a tokenizer of words and single bytes, like a SentencePiece tokenizer with byte fallback.
     fn byte_fallback_tokenizer() -> Tokenizer {
         let words =
             ["<unk>", "<bos>", "▁old", "▁study", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "<0xC3>", "<0xA9>"];

@@ -15,8 +15,9 @@ impl<M: Parameters + Clone> AutodiffCopy<M> {
         Self(copy)
     }
 
-    /// Returns the gradient of `loss` for each parameter, in visiting order. Each gradient is a vector `[n]`
-    /// in the parameter's dtype. It is zero if the loss does not depend on the parameter.
+    /// Returns the gradient of `loss` for each parameter, in the order of [`Parameters::visit`]. Each
+    /// gradient is a vector `[n]` in the parameter's dtype. It is zero if the loss does not depend on the
+    /// parameter.
     pub fn gradients(mut self, loss: &Tensor<1>) -> Vec<Tensor<1>> {
         let mut gradients = loss.backward();
         let mut rows = Vec::new();

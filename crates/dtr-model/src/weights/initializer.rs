@@ -27,9 +27,9 @@ impl Initializer {
         Self::Normal((inputs as f64).powf(-0.5))
     }
 
-    /// Returns a normal distribution for a projection whose output is added to the residual stream. Its
-    /// standard deviation is that of [`Initializer::fan_in`] divided by `sqrt(2 · num_layers)`. The scale of
-    /// the residual stream then does not grow with depth (GPT-2).
+    /// Returns a normal distribution for a projection whose output is added to the residual stream. The
+    /// standard deviation of [`Initializer::fan_in`] is divided by `sqrt(2 · num_layers)`. The scale of the
+    /// residual stream then does not grow with depth (GPT-2).
     pub fn residual_output(inputs: usize, num_layers: usize) -> Self {
         Self::Normal((2.0 * (inputs * num_layers) as f64).powf(-0.5))
     }

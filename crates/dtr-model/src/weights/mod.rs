@@ -1,4 +1,5 @@
-//! Named parameters: sources of their values, access to them in a module, and safetensors files.
+//! Named parameters: the sources of their values, such as safetensors files, and access to the parameters of
+//! a module.
 
 mod autodiff;
 mod base_tensors;

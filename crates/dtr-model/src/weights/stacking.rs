@@ -1,5 +1,5 @@
-//! Joins layers of the same shape into one module that computes all of them at once, and splits such a
-//! module.
+//! Joins several layers of the same shape into one module that computes all of them at once. Splits such a
+//! module into its layers again.
 
 use burn::tensor::Tensor;
 

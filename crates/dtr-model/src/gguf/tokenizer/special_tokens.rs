@@ -6,7 +6,8 @@ use super::vocabulary::{TokenType, Vocabulary};
 use crate::gguf::byte_reader::ParseResult;
 use crate::gguf::metadata::GgufMetadata;
 
-/// The keys of special tokens. If a file does not list the types of tokens, exactly these tokens are special.
+/// The keys of special tokens. If a file does not list the types of tokens, exactly the tokens under these
+/// keys are special.
 pub(super) const SPECIAL_KEYS: [&str; 6] = [
     "tokenizer.ggml.bos_token_id",
     "tokenizer.ggml.eos_token_id",
