@@ -210,8 +210,8 @@ impl AdamW {
         }
     }
 
-    /// Reads the moments that [`AdamW::store_moments`] added to a checkpoint after `num_steps` steps, under the
-    /// same `names`.
+    /// Reads the moments that [`AdamW::store_moments`] added to a checkpoint after `num_steps` steps, under
+    /// the same `names`.
     ///
     /// # Errors
     /// Fails when the checkpoint lacks a moment, or a moment has another size.

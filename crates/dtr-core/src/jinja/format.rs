@@ -1,5 +1,5 @@
 //! Python's `%` operator and `str.format`. This module converts the arguments as Python does, and minijinja
-//! formats them. Both charge fuel as [`limits`](super::limits) describes.
+//! formats them. The module charges fuel as [`limits`](super::limits) describes.
 
 use std::sync::LazyLock;
 
