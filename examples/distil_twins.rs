@@ -1,4 +1,7 @@
-//! Distils GLA twins of the bundled base model for a few steps and prints the loss of each layer.
+//! Distils twins of the bundled base model for a few steps and prints the loss of each layer.
+//!
+//! A twin is a linear-attention block that learns to imitate the attention of one layer of the base model.
+//! These twins use gated linear attention (GLA).
 //!
 //! `cargo run --release --example distil_twins`
 

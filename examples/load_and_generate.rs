@@ -1,4 +1,5 @@
-//! Continues a prompt with a base model or an exported hybrid.
+//! Continues a prompt with a base model or an exported hybrid. A hybrid is a base model in which
+//! linear-attention blocks replace the attention of some layers.
 //!
 //! `cargo run --release --example load_and_generate [DIRECTORY [PROMPT]]`
 

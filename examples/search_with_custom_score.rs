@@ -1,5 +1,5 @@
-//! Searches for the layers of the bundled base model that can be replaced while most of the base's
-//! predictions stay the same.
+//! Finds layers of the bundled base model whose attention linear-attention blocks can replace. A custom
+//! score measures how many predictions of the base model stay the same.
 //!
 //! `cargo run --release --example search_with_custom_score`
 

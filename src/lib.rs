@@ -1,4 +1,8 @@
-//! Runs experiments with Distill-then-Replace (arXiv 2601.11667). A manifest declares each experiment.
+//! Runs experiments with Distill-then-Replace (arXiv 2601.11667). This method distils a linear-attention
+//! block from the attention of each layer of a language model. A search then selects the layers whose
+//! attention these blocks replace.
+//!
+//! A manifest, a TOML file, declares each experiment.
 //!
 //! Data flows one way: manifest -> plan -> scheduler -> stages -> store -> report. ARCHITECTURE.md lists the
 //! modules. A module uses only modules above it in that list.

@@ -1,5 +1,8 @@
-//! The searches of `dtr bench search`: one search over the bundled base for each task of the synthetic
-//! language, and one search over a deep base with random weights and long items.
+//! The searches of `dtr bench search`. The bundled base has one search for each task of the synthetic
+//! language. A further search has a deep base with random weights, and long items.
+//!
+//! A base is a language model with full attention. Its twins are linear-attention blocks that can replace the
+//! attention of its layers. A search selects the layers to replace.
 
 use std::path::Path;
 
@@ -29,9 +32,9 @@ const WORDS_PER_PROMPT: usize = 300;
 pub struct SearchCase {
     /// The name of the search in the output.
     pub name: String,
-    /// The base.
+    /// The model whose layers the search replaces.
     pub base: Decoder,
-    /// The base's twins.
+    /// The twins of all layers.
     pub twins: Twins,
     /// The base's tokenizer.
     pub tokenizer: Tokenizer,
@@ -109,8 +112,8 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
         TokenSequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
     distil(base, &mut students, &config, &sequences, observer)?;
     let distilled = students.remove(0).finish()?;
-    // Read the twins back from a file, as a sweep does, because matrices have another memory layout during
-    // training.
+    // Matrices have another memory layout during training. Read the twins back from a file, as a sweep does,
+    // so that the search runs as fast as in a sweep.
     let path = folder.path().join("twins.safetensors");
     distilled.write_twins(&path)?;
     let mut stored = SafetensorsReader::open(&[path], &base.device())?;
@@ -119,7 +122,7 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
 
 /// Returns a search over a base with 28 layers and random weights. Candidates are scored on 24 items. As in
 /// PubMedQA, the prompt of an item has about 300 words, and its three choices have one word each. The search
-/// may replace only every fourth layer. Over all layers, a search without optimisations would take hours.
+/// may replace only every fourth layer, because an unoptimised search over all layers would take hours.
 ///
 /// # Errors
 /// Fails if the tokenizer of the synthetic language cannot be built.

@@ -1,9 +1,9 @@
 //! `dtr bench search`: measures how much work and time each optimisation of a search saves. The benchmark
 //! also checks that no optimisation changes the outcome.
 //!
-//! A search is measured for each value of [`SearchOptimisations`], and uses no stored scores. Work is counted
-//! in tokens times layers, so it does not depend on the machine. A short search runs several times, and its
-//! median time is reported.
+//! The benchmark runs a search once for each value of [`SearchOptimisations`], without stored scores. The
+//! work is the number of tokens times the number of layers that process them, so it does not depend on the
+//! machine. A short search runs several times, and the benchmark reports the median time.
 
 use std::time::Instant;
 
@@ -27,7 +27,8 @@ pub enum SearchOptimisations {
     /// No optimisation. The model runs through all layers for every candidate and for every choice of every
     /// item.
     None,
-    /// The forward passes of a candidate start from the cached hidden states of its incumbent.
+    /// The forward passes of a candidate start from cached hidden states of its incumbent. The incumbent is
+    /// the hybrid that the candidate extends by one replaced layer.
     HiddenStates,
     /// Candidates that cannot win are pruned.
     Pruning,
@@ -45,7 +46,7 @@ impl SearchOptimisations {
 pub struct SearchCost {
     /// The optimisations of the search.
     pub optimisations: SearchOptimisations,
-    /// Work in tokens times layers.
+    /// Work: the number of tokens, times the number of layers that process them.
     pub layer_tokens: u64,
     /// Median seconds of a run.
     pub seconds: f64,

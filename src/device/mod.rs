@@ -1,9 +1,9 @@
 //! Devices: the user's choice of devices, their descriptions for records, and meters of the time and the
 //! energy that work takes.
 
+mod matmul_rate;
 #[cfg(feature = "cuda")]
 mod nvidia;
-mod product_rate;
 mod rapl;
 mod usage;
 
@@ -52,8 +52,8 @@ impl CudaIndices {
     }
 }
 
-/// The machine on which throughput was measured, as far as its speed depends on it. Machines with the same
-/// device and the same number of threads have the same label.
+/// The properties of a machine on which throughput depends. Machines with the same device and the same number
+/// of threads have the same label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MachineLabel {
     /// The device's description, such as `cuda (NVIDIA H100 80GB HBM3)`.

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// The folder that has a subfolder for each CPU package, such as `intel-rapl:0`.
 const POWERCAP_FOLDER: &str = "/sys/class/powercap";
 
-/// The interval between readings. At full load, a counter wraps around after some minutes. The interval must
-/// be shorter than this time, because a reading can detect only one wrap-around.
+/// The interval between readings. At full load, a counter wraps around after some minutes. The counters must
+/// be read more often than that, because a reading can detect only one wrap-around.
 const READ_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A meter of the energy of all CPU packages.

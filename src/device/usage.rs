@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_energy_of_a_sum_is_unknown_if_that_of_a_part_is() {
+    fn the_energy_of_a_sum_is_unknown_if_the_energy_of_a_part_is_unknown() {
         let [known, unknown] = [Some(2.0), None].map(|joules| TimeAndEnergy { seconds: 1.5, joules });
         assert_eq!(TimeAndEnergy::ZERO + known, known);
         assert_eq!(known + known, TimeAndEnergy { seconds: 3.0, joules: Some(4.0) });

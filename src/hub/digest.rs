@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_those_of_git_and_sha256sum() {
+    fn digests_are_equal_to_the_digests_of_git_and_sha256sum() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "hello\n").unwrap();

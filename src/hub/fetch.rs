@@ -11,7 +11,8 @@ use super::{Hub, PinnedRepo};
 use dtr_core::error::{Error, Result};
 use dtr_core::files;
 
-/// A callback for the progress of a download: bytes received so far, and bytes in total.
+/// A callback for the progress of a download. The arguments are the bytes received so far, and the bytes in
+/// total.
 ///
 /// The first number can decrease when the download resumes after a broken connection.
 pub type ProgressCallback<'a> = dyn FnMut(u64, u64) + 'a;
@@ -165,7 +166,8 @@ impl FileDamage {
 
 /// Verifies the digest of a cached file and returns it.
 ///
-/// The cached file is a link to a blob with the content. The blob's name is the digest that the hub gives.
+/// A cached file is a symbolic link to a blob, the file with the content. The name of the blob is the hub's
+/// digest of the file.
 fn verify_digest(path: &Path) -> std::result::Result<Option<String>, FileDamage> {
     let blob = std::fs::canonicalize(path)
         .map_err(|cause| FileDamage::Unreadable(Error::io("read", path, cause)))?;
@@ -178,7 +180,7 @@ fn verify_digest(path: &Path) -> std::result::Result<Option<String>, FileDamage>
 
 /// Removes a cached file and the blob that the file links to.
 fn remove_cached(path: &Path) {
-    // A failed removal needs no report: the next run finds the file damaged again.
+    // A failed removal needs no report, because the next run detects the damage again.
     if let Ok(blob) = std::fs::canonicalize(path) {
         let _ = std::fs::remove_file(blob);
     }

@@ -130,8 +130,8 @@ impl Hub {
 
     /// Resolves a revision like [`Hub::pin`], but keeps the revision's name when the hub cannot be reached.
     ///
-    /// The result then has the name of a branch or tag in place of a commit. Such a name suffices for
-    /// planning, but not for downloads.
+    /// The result then has the name of a branch or tag in place of a commit. Such a name suffices for a plan.
+    /// A download needs a commit.
     ///
     /// # Errors
     /// Fails when the hub does not know the revision.

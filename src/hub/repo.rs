@@ -56,7 +56,7 @@ pub struct PinnedRepo {
     pub id: String,
     /// The commit, 40 hexadecimal digits.
     ///
-    /// In a plan that was made while the hub was unreachable, this can be the name of a branch or tag.
+    /// If a plan was made while the hub was unreachable, this can be the name of a branch or tag.
     pub commit: String,
 }
 

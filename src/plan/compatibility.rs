@@ -1,7 +1,7 @@
-//! Checks, before a sweep runs, that each base can be scored on its tasks.
+//! Checks, before a sweep runs, that each base model can be scored on its tasks.
 //!
-//! A score would be meaningless if the base's tokenizer did not know the words of an item, if an item did not
-//! fit in the context, or if the weights did not have the shape in the configuration.
+//! The tokenizer must know all words of the items, and each item must fit in the context of the base. The
+//! weights must have the shapes that the configuration declares. Otherwise, scores would be meaningless.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
@@ -66,7 +66,8 @@ struct CheckedBase {
 }
 
 impl CheckedBase {
-    /// Opens a base. Returns `None` if its files are not downloaded, or if the base is only a shape.
+    /// Opens a base. Returns `None` if its files are not downloaded. Also returns `None` if the base is a
+    /// shape, which is a configuration without weights and tokenizer.
     fn open(manifest: &Manifest, model: &str) -> Result<Option<Self>> {
         let definition = &manifest.models[model];
         let folder = folder(definition)?;
@@ -87,7 +88,8 @@ impl CheckedBase {
             if !is_downloaded(task, split)? {
                 continue;
             }
-            // If the key cannot be computed, the check below fails too, with a better error.
+            // If the key cannot be computed, ignore the error. The check below fails too, with a better
+            // error.
             let key = || self.digests().and_then(|base| cache.key(&base, task, split)).ok();
             let key_before = key();
             if key_before.is_some_and(|key| cache.contains(key)) {
@@ -128,8 +130,8 @@ impl CheckedBase {
         Ok(self.tokenizer.get().expect("the base has neither a tokenizer nor a folder"))
     }
 
-    /// Returns the digests of the files of the base that decide whether it can be scored. The weights are not
-    /// among these files.
+    /// Returns the digests of the base's files on which the result of a check depends. The result does not
+    /// depend on the weights.
     fn digests(&self) -> Result<BaseDigests> {
         let Some(folder) = &self.folder else {
             let texts =
@@ -142,8 +144,8 @@ impl CheckedBase {
     }
 }
 
-/// Returns the folder of a base. Returns `None` if the sweep trains the base, if the base is only a shape, or
-/// if its configuration and tokenizer are not downloaded.
+/// Returns the folder of a base. Returns `None` if the sweep trains the base, if the base is a shape without
+/// weights, or if its configuration or its tokenizer is not downloaded.
 fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
     let Some(folder) = base_path(&model.source)? else { return Ok(None) };
     let ModelSource::Hub(model) = &model.source else { return Ok(Some(folder)) };

@@ -1,8 +1,9 @@
-//! A cache of successful compatibility checks. Later commands need not tokenize all items again.
+//! A cache of successful compatibility checks (see [`super::compatibility`]). With the cache, later commands
+//! need not tokenize all items again.
 //!
-//! An entry is an empty file in the user's cache folder. Its name is a digest of everything that the check
-//! reads: the files of the base, the data file of the task, the templates, and the program itself. So an
-//! entry cannot be out of date, and the folder can be deleted at any time.
+//! An entry is an empty file in the user's cache folder. Its name is a digest of all inputs of the check: the
+//! files of the base, the data files of the task, the templates, and the program itself. So an entry is never
+//! out of date. The folder can be deleted at any time.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,19 +27,20 @@ pub(super) type BaseDigests = BTreeMap<String, Option<Digest>>;
 struct CheckInputs<'a> {
     base: &'a BaseDigests,
     task: SplitIdentity,
-    /// The name and the digest of the task's data file. `None` for a synthetic task. The name decides the
-    /// format in which the file is read.
+    /// The name and the digest of each data file of the split. Empty for a synthetic task. The name decides
+    /// the format in which a file is read.
     rows: Vec<(String, Digest)>,
-    /// The digest of the program, which holds the code of the check.
+    /// The digest of the program, which contains the code of the check. `None` for a synthetic task, because
+    /// a later program cannot find the entry.
     program: Option<Digest>,
 }
 
-/// The key of an entry of the cache.
+/// The key of a cache entry.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct CheckKey {
     digest: Digest,
-    /// Whether the entry is kept on disk. Entries of synthetic tasks are not kept, because synthetic items
-    /// are generated and checked quickly.
+    /// Whether the entry is kept on disk. Entries of synthetic tasks are kept only in memory, because the
+    /// check of a synthetic task is fast.
     is_kept: bool,
 }
 
@@ -69,7 +71,7 @@ impl CompatibilityCache {
         let inputs = CheckInputs {
             base,
             task: SplitIdentity::compute(task, split)?,
-            rows: rows_of(task, split)?,
+            rows: data_file_digests(task, split)?,
             program: if is_kept { self.program_digest()? } else { None },
         };
         let text = serde_json::to_string(&inputs)
@@ -106,9 +108,8 @@ impl CompatibilityCache {
     }
 }
 
-/// Returns the names and the digests of the files that decide the items of a split. A synthetic task has no
-/// files.
-fn rows_of(task: &Task, split: Split) -> Result<Vec<(String, Digest)>> {
+/// Returns the names and the digests of the files from which a split is read. A synthetic task has no files.
+fn data_file_digests(task: &Task, split: Split) -> Result<Vec<(String, Digest)>> {
     let Some(files) = task.files() else { return Ok(Vec::new()) };
     let digest = |path: &str| {
         let path = hub::local_or_cached_path(path)?;

@@ -12,7 +12,7 @@ use dtr_core::error::Result;
 /// repository is pinned to a commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Downloads {
-    /// Repositories of bases in the Hugging Face format. dtr downloads only the files that it reads.
+    /// Repositories of bases in the Hugging Face format. dtr downloads only the files that dtr reads.
     pub models: BTreeSet<PinnedRepo>,
     /// Data files and GGUF files, by repository and path.
     pub files: BTreeSet<(PinnedRepo, String)>,

@@ -25,16 +25,16 @@ pub struct PlanEstimate {
     /// Maximum number of times that a base or a hybrid is scored. This number is reached if every search
     /// replaces every layer and no score is cached.
     pub max_evaluations: u64,
-    /// Maximum number of tokens that models generate, for tasks that are answered by generating text.
+    /// Maximum number of tokens that models generate for generative tasks.
     pub max_generated_tokens: u64,
     /// Number of tokens for training or timing, by stage. The tokens of a distillation are counted once for
-    /// each variant, although one forward pass of the teacher serves all variants.
+    /// each variant, although one forward pass of the base serves all variants.
     pub tokens: BTreeMap<StageName, u64>,
     /// Bytes of weights to download, on the assumption that the weights have 16 bits.
     pub download_bytes: u64,
     /// Number of data files to download. Only the hub knows their sizes.
     pub download_files: usize,
-    /// Peak memory in bytes, by base and stage, without the temporary tensors of a forward pass.
+    /// Peak memory in bytes, by base and stage. See [`ResourceEstimate::peak_bytes`].
     pub memory: BTreeMap<String, BTreeMap<StageName, u64>>,
     /// Repositories whose commit is unknown because the hub cannot be reached. Cells that read these
     /// repositories get new keys once the commits are known.

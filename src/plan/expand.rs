@@ -1,4 +1,5 @@
-//! Expands a manifest into the cells of each combination of axis values, without duplicates.
+//! Expands a manifest into the cells of each combination of sweep axis values, without duplicates. A sweep
+//! axis is a manifest key with several values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +68,7 @@ pub fn plan_for_machine(loaded: &LoadedManifest, machine: &MachineLabel) -> Resu
     Ok(Plan { downloads, notes, ..plan })
 }
 
-/// Plans a loaded manifest for `machine` without reading a file. `identities` are those of an earlier plan of
+/// Plans a loaded manifest for `machine` without reading a file. `identities` comes from an earlier plan of
 /// the same manifest.
 ///
 /// # Errors

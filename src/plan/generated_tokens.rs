@@ -1,4 +1,5 @@
-//! Estimates how many tokens the models generate for tasks that are answered by generating text.
+//! Estimates how many tokens models generate for generative tasks. The answer to an item of a generative task
+//! is a text that the model generates.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +8,16 @@ use crate::hub;
 use crate::stages::{Cell, ScoreJob, SearchJob};
 use dtr_core::error::Result;
 
-/// Counts generated tokens. Counts the items of each split only once.
+/// Estimates the number of generated tokens. Caches the number of items of each split.
 #[derive(Default)]
 pub(super) struct GeneratedTokens {
     num_items: BTreeMap<(String, Split), u64>,
 }
 
 impl GeneratedTokens {
-    /// Returns the maximum number of tokens that the models of a cell generate: every text has its maximum
-    /// length, and a search prunes no candidate. Returns 0 for other tasks, and for tasks whose files are not
-    /// downloaded.
+    /// Returns the maximum number of tokens that the models of a cell generate. The cell reaches this number
+    /// if every text has the maximum length, and if a search prunes no candidate. Returns 0 for
+    /// multiple-choice tasks, and for tasks whose files are not downloaded.
     ///
     /// # Errors
     /// Fails if the shape of the base or the items of the task cannot be read.

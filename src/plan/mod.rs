@@ -22,5 +22,5 @@ pub use downloads::Downloads;
 pub use estimate::{PlanEstimate, ensure_weights_fit};
 pub use expand::{Plan, plan_for_cpu, plan_for_machine, plan_from_identities};
 pub use status::{CellStatus, RunReason, SpecChange, cell_statuses, compare_json};
-pub use time::{TimeEstimate, UNREAD_TOKENS};
+pub use time::{ESTIMATE_TOKENS, TimeEstimate};
 pub use workers::{WorkerOptions, WorkerPlan, can_run_in_parallel};

@@ -1,4 +1,4 @@
-//! The status of each cell of a plan, and the reason why the cell would run.
+//! The status of each cell of a plan, and the reason why `dtr sweep` would run the cell.
 
 use std::collections::BTreeMap;
 
@@ -41,10 +41,11 @@ pub struct SpecChange {
 pub enum RunReason {
     /// No cell of the same stage has been recorded.
     New,
-    /// The most similar recorded cell of the stage differs in these values.
+    /// No recorded cell has the same specification. The most similar recorded cell of the stage differs in
+    /// these values.
     Changed(Vec<SpecChange>),
-    /// The cell reads the result of another cell, which is not done. The text is the role of that input, such
-    /// as `twins`.
+    /// The cell reads the result of another cell, which is not done. The text is the role of the other cell,
+    /// such as `twins`.
     InputRuns(String),
     /// The cell failed with this error.
     Failed(String),

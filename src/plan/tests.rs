@@ -343,7 +343,7 @@ fn the_time_grows_with_the_budget_and_with_the_tasks() {
     let is_near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
     let whole = quickstart_time(&[]);
     assert!(whole.distil_seconds > 0.0 && whole.search_seconds > 0.0, "{whole:?}");
-    assert!(whole.unread_tasks.is_empty() && !whole.has_unknown_shape, "{whole:?}");
+    assert!(whole.tasks_not_downloaded.is_empty() && !whole.has_unknown_shape, "{whole:?}");
     let longer = quickstart_time(&[r#"distil.token-budget="256k""#]);
     assert!(is_near(longer.distil_seconds, 2.0 * whole.distil_seconds), "{longer:?}");
     assert!(is_near(longer.search_seconds, whole.search_seconds), "{longer:?}");
@@ -363,8 +363,8 @@ fn the_time_of_a_search_is_unknown_without_the_rows() {
         "tasks.recall.source={{ file = {{ test = {file:?}, prompt = \"x\", label = \"y\", choices = {{ fixed = [\"a\"] }} }} }}"
     );
     let time = quickstart_time(&[r#"sweep.task=["recall"]"#, &source]);
-    assert_eq!((time.search_seconds, time.unread_tasks.len()), (0.0, 1));
-    assert!(time.unread_seconds > 0.0 && time.distil_seconds > 0.0, "{time:?}");
+    assert_eq!((time.search_seconds, time.tasks_not_downloaded.len()), (0.0, 1));
+    assert!(time.seconds_per_10k_tokens > 0.0 && time.distil_seconds > 0.0, "{time:?}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::stages::{BaseSource, Cell, DistilJob, SearchJob, Stage};
 use dtr_core::error::Result;
 use dtr_model::{BaseModel, DecoderConfig};
 
-/// Number of validation tokens for which [`TimeEstimate::unread_seconds`] says how long a search takes.
-pub const UNREAD_TOKENS: u64 = 10_000;
+/// Number of validation tokens to which [`TimeEstimate::seconds_per_10k_tokens`] refers.
+pub const ESTIMATE_TOKENS: u64 = 10_000;
 
 /// The time that the cells of a plan take on a device, without the time of downloads.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,11 +22,12 @@ pub struct TimeEstimate {
     /// Maximum seconds of the searches on tasks whose files are on disk, one after the other. A search takes
     /// this long if it replaces every layer and prunes no candidate.
     pub search_seconds: f64,
-    /// The tasks whose files, or the tokenizer of whose base, are not downloaded.
-    pub unread_tasks: BTreeSet<String>,
-    /// Maximum seconds of one search for every [`UNREAD_TOKENS`] tokens of a validation split, for the base
-    /// and variant that take longest.
-    pub unread_seconds: f64,
+    /// The tasks whose number of tokens is unknown, because the task's files or a base's tokenizer are not
+    /// downloaded.
+    pub tasks_not_downloaded: BTreeSet<String>,
+    /// Maximum seconds of one search on a task in [`tasks_not_downloaded`](Self::tasks_not_downloaded), for
+    /// each 10,000 tokens of the validation split. The number is for the slowest base and variant.
+    pub seconds_per_10k_tokens: f64,
     /// Whether the shape of a base is unknown. Its cells are not part of the estimate.
     pub has_unknown_shape: bool,
 }
@@ -70,17 +71,18 @@ impl TimeEstimate {
             match sizes.get(job, &task, &config)? {
                 Some([validation, test]) => self.search_seconds += seconds(validation, test),
                 None => {
-                    self.unread_tasks.insert(task);
-                    let unread = SplitSize { tokens: UNREAD_TOKENS, targets: UNREAD_TOKENS };
+                    self.tasks_not_downloaded.insert(task);
+                    let unread = SplitSize { tokens: ESTIMATE_TOKENS, targets: ESTIMATE_TOKENS };
                     let no_test = SplitSize { tokens: 0, targets: 0 };
-                    self.unread_seconds = self.unread_seconds.max(seconds(unread, no_test));
+                    self.seconds_per_10k_tokens = self.seconds_per_10k_tokens.max(seconds(unread, no_test));
                 }
             }
         }
         Ok(())
     }
 
-    /// Returns the shape of a base. If it is unknown, notes that.
+    /// Returns the shape of a base. If the shape is unknown, sets
+    /// [`has_unknown_shape`](Self::has_unknown_shape).
     fn known_config(&mut self, base: &BaseSource) -> Result<Option<DecoderConfig>> {
         let config = base.config()?;
         self.has_unknown_shape |= config.is_none();
@@ -88,8 +90,8 @@ impl TimeEstimate {
     }
 }
 
-/// The sizes of the validation split and the test split of tasks, by the path of the base and the name of
-/// the task. `None` if a file is not downloaded.
+/// The sizes of the validation split and the test split of each task. The keys are the path of a base and the
+/// name of a task. `None` if a file is not downloaded.
 #[derive(Default)]
 struct TaskSizes(BTreeMap<(PathBuf, String), Option<[SplitSize; 2]>>);
 

@@ -1,4 +1,5 @@
-//! Plans the workers that run score cells and search cells in parallel: their number, and the memory of each.
+//! Plans the workers that run score cells and search cells in parallel. A worker is a process that runs one
+//! cell at a time.
 
 use std::num::NonZeroUsize;
 
@@ -23,8 +24,8 @@ pub struct WorkerOptions {
 /// The default number of workers on a GPU whose bases are small.
 const WORKERS_ON_GPU: usize = 4;
 
-/// The largest size of a small base's weights, in bytes. A single worker on a larger base keeps a GPU busy.
-/// 2 GiB are about a billion parameters in bf16.
+/// The largest size of a small base's weights, in bytes. 2 GiB are about a billion parameters in bf16. With a
+/// larger base, a single worker keeps a GPU busy.
 const MAX_SMALL_BASE_BYTES: u64 = 2 << 30;
 
 impl WorkerOptions {

@@ -1,4 +1,4 @@
-//! The answers of a hybrid on a validation split, as an archive holds them.
+//! The answers of a hybrid on a validation split, reduced to the parts that an archive holds.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +10,11 @@ use crate::algorithms::score::{ItemAnswer, ScoreResult};
 pub enum ReducedAnswers {
     /// The answers to multiple-choice items.
     Options(ChosenOptions),
-    /// The scores of generated answers.
+    /// The scores of generated texts.
     Scores(AnswerScores),
 }
 
-/// A score and the score of each generated answer.
+/// The score of a hybrid on a generative task, and the score of each generated answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerScores {
@@ -32,9 +32,9 @@ pub struct AnswerScores {
     pub scores: Vec<f64>,
 }
 
-/// A score and the chosen option of each item, without identifiers, labels and log-likelihoods.
+/// The score of a hybrid on a multiple-choice task, and the chosen option of each item.
 ///
-/// The record of the base has the identifiers and labels, in the same order.
+/// The record of the base has the identifiers and labels of the items, in the same order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChosenOptions {

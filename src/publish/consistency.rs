@@ -1,8 +1,8 @@
-//! Checks that the records of an experiment agree with one another and with themselves.
+//! Checks that the numbers in the records of an experiment are possible and do not contradict one another.
 //!
-//! A digest shows that a record was not damaged, and a key shows what it claims to be the result of. Neither
-//! shows that its numbers are possible, because whoever forges a record can also compute its digest. These
-//! checks find numbers that contradict others, and values with which no report can be drawn.
+//! The digest of a record detects damage, but not forgery: a forger can compute the digest of a forged
+//! record. So these checks look for numbers that contradict other numbers. They also look for values that no
+//! report can show.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub fn check_consistency(plan: &Plan, store: &Store) -> Result<Vec<DamagedFile>>
     Ok(checker.faults.into_values().collect())
 }
 
-/// The contradictions that were found so far.
+/// Checks records, and collects the contradictions.
 struct Checker<'a> {
     store: &'a Store,
     faults: BTreeMap<CellId, DamagedFile>,
@@ -83,7 +83,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Compares the validation scores of a search with the options that were chosen.
+    /// Compares the validation scores of a search with the answers of its hybrids.
     fn check_validation_scores(&mut self, cell: &Cell, job: &SearchJob, search: &SearchResult) -> Result<()> {
         let mut items: Option<Vec<ItemAnswer>> = None;
         for (id, score) in job.validation_scores(&cell.labels, search)? {
@@ -176,12 +176,15 @@ fn check_score(result: &ScoreResult) -> Checked {
     let is_option = |option: u32, count: usize| (option as usize) < count;
     for item in result.items.iter().filter_map(ItemAnswer::as_choice) {
         let count = item.log_likelihoods.len();
-        expect(is_option(item.choice, count) && is_option(item.label, count), "an item lacks its option")?;
+        expect(
+            is_option(item.choice, count) && is_option(item.label, count),
+            "an item has no option with the index of its choice or label",
+        )?;
     }
     check_answers(&result.clone().into(), &result.items)
 }
 
-/// Checks answers to the same items as `items`.
+/// Checks answers. `items` holds the answers of the base to the same items.
 fn check_answers(answers: &ReducedAnswers, items: &[ItemAnswer]) -> Checked {
     let labels: Option<Vec<u32>> = items.iter().map(|item| Some(item.as_choice()?.label)).collect();
     match (answers, labels) {
@@ -191,8 +194,8 @@ fn check_answers(answers: &ReducedAnswers, items: &[ItemAnswer]) -> Checked {
     }
 }
 
-/// Checks the scores of generated answers. The score of a metric such as `macro-f1` is no mean, so the
-/// function checks only that the score is possible.
+/// Checks the scores of generated answers. A metric such as `macro-f1` is not a mean over the answers. So the
+/// overall score must only be between 0 and 1.
 fn check_scores(answers: &AnswerScores, num_items: usize) -> Checked {
     let is_complete = answers.scores.len() == num_items && answers.num_items == num_items as u64;
     expect(is_complete, "its number of items is wrong")?;

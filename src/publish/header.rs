@@ -1,4 +1,6 @@
 //! The header of an archive: the manifest, the identities of its inputs, and the versions of the stages.
+//!
+//! The manifest is portable: all defaults are filled in, and paths are relative to the manifest's folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,9 +29,9 @@ pub(super) struct Header {
     format: u32,
     /// The version of the program that wrote the archive.
     program: String,
-    /// The version of each stage's algorithm. It is part of the keys of cells.
+    /// The version of each stage's algorithm. The keys of cells depend on these versions.
     versions: BTreeMap<StageName, u32>,
-    /// The manifest with all defaults filled in, and with paths relative to its folder.
+    /// The portable manifest.
     manifest: Manifest,
     /// The identities of the files that the manifest names.
     pub(super) identities: InputIdentities,
@@ -74,10 +76,11 @@ impl Header {
         self.identities.ensure_valid().map_err(|error| refuse(error.to_string()))
     }
 
-    /// Checks that the portable manifest `current` asks for the experiment that was published.
+    /// Checks that the portable manifest `current` declares the same cells as the manifest of the archive at
+    /// `path`.
     ///
     /// # Errors
-    /// Fails with the values that differ.
+    /// Fails if values differ. The error lists these values.
     pub(super) fn ensure_same_manifest(&self, path: &Path, current: &Manifest) -> Result<()> {
         let changes = compare_json(&compared_values(&self.manifest), &compared_values(current));
         if changes.is_empty() {
@@ -101,8 +104,9 @@ fn stage_versions() -> BTreeMap<StageName, u32> {
 
 /// Returns the values of a manifest that decide its cells.
 ///
-/// Definitions that the sweep does not use are left out, because base files define more than one experiment
-/// uses. So are the names of the base files, the question and `[report]`, which change no result.
+/// The files in `extends` contain definitions for many experiments. So this function leaves out the models,
+/// variants and tasks that the sweep does not use. It also leaves out `extends`, the question and `[report]`,
+/// because they change no result.
 fn compared_values(manifest: &Manifest) -> Value {
     let mut manifest = manifest.clone();
     let sweep = manifest.sweep.clone();
@@ -115,7 +119,7 @@ fn compared_values(manifest: &Manifest) -> Value {
     serde_json::to_value(manifest).expect("a manifest is plain JSON")
 }
 
-/// Cuts a text off that is too long for a message.
+/// Shortens a text that is too long for a message.
 fn shorten(text: &str) -> String {
     match text.char_indices().nth(MAX_LISTED_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),

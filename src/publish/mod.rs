@@ -1,10 +1,10 @@
-//! Published results: the records of an experiment in one archive, which can be read in a clone of the
-//! repository without bases, data files or twins.
+//! Published results: the records of an experiment in one archive. The archive can be read in a clone of the
+//! repository, without bases, data files and twins.
 //!
-//! The keys of an experiment's cells are digests of files that a clone may lack. So the archive also holds
-//! the identities of these files. From the manifest and the identities, the plan computes the same keys.
-//! The archive also holds the manifest, because the identities are valid only for that manifest: a manifest
-//! that says something else is refused.
+//! A cell is one computation of an experiment, and its key identifies its record. The keys depend on digests
+//! of files that a clone may lack. So the archive also holds these digests, as the identities of the files.
+//! From the manifest and the identities, a plan computes the same keys. The identities are valid for one
+//! manifest only. So the archive also holds this manifest, and a manifest with other values is refused.
 
 mod answers;
 mod consistency;
@@ -61,7 +61,8 @@ pub struct WrittenArchive {
 }
 
 /// Writes the records of the cells of `plan` to an archive in the folder `results`. Replaces an earlier
-/// archive of the experiment atomically. `manifest` is the portable manifest of the plan.
+/// archive of the experiment atomically. `manifest` is the portable manifest of the plan (see
+/// [`load_portable_manifest`](crate::manifest::load_portable_manifest)).
 ///
 /// # Errors
 /// Fails if no cell has a record, if a record is damaged, or if the archive cannot be written.
@@ -87,8 +88,8 @@ pub fn write_archive(
 /// `portable` is the portable manifest of `loaded`.
 ///
 /// # Errors
-/// Fails if the archive cannot be read, if another version of dtr wrote it, or if the manifest differs from
-/// the published one.
+/// Fails if the archive cannot be read, if an incompatible version of dtr wrote it, or if the manifest
+/// differs from the published manifest.
 pub fn open_archive(
     results: &Path,
     loaded: &LoadedManifest,

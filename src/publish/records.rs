@@ -10,8 +10,8 @@ use crate::stages::{Cell, SearchJob};
 use crate::store::{CellId, NewArchive, Store};
 use dtr_core::error::Result;
 
-/// Collects the records of the cells of `plan`, of the same cells on other machines, and of the scores that
-/// their searches used.
+/// Collects the records of the cells of `plan`, the timings of the same cells on other machines, and the
+/// scores that searches used.
 ///
 /// # Errors
 /// Fails if a record is damaged or cannot be read.
@@ -32,7 +32,7 @@ pub(super) fn collect(plan: &Plan, store: &Store) -> Result<NewArchive> {
     Ok(archive)
 }
 
-/// Adds the record of a cell as it is, and the records that it refers to.
+/// Adds the complete record of a cell, and the complete records to which it refers.
 fn add_with_references(archive: &mut NewArchive, store: &Store, cell: &CellId) -> Result<()> {
     for reference in archive.add(store, cell, |output: Value| output)?.unwrap_or_default() {
         archive.add(store, &reference, |output: Value| output)?;
@@ -40,8 +40,8 @@ fn add_with_references(archive: &mut NewArchive, store: &Store, cell: &CellId) -
     Ok(())
 }
 
-/// Adds the validation scores of a finished search: the answers of the base as they are, and the chosen
-/// options of hybrids. The log-likelihoods of hybrids would take most of the archive's space.
+/// Adds the validation scores of a finished search. Adds the complete answers of the base, and the reduced
+/// answers of hybrids. The log-likelihoods and texts of hybrids would take most of the archive's space.
 fn add_validation_scores(
     archive: &mut NewArchive,
     store: &Store,

@@ -1,4 +1,4 @@
-//! The rows of the table `cost`.
+//! Computes the rows of the table `cost`: the time and energy of each search and of its distillation.
 
 use super::columns::CostRow;
 use super::derived_values::format_axes;
@@ -9,7 +9,7 @@ use crate::store::{CellKey, Record};
 /// Returns the rows of the table `cost`: one for each search whose distillation has a record.
 pub(super) fn cost_rows(records: &ExperimentRecords) -> Vec<CostRow> {
     let rows = records.searches.iter().filter_map(|search| {
-        let distillation = find_twins(search, records)?;
+        let distillation = find_distillation(search, records)?;
         Some(row(search, distillation, records))
     });
     let mut rows: Vec<CostRow> = rows.collect();
@@ -22,12 +22,12 @@ pub(super) fn cost_rows(records: &ExperimentRecords) -> Vec<CostRow> {
     rows
 }
 
-/// Returns the key of the input `role` of a search.
+/// Returns the key of the cell that is the input of a search in this role, such as `twins`.
 fn input_key(search: &SearchCell, role: &str) -> Option<CellKey> {
     search.record.spec.inputs.get(role).map(|input| input.key)
 }
 
-fn find_twins<'a>(search: &SearchCell, records: &'a ExperimentRecords) -> Option<&'a DistilCell> {
+fn find_distillation<'a>(search: &SearchCell, records: &'a ExperimentRecords) -> Option<&'a DistilCell> {
     let key = input_key(search, "twins")?;
     records.distillations.iter().find(|distillation| distillation.record.key() == key)
 }
@@ -75,7 +75,7 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn the_cost_of_a_hybrid_is_that_of_distillation_and_search() {
+    fn the_cost_of_a_search_includes_its_distillation() {
         let rows = cost_rows(&fixture::records());
         assert_eq!(rows.len(), 8);
         let row = &rows[0];

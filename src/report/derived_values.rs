@@ -1,5 +1,6 @@
 //! Values that several tables and figures compute from records: the order in which a search replaces layers,
-//! and normalised losses.
+//! and normalised losses. A normalised loss is the mean squared error of a twin, divided by the variance of
+//! the attention output that the twin imitates.
 
 use std::collections::BTreeMap;
 
@@ -43,8 +44,8 @@ impl SearchCell {
         since
     }
 
-    /// Counts the accepted rounds in which another candidate has, or may have, the winner's score. In these
-    /// rounds the tie-breaking rule may have selected the winner.
+    /// Counts the accepted rounds in which another candidate has or may have the winner's score. In such a
+    /// round, the tie-breaking rule may have selected the winner.
     pub fn num_tied_rounds(&self) -> u32 {
         let is_tied = |round: &&RoundWinner| {
             let of_round = self.trials.iter().filter(|trial| trial.round == round.round);
@@ -95,7 +96,7 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn a_layer_counts_from_the_round_after_which_it_stayed() {
+    fn a_layer_is_mapped_to_the_round_from_which_all_hybrids_replace_it() {
         let mut search = fixture::records().searches.remove(0);
         let round = |round: u32, layers: &[u32], accepted| RoundWinner {
             round,
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_is_tied_where_another_candidate_may_score_the_same() {
+    fn a_round_is_tied_if_another_candidate_may_have_the_same_score() {
         let mut search = fixture::records().searches.remove(0);
         search.rounds = fixture::rounds(&[3, 1, 2]);
         let trial = |(round, layer, lower, upper)| Trial {
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn where_hybrids_grow_a_layer_counts_from_the_round_that_it_won() {
+    fn if_hybrids_extend_one_another_a_layer_is_mapped_to_the_round_that_chose_it() {
         for search in fixture::records().searches {
             let accepted = search.rounds.iter().filter(|round| round.accepted);
             let won: std::collections::BTreeMap<u32, u32> =

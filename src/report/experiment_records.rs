@@ -1,6 +1,7 @@
-//! The finished cells of an experiment, read from the store. A report shows these cells and runs none.
+//! The finished cells of an experiment, read from the store. A cell is one computation, such as a
+//! distillation or a search.
 //!
-//! The order of the cells does not matter, because every table and figure sorts its rows.
+//! The cells are in no particular order, because every table and figure sorts its rows.
 
 use std::ops::Deref;
 
@@ -21,13 +22,13 @@ pub struct ExperimentRecords {
     pub experiment: String,
     /// Title of the experiment's tables and figures.
     pub title: String,
-    /// The question that the experiment asks, if its manifest has one.
+    /// The research question of the experiment. `None` if the manifest has no question.
     pub question: Option<String>,
     /// The command that computes the missing cells.
     pub command: String,
     /// Confidence level of every interval, for example 0.95.
     pub confidence: f64,
-    /// The finished searches, except searches that lack one of their three scores on the test split.
+    /// The finished searches, except searches that lack a score on the test split.
     pub searches: Vec<SearchCell>,
     /// The scores of bases on test splits, if the sweep has no variants.
     pub bases: Vec<ScoreCell>,
@@ -39,7 +40,7 @@ pub struct ExperimentRecords {
     pub work_counts: Vec<CellWorkCounts>,
     /// The cells without a result.
     pub missing: Vec<MissingCell>,
-    /// Whether all records are in one archive, so that a cell has no file of its own.
+    /// Whether all records are in one archive. If not, each cell has its own record file.
     pub are_archived: bool,
 }
 
@@ -63,19 +64,19 @@ pub type ScoreCell = StoredCell<ScoreJob, ScoreResult>;
 /// The tokens and evaluations of a finished cell of any stage. The record holds the cell's time and energy.
 pub type CellWorkCounts = StoredCell<(), WorkCounts>;
 
-/// A finished search, with the answers of its base, of `M_best` and of `M_opt` on the test split.
-/// Dereferences to the cell of the search.
+/// A finished search, with the answers of its base and hybrids on the test split. Dereferences to the cell of
+/// the search.
 #[derive(Clone, Debug)]
 pub struct SearchCell {
     /// The cell of the search.
     pub cell: StoredCell<SearchJob, SearchResult>,
     /// The answers of the base.
     pub base_answers: TestAnswers,
-    /// The answers of `M_best`.
+    /// The answers of `M_best`, the hybrid with the highest validation score.
     pub best_answers: TestAnswers,
-    /// The answers of `M_opt`.
+    /// The answers of `M_opt`, the last hybrid that the search accepted.
     pub opt_answers: TestAnswers,
-    /// The answers of the hybrid of each earlier stop.
+    /// The answers of the hybrid for each of the search's earlier stops.
     pub earlier_stop_answers: Vec<TestAnswers>,
 }
 
@@ -148,7 +149,7 @@ impl Deref for SearchCell {
 }
 
 impl SearchCell {
-    /// Returns the name of the base in publications. Returns `None` if the sweep trained the base.
+    /// Returns the name by which publications call the base. Returns `None` if the sweep trained the base.
     pub fn published_base_name(&self) -> Option<&str> {
         self.job.base.public_name(&self.labels.model)
     }
@@ -198,10 +199,10 @@ impl ExperimentRecords {
             ..Self::default()
         };
         for cell in &plan.cells {
-            let ended =
+            let recorded =
                 if cell.job.measures_time() { store.recorded_specs(cell.stage())? } else { Vec::new() };
             let mut reason = records.add(cell, store)?;
-            for other in cell.job.cells_on_other_machines(cell, &ended)? {
+            for other in cell.job.cells_on_other_machines(cell, &recorded)? {
                 // A timing counts as missing only if no machine has finished it.
                 reason = records.add(&other, store)?.and(reason);
             }

@@ -1,7 +1,7 @@
 //! The lock of a folder of tables. Only the process that holds the lock writes a report into the folder.
 //!
-//! The folder therefore never mixes files of two reports. The holder of the lock may delete temporary files,
-//! because only a killed process can have left them.
+//! Therefore, the folder never contains a mixture of files from two reports. The holder of the lock may
+//! delete temporary files, because only killed processes leave such files.
 
 use std::path::Path;
 

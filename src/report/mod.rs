@@ -1,7 +1,13 @@
 //! Reports of an experiment's stored results: Parquet tables, SVG figures, an HTML page and a summary for the
 //! terminal.
 //!
-//! A report reads the store and runs no cell. Equal results give byte-identical files.
+//! A cell is one computation of an experiment, such as a distillation, a search or a timing. A report reads
+//! the results of cells from the store and runs no cell. Equal results give byte-identical files.
+//!
+//! A base is a model with full attention, and a hybrid is a base in which linear-attention blocks (twins)
+//! replace the attention of some layers. A search extends a hybrid by one replaced layer in each round. Its
+//! results are two hybrids. `M_best` has the highest validation score, and `M_opt` is the last hybrid that
+//! the search accepted.
 
 mod column_docs;
 mod columns;

@@ -1,4 +1,4 @@
-//! Finds the results in the paper's tables that correspond to a search.
+//! Finds the entries of the paper's tables that correspond to a search.
 
 use super::experiment_records::SearchCell;
 use super::published::{
@@ -12,14 +12,14 @@ const PAPER_MAX_RELATIVE_DROP: f64 = 0.05;
 /// Number of replaced layers of the hybrids in the paper's Table 4.
 const PAPER_NUM_REPLACED: usize = 10;
 
-/// Returns the cell of the paper's Table 1 that corresponds to a search. Returns `None` for a search that is
+/// Returns the entry of the paper's Table 1 that corresponds to a search. Returns `None` for a search that is
 /// not greedy, because the table has only greedy searches.
 pub(super) fn matching_score(search: &SearchCell) -> Option<&'static PublishedScore> {
     is_greedy(search).then(|| published::find_score(paper_key(search)?)).flatten()
 }
 
-/// Returns the cell of the paper's Table 2 that corresponds to a search. Returns `None` for a search that is
-/// not greedy, or whose stop criterion differs from the stop criterion of the paper.
+/// Returns the entry of the paper's Table 2 that corresponds to a search. Returns `None` for a search that is
+/// not greedy, or whose stop criterion differs from the paper's criterion.
 pub(super) fn matching_speedup(search: &SearchCell) -> Option<&'static PublishedSpeedup> {
     let is_comparable =
         is_greedy(search) && search.job.stop == StopCriterion::MaxRelativeDrop(PAPER_MAX_RELATIVE_DROP);
@@ -32,8 +32,8 @@ pub(super) fn matching_cost(search: &SearchCell) -> Option<&'static PublishedCos
     is_greedy(search).then(|| published::find_cost(search.published_base_name()?)).flatten()
 }
 
-/// Returns the layer set of the paper's Table 4 that corresponds to the winner of a round. Returns
-/// `None` if the paper has no layer set for this strategy and number of replaced layers.
+/// Returns the entry of the paper's Table 4 that corresponds to the winner of a round. Returns `None` if
+/// Table 4 has no entry for this strategy and number of replaced layers.
 pub(super) fn matching_layer_set(
     search: &SearchCell,
     round: &RoundWinner,
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn every_search_of_the_bundled_table_1_has_a_cell_of_the_paper() {
+    fn every_search_of_the_bundled_table_1_has_an_entry_in_the_paper() {
         let manifest = load_manifest(Path::new("experiments/table1.toml"), &[]).unwrap().manifest;
         let combinations = manifest.sweep.combinations();
         assert_eq!(combinations.len(), 3 * 3 * 12);

@@ -4,8 +4,8 @@ use super::columns::{AgreementRow, SearchRow};
 use super::experiment_records::ExperimentRecords;
 use super::rows;
 
-/// The records of an experiment, and the rows of two tables. The rows are computed only once, because their
-/// significance tests and confidence intervals take many random resamples.
+/// The records of an experiment, and the rows of two tables. Significance tests and confidence intervals need
+/// many random resamples, so these rows are computed only once.
 pub struct ReportData<'a> {
     /// The stored results of the experiment.
     pub records: &'a ExperimentRecords,

@@ -124,8 +124,8 @@ impl ColumnValue for Vec<f64> {
 
 /// Declares tables as `name: RowStruct { column: type => "unit", ... }`.
 ///
-/// The doc comments of a table and of its columns become their descriptions in the metadata of Parquet files
-/// and in the column reference.
+/// The doc comments become the descriptions of the table and its columns in the metadata of Parquet files and
+/// in the column reference.
 macro_rules! tables {
     ($(
         $(#[doc = $about:literal])+

@@ -7,8 +7,8 @@ use dtr_core::seed::Seed;
 
 /// Returns the confidence interval of a score on `task`.
 ///
-/// If each answer is right or wrong and the score is the fraction of right answers, the interval is Wilson's.
-/// Otherwise, it is a bootstrap interval.
+/// If each answer is right or wrong and the score is the fraction of right answers, returns the Wilson
+/// interval. Otherwise, returns a bootstrap interval.
 pub(super) fn score_interval(task: &Task, result: &ScoreResult, confidence: f64) -> (f64, f64) {
     let is_binary = |item: &ItemAnswer| item.score() == 0.0 || item.score() == 1.0;
     let metric = task.generative().and_then(|task| task.metric.as_ref());

@@ -1,7 +1,8 @@
 //! Writes the tables as Parquet files. Equal records give byte-identical files.
 //!
-//! The metadata of each file documents the table. `dtr:table` is the name of the table, and `dtr:about` its
-//! description. `dtr:columns` is a JSON list of the columns with type, unit and description.
+//! The metadata of each file documents the table. The key `dtr:table` has the name of the table, and
+//! `dtr:about` has its description. `dtr:columns` has a JSON list of the columns with type, unit and
+//! description.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The rows of the table `throughput`.
+//! Computes the rows of the table `throughput`.
 
 use super::columns::ThroughputRow;
 use super::derived_values::format_axes;

@@ -1,9 +1,11 @@
-//! The maximum number of evaluations of a search. An evaluation scores one base or hybrid on one split.
+//! The maximum number of evaluations of a search. An evaluation scores a base or a hybrid on one split of a
+//! task. A mask names the layers that a hybrid replaces.
 
 use crate::algorithms::search::SearchStrategy;
 
-/// The number of evaluations on the test split without earlier stops: the base, `M_best` and `M_opt`.
-pub(super) const NUM_TESTS: u64 = 3;
+/// The number of evaluations on the test split if the search has no earlier stops: the base, `M_best` and
+/// `M_opt`.
+pub(super) const MIN_TEST_EVALUATIONS: u64 = 3;
 
 /// Returns the maximum number of evaluations of a search on a base of `num_layers` layers, including
 /// evaluations whose scores are cached.
@@ -18,7 +20,7 @@ pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64, num_earlier_s
 
 /// Returns the maximum number of evaluations of a search on the test split.
 pub fn num_test_evaluations(num_earlier_stops: u64) -> u64 {
-    NUM_TESTS + num_earlier_stops
+    MIN_TEST_EVALUATIONS + num_earlier_stops
 }
 
 /// Returns the maximum number of masks that a search scores on the validation split, without the base.
@@ -34,8 +36,8 @@ fn max_scored_masks(strategy: &SearchStrategy, num_layers: u64) -> u64 {
 
 /// Returns the maximum number of masks that a beam search scores.
 ///
-/// A round extends each mask of the beam by each layer that the mask does not replace yet. Two masks of the
-/// beam may give the same new mask. The search scores that mask once.
+/// A round extends each mask of the beam by each layer that the mask does not contain. If two masks of the
+/// beam give the same new mask, the search scores the new mask only once.
 fn beam_search_masks(width: u64, num_layers: u64) -> u64 {
     let (mut num_new_masks, mut total) = (1, 0_u64);
     for num_replaced in 1..=num_layers {
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_counts_of_a_greedy_search() {
+    fn a_greedy_search_scores_as_many_masks_as_published() {
         let greedy = |num_layers| max_scored_masks(&SearchStrategy::Greedy {}, num_layers);
         assert_eq!((greedy(28), greedy(32)), (406, 528));
     }

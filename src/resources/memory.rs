@@ -1,4 +1,7 @@
 //! Estimates of the memory that models take on a device.
+//!
+//! On a GPU, one training step of a distillation trains the twins of several layers. These layers are called
+//! a stack.
 
 use crate::algorithms::distil::{DistilConfig, largest_stack_size};
 use crate::manifest::Dtype;
@@ -8,40 +11,41 @@ use dtr_model::{DecoderConfig, Mixer, TwinVariant};
 
 const F32_BYTES: u64 = 4;
 
-/// Bytes per parameter of a twin between training steps: the master weight and the two moments, in f32.
-const BYTES_BETWEEN_STEPS: u64 = 3 * F32_BYTES;
+/// Bytes per parameter of a twin between training steps: the master weight and the two moments of AdamW, in
+/// f32.
+const PARAMETER_BYTES_BETWEEN_STEPS: u64 = 3 * F32_BYTES;
 
-/// Number of values that a GPU holds per parameter of a stack of twins during a training step. The GPU holds
-/// a working copy and a gradient for each of two stacks, because the step of a stack is enqueued before the
-/// step of the previous stack ends.
-const STEP_NUMBERS: u64 = 2 * 2;
+/// Number of values that a GPU holds for each parameter of a stack during a training step. The step of a
+/// stack is enqueued before the step of the previous stack ends. So the GPU holds a working copy and a
+/// gradient for each of two stacks.
+const STEP_VALUES_PER_PARAMETER: u64 = 2 * 2;
 
-/// Number of hidden states per token that a GPU holds while it computes the gradient of a twin, including the
-/// hidden states of the base. Each hidden state has the model's width.
-const STEP_STATES: u64 = 32;
+/// Number of hidden states per token that a GPU holds while it computes the gradient of a twin. The number
+/// includes the hidden states of the base. Each hidden state has the model's width.
+const STEP_STATES_PER_TOKEN: u64 = 32;
 
 /// Bytes of GPU memory that the driver, the kernels and the matrix products take.
 pub const GPU_OVERHEAD_BYTES: u64 = 1 << 29;
 
 /// Returns the size of a base's weights in bytes.
 pub fn weight_bytes(config: &DecoderConfig, dtype: Dtype) -> u64 {
-    number_bytes(dtype) * config.num_parameters()
+    dtype_bytes(dtype) * config.num_parameters()
 }
 
 /// Returns the size of the twins of all layers in bytes.
 pub fn twin_bytes(config: &DecoderConfig, variant: &TwinVariant, dtype: Dtype) -> u64 {
-    number_bytes(dtype) * config.num_layers as u64 * Mixer::num_twin_parameters(variant, config)
+    dtype_bytes(dtype) * config.num_layers as u64 * Mixer::num_twin_parameters(variant, config)
 }
 
-/// Returns the bytes that training holds for `num_parameters` parameters: weights, two moments and gradients,
-/// in f32.
+/// Returns the number of bytes that training holds for `num_parameters` parameters: weights, gradients and
+/// the two moments of AdamW, in f32.
 pub fn training_bytes(num_parameters: u64) -> u64 {
     4 * F32_BYTES * num_parameters
 }
 
 /// Returns the size in bytes of the keys and values of `num_layers` layers at `num_positions` positions, in
 /// f32.
-pub fn cache_bytes(config: &DecoderConfig, num_layers: usize, num_positions: usize) -> u64 {
+pub fn kv_cache_bytes(config: &DecoderConfig, num_layers: usize, num_positions: usize) -> u64 {
     F32_BYTES * (2 * num_layers * config.num_kv_heads * config.head_dim * num_positions) as u64
 }
 
@@ -72,7 +76,8 @@ impl DistilMemory<'_> {
     /// Returns the peak memory of a GPU in bytes while `num_layers` layers are trained together. At any
     /// time, the GPU holds the inputs and outputs of only one stack of layers.
     pub fn gpu_peak_bytes(&self, num_layers: usize) -> u64 {
-        let between_steps = num_layers as u64 * BYTES_BETWEEN_STEPS * self.twin_parameters().sum::<u64>();
+        let between_steps =
+            num_layers as u64 * PARAMETER_BYTES_BETWEEN_STEPS * self.twin_parameters().sum::<u64>();
         self.base_bytes() + between_steps + self.step_bytes(num_layers)
     }
 
@@ -97,8 +102,8 @@ impl DistilMemory<'_> {
         })
     }
 
-    /// Returns the bytes that a CPU holds: the base, the twins with moments and gradients, and the inputs and
-    /// outputs of all layers for a batch.
+    /// Returns the number of bytes that a CPU holds: the base, the twins with their moments and gradients,
+    /// and the inputs and outputs of all layers for a batch.
     fn cpu_bytes(&self) -> u64 {
         let num_layers = self.config.num_layers;
         let twins = training_bytes(num_layers as u64 * self.twin_parameters().sum::<u64>());
@@ -111,14 +116,14 @@ impl DistilMemory<'_> {
         self.variants.iter().map(|variant| Mixer::num_twin_parameters(variant, self.config))
     }
 
-    /// Returns the bytes that one training step of a stack of twins takes on a GPU, if `num_layers` layers
+    /// Returns the number of bytes that the training step of a stack takes on a GPU, if `num_layers` layers
     /// are trained together.
     fn step_bytes(&self, num_layers: usize) -> u64 {
         let hidden_size = self.config.hidden_size;
         let stack = largest_stack_size(num_layers, self.batch_tokens() as usize, hidden_size) as u64;
-        let number = number_bytes(self.dtype);
-        let states = STEP_STATES * self.batch_tokens() * hidden_size as u64 * number;
-        let parameters = STEP_NUMBERS * number * self.twin_parameters().max().unwrap_or(0);
+        let number = dtype_bytes(self.dtype);
+        let states = STEP_STATES_PER_TOKEN * self.batch_tokens() * hidden_size as u64 * number;
+        let parameters = STEP_VALUES_PER_PARAMETER * number * self.twin_parameters().max().unwrap_or(0);
         GPU_OVERHEAD_BYTES + stack * (parameters + states)
     }
 
@@ -128,7 +133,7 @@ impl DistilMemory<'_> {
 }
 
 /// Returns the size of a number of type `dtype` in bytes.
-fn number_bytes(dtype: Dtype) -> u64 {
+fn dtype_bytes(dtype: Dtype) -> u64 {
     match dtype {
         Dtype::F32 => F32_BYTES,
         Dtype::Bf16 => 2,
@@ -171,7 +176,7 @@ pub(super) mod tests {
     /// `dtr bench device` measured these values with NVIDIA's management library (NVML). The values for 32
     /// layers are from an H200, and the values for fewer layers are from an H100.
     #[test]
-    fn the_estimate_is_at_most_seven_percent_above_what_was_measured() {
+    fn the_estimate_is_at_most_seven_percent_above_the_measurement() {
         let variants = variants();
         let recipe = DistilConfig { sequence_length: 512, batch_size: 16, ..DistilConfig::default() };
         let [gla, gdn, jet] = &variants;
@@ -196,7 +201,7 @@ pub(super) mod tests {
     /// `dtr bench device --shape …` measured these values on an H200, for batches of 32 x 512 tokens. The
     /// models are SmolLM2 135M, Qwen2.5 0.5B and Qwen2.5 1.5B.
     #[test]
-    fn the_estimate_for_stacked_layers_is_above_what_was_measured() {
+    fn the_estimate_for_stacked_layers_is_above_the_measurement() {
         let variants = variants();
         let recipe = DistilConfig { sequence_length: 512, batch_size: 32, ..DistilConfig::default() };
         let measured = [

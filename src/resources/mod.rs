@@ -5,7 +5,9 @@ mod memory;
 mod work;
 
 pub use evaluations::{max_evaluations, num_test_evaluations};
-pub use memory::{DistilMemory, GPU_OVERHEAD_BYTES, cache_bytes, training_bytes, twin_bytes, weight_bytes};
+pub use memory::{
+    DistilMemory, GPU_OVERHEAD_BYTES, kv_cache_bytes, training_bytes, twin_bytes, weight_bytes,
+};
 pub use work::{SplitSize, WorkAmount, WorkRates, distil_work, search_work};
 
 /// The resources of a job, as estimated before the job runs.
@@ -18,6 +20,7 @@ pub struct ResourceEstimate {
     /// Bytes of the weights that the job must hold at the same time, including the moments and gradients of
     /// trained weights.
     pub weight_bytes: u64,
-    /// Peak memory of the job in bytes, without the temporary tensors of a forward pass. 0 if unknown.
+    /// Peak memory of the job in bytes. 0 if unknown. Temporary tensors are counted only for distillation on
+    /// a GPU.
     pub peak_bytes: u64,
 }

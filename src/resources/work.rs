@@ -1,11 +1,12 @@
-//! Estimates of the work of distillations and searches, and of the time that it takes.
+//! Estimates of the work of distillations and searches, and of the time that this work takes.
 //!
-//! Two kinds of work are counted. Matrix products run at a rate that is measured on the device. Everything
-//! else (norms, gates, recurrences, moving hidden states, starting kernels) is taken to be proportional to
-//! the hidden states that are processed. Its cost was measured once, and is stated in operations of the
-//! product, so that a faster device is estimated to be faster at both.
+//! Two kinds of work are counted. The first kind is matrix products, which run at a rate that is measured on
+//! the device. The second kind is all other work: norms, gates, recurrences, memory traffic and kernel
+//! launches. The second kind is assumed to be proportional to the number of elements of the hidden states.
+//! Its cost per element was measured once, as the number of matrix-product operations that take equally long.
+//! Therefore, both kinds of work take less time on a device with a higher rate.
 
-use super::evaluations::{NUM_TESTS, max_evaluations};
+use super::evaluations::{MIN_TEST_EVALUATIONS, max_evaluations};
 use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::search::SearchStrategy;
 use crate::device::DeviceChoice;
@@ -17,9 +18,9 @@ use dtr_model::{DecoderConfig, Mixer, TwinVariant};
 pub struct WorkAmount {
     /// Multiply-adds in matrix products and attention.
     pub multiply_adds: f64,
-    /// Numbers in the hidden states that layers process: tokens times layers times the model's width. A
-    /// distillation counts them once for each variant.
-    pub state_numbers: f64,
+    /// Elements of the hidden states that layers process: tokens times layers times the model's width. A
+    /// distillation counts the elements once for each variant.
+    pub hidden_state_elements: f64,
 }
 
 impl std::ops::Add for WorkAmount {
@@ -28,7 +29,7 @@ impl std::ops::Add for WorkAmount {
     fn add(self, other: Self) -> Self {
         Self {
             multiply_adds: self.multiply_adds + other.multiply_adds,
-            state_numbers: self.state_numbers + other.state_numbers,
+            hidden_state_elements: self.hidden_state_elements + other.hidden_state_elements,
         }
     }
 }
@@ -37,87 +38,93 @@ impl std::ops::Add for WorkAmount {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WorkRates {
     /// Floating-point operations per second in matrix products. A multiply-add is two operations.
-    pub product_rate: f64,
-    /// Cost of a number of the hidden states in a distillation, in operations of a matrix product.
-    pub distil_operations: f64,
-    /// Cost of a number of the hidden states in a search, in operations of a matrix product.
-    pub search_operations: f64,
+    pub matmul_rate: f64,
+    /// Cost of an element of the hidden states in a distillation, in floating-point operations of a matrix
+    /// product.
+    pub distil_flops_per_element: f64,
+    /// Cost of an element of the hidden states in a search, in floating-point operations of a matrix product.
+    pub search_flops_per_element: f64,
 }
 
 impl WorkRates {
-    /// Returns the rates of the chosen devices. Measures one of them for less than a second.
+    /// Returns the rates of the chosen devices. Measures one device for less than a second, and multiplies
+    /// its rate by the number of devices.
     ///
     /// # Errors
     /// Fails if this build or this machine does not support the device, or if the device fails.
     pub fn measure(device: DeviceChoice) -> Result<Self> {
-        let product_rate = device.measure_product_rate()? * device.num_devices() as f64;
+        let matmul_rate = device.measure_matmul_rate()? * device.num_devices() as f64;
         Ok(match device {
-            DeviceChoice::Cpu => Self::of_cpu(product_rate),
-            DeviceChoice::Cuda(_) => Self::of_gpu(product_rate),
+            DeviceChoice::Cpu => Self::of_cpu(matmul_rate),
+            DeviceChoice::Cuda(_) => Self::of_gpu(matmul_rate),
         })
     }
 
-    /// Returns the rates of a GPU that computes matrix products in bf16 at `product_rate`.
+    /// Returns the rates of a GPU that computes matrix products in bf16 at `matmul_rate`.
     ///
-    /// Measured on one H200 at 790 TFLOP/s. The rate of distillation is that of three variants from one
-    /// teacher, 32 x 512 tokens a step, for bases of 135M, 0.5B and 1.5B parameters: 212,000, 158,000 and
-    /// 63,000 tokens a second. The rate of a search is that of a base of 135M parameters on ARC-Easy: 27 s
-    /// for 29,000 tokens, times 1.9, which pruning saves according to `dtr bench search`.
-    pub fn of_gpu(product_rate: f64) -> Self {
-        Self { product_rate, distil_operations: 60_000.0, search_operations: 240_000.0 }
+    /// The costs were measured on one H200, which computes matrix products at 790 TFLOP/s. The distillations
+    /// trained three variants together, on 32 x 512 tokens a step. For bases of 135M, 0.5B and 1.5B
+    /// parameters, their rates were 212,000, 158,000 and 63,000 tokens a second.
+    ///
+    /// The search was on ARC-Easy, with a base of 135M parameters and 29,000 tokens. With pruning, the search
+    /// took 27 s. According to `dtr bench search`, a search without pruning takes 1.9 times as long.
+    pub fn of_gpu(matmul_rate: f64) -> Self {
+        Self { matmul_rate, distil_flops_per_element: 60_000.0, search_flops_per_element: 240_000.0 }
     }
 
-    /// Returns the rates of a CPU that computes matrix products in f32 at `product_rate`.
+    /// Returns the rates of a CPU that computes matrix products in f32 at `matmul_rate`.
     ///
-    /// Measured with the quick start on two cores of an EPYC, which other work shared: distilling took 163 s
-    /// while the product ran at about 35 GFLOP/s, and 115 s while it ran at about 50 GFLOP/s.
-    pub fn of_cpu(product_rate: f64) -> Self {
-        Self { product_rate, distil_operations: 10_000.0, search_operations: 3_000.0 }
+    /// The costs were measured with the quick start on two cores of an EPYC, which other work also used. The
+    /// distillation took 163 s when matrix products ran at about 35 GFLOP/s, and 115 s when they ran at about
+    /// 50 GFLOP/s.
+    pub fn of_cpu(matmul_rate: f64) -> Self {
+        Self { matmul_rate, distil_flops_per_element: 10_000.0, search_flops_per_element: 3_000.0 }
     }
 
     /// Returns the seconds that a distillation with this work takes.
     pub fn distil_seconds(&self, work: WorkAmount) -> f64 {
-        self.seconds(work, self.distil_operations)
+        self.seconds(work, self.distil_flops_per_element)
     }
 
     /// Returns the seconds that a search with this work takes, in one process.
     pub fn search_seconds(&self, work: WorkAmount) -> f64 {
-        self.seconds(work, self.search_operations)
+        self.seconds(work, self.search_flops_per_element)
     }
 
     fn seconds(&self, work: WorkAmount, operations: f64) -> f64 {
-        (2.0 * work.multiply_adds + operations * work.state_numbers) / self.product_rate
+        (2.0 * work.multiply_adds + operations * work.hidden_state_elements) / self.matmul_rate
     }
 }
 
 /// Returns the work of distilling the twins of several variants together. One forward pass of the base serves
-/// all of them.
+/// all variants.
 pub fn distil_work(config: &DecoderConfig, variants: &[&TwinVariant], recipe: &DistilConfig) -> WorkAmount {
     let layers = config.num_layers as f64;
-    // Every token attends to half of the sequence on average, in two products.
+    // On average, every token attends to half of the sequence, in two matrix products.
     let attention = (recipe.sequence_length * config.num_heads * config.head_dim) as f64;
     let teacher =
         layers * (attention_parameters(config) + attention) + (layers - 1.0) * mlp_parameters(config);
     let twins: f64 = variants.iter().map(|variant| Mixer::num_twin_parameters(variant, config) as f64).sum();
-    // A training step of a twin takes a forward pass, the gradients of its weights, and those of its states.
+    // A training step of a twin takes three times the work of a forward pass, because it also computes the
+    // gradients of the weights and of the hidden states.
     let tokens = recipe.token_budget.0 as f64;
     WorkAmount {
         multiply_adds: tokens * (teacher + 3.0 * layers * twins),
-        state_numbers: tokens * layers * (config.hidden_size * variants.len()) as f64,
+        hidden_state_elements: tokens * layers * (config.hidden_size * variants.len()) as f64,
     }
 }
 
-/// The size of a split of a task, as a model processes it.
+/// The number of tokens of a split of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitSize {
-    /// Number of tokens that go through the model. A prompt that several choices share counts once.
+    /// Number of tokens that the model reads. A prompt that several choices share counts once.
     pub tokens: u64,
     /// Number of tokens whose log-likelihoods are computed.
     pub targets: u64,
 }
 
-/// Returns the maximum work of a search: it replaces every layer, prunes no candidate, and finds no score in
-/// the store.
+/// Returns the maximum work of a search. A search does this work if it replaces every layer, prunes no
+/// candidate, and finds no score in the store.
 pub fn search_work(
     config: &DecoderConfig,
     variant: &TwinVariant,
@@ -127,8 +134,8 @@ pub fn search_work(
     test: SplitSize,
 ) -> WorkAmount {
     let num_layers = config.num_layers as u64;
-    let evaluations = max_evaluations(strategy, num_layers, 0) - NUM_TESTS;
-    let tests = NUM_TESTS + num_earlier_stops;
+    let evaluations = max_evaluations(strategy, num_layers, 0) - MIN_TEST_EVALUATIONS;
+    let tests = MIN_TEST_EVALUATIONS + num_earlier_stops;
     let passes = max_layer_passes(strategy, num_layers) + num_layers as f64;
     let layer_tokens = passes * validation.tokens as f64 + (tests * num_layers) as f64 * test.tokens as f64;
     let targets = evaluations as f64 * validation.targets as f64 + tests as f64 * test.targets as f64;
@@ -136,16 +143,16 @@ pub fn search_work(
     let head = (config.hidden_size * config.vocab_size) as f64;
     WorkAmount {
         multiply_adds: layer_tokens * (mixer + mlp_parameters(config)) + targets * head,
-        state_numbers: layer_tokens * config.hidden_size as f64,
+        hidden_state_elements: layer_tokens * config.hidden_size as f64,
     }
 }
 
-/// Returns the maximum number of layers that a search runs to score its candidates on one token of the
+/// Returns the maximum number of layers through which the candidates of a search pass one token of the
 /// validation split.
 ///
-/// A greedy search runs a candidate from the layer that it replaces, because the layers before are those of
-/// the round's incumbent. This bound is for a search that replaces the last layers first: the remaining
-/// candidates then run the most layers.
+/// All candidates of a round extend one hybrid, the incumbent, by one replaced layer. A candidate runs only
+/// from this layer on, because the hidden states before this layer are cached. The maximum is reached if the
+/// search replaces the last layers first.
 fn max_layer_passes(strategy: &SearchStrategy, num_layers: u64) -> f64 {
     let greedy = || {
         let run_from = |layer: u64| num_layers - layer;
@@ -154,7 +161,7 @@ fn max_layer_passes(strategy: &SearchStrategy, num_layers: u64) -> f64 {
     match *strategy {
         SearchStrategy::Greedy {} => greedy(),
         SearchStrategy::Beam { width } => width as f64 * greedy(),
-        _ => ((max_evaluations(strategy, num_layers, 0) - NUM_TESTS - 1) * num_layers) as f64,
+        _ => ((max_evaluations(strategy, num_layers, 0) - MIN_TEST_EVALUATIONS - 1) * num_layers) as f64,
     }
 }
 
@@ -192,9 +199,9 @@ mod tests {
         shape.llama_config(vocab, 131_072)
     }
 
-    /// The measurements of [`WorkRates::of_gpu`], and that of Llama 3.1 8B in `docs/gpu.md`.
+    /// The measured rates are from [`WorkRates::of_gpu`]. The rate for Llama 3.1 8B is from `docs/gpu.md`.
     #[test]
-    fn the_time_of_a_distillation_is_near_what_was_measured() {
+    fn the_time_of_a_distillation_is_near_the_measured_time() {
         let variants = variants();
         for (shape, tokens_per_second) in [
             ([30, 576, 1536, 9, 3, 64], 212e3),
@@ -210,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_is_estimated_to_take_at_least_as_long_as_was_measured() {
+    fn the_time_of_a_search_is_near_the_measured_time_without_pruning() {
         let config = config([30, 576, 1536, 9, 3, 64], 49_152);
         let (validation, test) =
             (SplitSize { tokens: 29_000, targets: 11_000 }, SplitSize { tokens: 0, targets: 0 });
@@ -221,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_greedy_search_of_three_layers_runs_at_most_fourteen() {
-        // In the first round the candidates run 3, 2 and 1 layers, in the second 3 and 2, in the third 3.
+        // The candidates run 3, 2 and 1 layers in the first round, 3 and 2 in the second, and 3 in the third.
         assert_eq!(max_layer_passes(&SearchStrategy::Greedy {}, 3), 14.0);
         assert_eq!(max_layer_passes(&SearchStrategy::Uniform {}, 3), 9.0);
     }

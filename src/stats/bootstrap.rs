@@ -11,10 +11,9 @@ const NUM_RESAMPLES: usize = 9_999;
 ///
 /// `only_first` is the number of items that only the first system answered correctly. `only_second` is the
 /// number of items that only the second system answered correctly. Each resample draws items with replacement
-/// and keeps each item's pair of answers together (Efron and Tibshirani 1993). The difference depends only on
-/// two counts: the items of the resample that only the first system answered correctly, and the items that
-/// only the second system answered correctly. These counts follow a multinomial distribution. The function
-/// therefore draws two binomial numbers instead of items.
+/// and keeps each item's pair of answers together (Efron and Tibshirani 1993). The difference of a resample
+/// depends only on the resample's own values of these two counts. The two counts follow a multinomial
+/// distribution. The function therefore draws two binomial numbers instead of items.
 ///
 /// If `num_items` is 0, the interval is (-1, 1).
 pub fn paired_bootstrap(
@@ -42,14 +41,15 @@ pub fn paired_bootstrap(
     percentile_interval(differences, confidence)
 }
 
-/// Returns the percentile confidence interval, at the level `confidence`, of a statistic with these values in
-/// resamples.
+/// Returns the percentile confidence interval of a statistic, at the level `confidence`. `values` has the
+/// statistic of each resample.
 pub(super) fn percentile_interval(mut values: Vec<f64>, confidence: f64) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
     (quantile(&values, (1.0 - confidence) / 2.0), quantile(&values, f64::midpoint(1.0, confidence)))
 }
 
-/// Returns the `share` quantile of ascending values, interpolated linearly between neighbours.
+/// Returns the quantile of ascending values at the fraction `share`, interpolated linearly between
+/// neighbours.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);

@@ -3,9 +3,9 @@
 /// Returns the p-values adjusted by the procedure of Benjamini and Hochberg (1995), in the order of
 /// `p_values`.
 ///
-/// Rejecting every hypothesis whose adjusted p-value is at most `q` keeps the expected share of false
-/// rejections among all rejections at or below `q`. The guarantee holds for tests that are independent or
-/// positively dependent.
+/// Suppose that all hypotheses with an adjusted p-value of at most `q` are rejected. Then the expected share
+/// of false rejections among all rejections is at most `q`. This guarantee holds for independent tests and
+/// for positively dependent tests.
 pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*b].total_cmp(&p_values[*a]));

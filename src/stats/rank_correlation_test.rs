@@ -14,9 +14,9 @@ pub struct RankCorrelationTest {
     /// The p-value of a permutation test: the probability that a random permutation of the second ranking has
     /// at least this coefficient.
     ///
-    /// The test shuffles the second ranking 999 times. A shuffle keeps the ties of both rankings. The test
-    /// counts the observed ranking as one of the permutations (Phipson and Smyth 2010), so the smallest
-    /// p-value is 0.001.
+    /// The test shuffles the second ranking 999 times. It also counts the observed ranking as a permutation
+    /// (Phipson and Smyth 2010), so the smallest p-value is 0.001. A shuffle does not change the number of
+    /// ties in a ranking.
     pub p_value: f64,
 }
 
@@ -64,7 +64,7 @@ fn correlate(
     let mut num_as_high = 0;
     for _ in 0..NUM_PERMUTATIONS {
         shuffled.shuffle(&mut rng);
-        // Sums of the same terms in a different order differ in their last digits, so a tolerance is needed.
+        // Equal sums can differ in their last digits, because rounding depends on the order of the terms.
         num_as_high += u32::from(statistic(&shuffled) >= observed - 1e-9);
     }
     let p_value = f64::from(1 + num_as_high) / (1 + NUM_PERMUTATIONS) as f64;

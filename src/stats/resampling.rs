@@ -1,5 +1,5 @@
-//! Resampling of item scores between 0 and 1: confidence intervals and a paired test for metrics whose scores
-//! are not only 0 or 1.
+//! Resampling of item scores: a confidence interval and a paired test for metrics that also give scores
+//! between 0 and 1.
 
 use rand::{Rng, RngExt};
 
@@ -9,8 +9,9 @@ use dtr_core::seed::Seed;
 const NUM_RESAMPLES: usize = 1_999;
 const NUM_FLIPS: usize = 9_999;
 
-/// Returns the percentile bootstrap interval, at the level `confidence`, of a statistic of `num_items` items.
-/// `statistic` receives the indices of a resample, which is drawn with replacement (Efron and Tibshirani 1993).
+/// Returns the percentile bootstrap interval of a statistic of `num_items` items, at the level `confidence`.
+/// `statistic` receives the item indices of a resample, which is drawn with replacement (Efron and Tibshirani
+/// 1993).
 ///
 /// If there are no items, the interval is (0, 1).
 pub fn bootstrap_interval(
@@ -33,18 +34,19 @@ pub fn bootstrap_interval(
     percentile_interval(values, confidence)
 }
 
-/// Returns the p-value of the paired permutation test, whose null hypothesis is that the two systems of each
-/// pair could be exchanged. `differences` are the second system's scores minus the first system's.
+/// Returns the p-value of the paired permutation test. `differences` has the second system's score of each
+/// item minus the first system's score.
 ///
-/// The test flips the sign of each difference at random, 9,999 times. It counts the observed signs as one of
-/// the permutations (Phipson and Smyth 2010). If all differences are 0, the p-value is 1.
+/// Under the null hypothesis, a difference and its negative are equally probable. The test draws random signs
+/// for all differences, 9,999 times. It also counts the observed signs (Phipson and Smyth 2010). If all
+/// differences are 0, the p-value is 1.
 pub fn paired_permutation_test(differences: &[f64], seed: Seed) -> f64 {
     let differences: Vec<f64> = differences.iter().copied().filter(|value| *value != 0.0).collect();
     let observed = differences.iter().sum::<f64>().abs();
     let mut rng = seed.child("paired permutation").rng();
     let mut flipped_sum =
         || differences.iter().map(|value| if rng.next_u32() & 1 == 0 { *value } else { -value }).sum();
-    // Rounding changes a sum with the order of its signs, so sums that are almost equal count as equal.
+    // Equal sums can differ by rounding, so sums that are almost equal count as equal.
     let tolerance = 1e-9 * differences.len() as f64;
     let num_extreme =
         (0..NUM_FLIPS).map(|_| flipped_sum()).filter(|sum: &f64| sum.abs() >= observed - tolerance);
@@ -68,8 +70,8 @@ mod tests {
 
     #[test]
     fn the_permutation_test_agrees_with_the_exact_count_of_sign_flips() {
-        // Of the 32 assignments of signs, 4 have a sum of at least 13 in absolute value: all signs equal, and
-        // all but the sign of 1 equal.
+        // Of the 32 assignments of signs, 4 have a sum of at least 13 in absolute value. The sums are 15 and
+        // -15 if all signs are equal, and 13 and -13 if only the sign of 1 differs.
         let p_value = paired_permutation_test(&[5.0, 4.0, 3.0, 2.0, -1.0], Seed(1));
         assert!((p_value - 4.0 / 32.0).abs() < 0.01, "{p_value}");
         assert_eq!(paired_permutation_test(&[0.0, 0.0], Seed(1)), 1.0);

@@ -4,8 +4,8 @@ use statrs::distribution::{ContinuousCDF, Normal};
 
 /// Returns the Wilson score interval of `correct` out of `total`, at a level `confidence` such as 0.95.
 ///
-/// Unlike the normal approximation (estimate ± z · standard error), this interval stays inside 0..1, and its
-/// width at 0 % and 100 % is not zero. If `total` is 0, the interval is (0, 1).
+/// Unlike the normal approximation (estimate ± z · standard error), this interval stays between 0 and 1. Its
+/// width is positive even at 0 % and 100 %. If `total` is 0, the interval is (0, 1).
 pub fn wilson_interval(correct: u64, total: u64, confidence: f64) -> (f64, f64) {
     if total == 0 {
         return (0.0, 1.0);
@@ -16,8 +16,8 @@ pub fn wilson_interval(correct: u64, total: u64, confidence: f64) -> (f64, f64) 
     let shrink = 1.0 + z * z / total_f;
     let centre = (share + z * z / (2.0 * total_f)) / shrink;
     let half = z / shrink * (share * (1.0 - share) / total_f + z * z / (4.0 * total_f * total_f)).sqrt();
-    // The lower bound at 0 % is 0, and the upper bound at 100 % is 1. Rounding could change these bounds
-    // slightly.
+    // At 0 % the exact lower bound is 0, and at 100 % the exact upper bound is 1. The formula could miss
+    // these values by rounding.
     let low = if correct == 0 { 0.0 } else { (centre - half).max(0.0) };
     let high = if correct == total { 1.0 } else { (centre + half).min(1.0) };
     (low, high)
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_items_the_interval_is_everything() {
+    fn without_items_the_interval_is_from_0_to_1() {
         assert_eq!(wilson_interval(0, 0, 0.95), (0.0, 1.0));
     }
 }

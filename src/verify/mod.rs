@@ -1,5 +1,6 @@
-//! Verifies stored results: rebuilds tables from records, recomputes cells, and compares the tables and the
-//! recomputed results with the stored files.
+//! Verifies stored results. One check rebuilds tables and figures from records, and compares them with the
+//! stored files. The other check recomputes cells, and compares the results with the stored records. A cell
+//! is one computation of an experiment, such as a distillation or a search.
 //!
 //! Verification does not change the results folder.
 
@@ -15,8 +16,7 @@ use crate::report;
 use crate::store::{DamagedFile, Store};
 use dtr_core::error::{Error, Result};
 
-/// The result of rebuilding the tables, figures and report page of an experiment, and comparing them with the
-/// stored files.
+/// The result of a comparison of an experiment's stored tables, figures and report page with rebuilt files.
 #[derive(Clone, Debug, Default)]
 pub struct ReportComparison {
     /// Number of rebuilt files.
@@ -28,7 +28,7 @@ pub struct ReportComparison {
 /// Rebuilds tables, figures and the report page from records. Compares the rebuilt files byte for byte with
 /// the stored files in the folders `tables` and `figures`.
 ///
-/// `command` is the command line that computes missing cells. The report page contains it.
+/// `command` is the command line that computes missing cells. The report page shows this command line.
 ///
 /// # Errors
 /// Fails if a record cannot be read, or if a temporary file cannot be written.

@@ -30,8 +30,8 @@ pub struct RecomputeSample {
 pub struct RecomputedCells {
     /// Descriptions of the recomputed cells.
     pub descriptions: Vec<String>,
-    /// Number of finished cells that cannot be compared. These are timings, cells that another device
-    /// computed, and all cells if this device is not deterministic.
+    /// Number of finished cells whose results cannot be compared: timings, and cells that another kind of
+    /// device computed. If this device is not deterministic, no cell can be compared.
     pub num_incomparable: usize,
     /// Records of cells whose recomputed result differs, or that could not be recomputed.
     pub faults: Vec<DamagedFile>,
@@ -73,8 +73,8 @@ fn find_result(store: &Store, cell: &Cell) -> Result<Option<Record<Value>>> {
     Ok(store.find(cell.id())?.done())
 }
 
-/// Returns whether a recomputation of a cell must give the same result. The cell must not be a timing, this
-/// device must be deterministic, and the record must come from the same kind of device.
+/// Returns whether a recomputation of a cell must give the same result. This is true if the cell is not a
+/// timing, this device is deterministic, and the record comes from the same kind of device.
 fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) -> bool {
     let (stored, here) = (&record.provenance, &context.provenance);
     !cell.job.measures_time()

@@ -66,8 +66,8 @@ impl DeviceBench<'_> {
         state
     }
 
-    /// Returns the bytes of weights that a decoding step of the hybrid with `mask` reads: all weights except
-    /// the embedding.
+    /// Returns the size in bytes of the weights that a decoding step reads: all weights except the embedding.
+    /// `mask` has the layers that the hybrid replaces.
     fn weight_bytes(&self, base: &Decoder, twins: &Twins, mask: &Mask) -> f64 {
         let difference = |layer: usize| {
             let twin = count_parameters(&mut twins.layers[layer].clone()) as f64;

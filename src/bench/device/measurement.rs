@@ -19,10 +19,9 @@ pub struct OperationTime {
     pub operation: String,
     /// Median time of the runs, in seconds.
     pub seconds: f64,
-    /// The amount of work in floating-point operations, bytes or tokens, as `unit` says. The rate is `amount
-    /// / seconds`.
+    /// The amount of work in units of `unit`. The rate is `amount / seconds`.
     pub amount: f64,
-    /// The unit of `amount`.
+    /// The unit of `amount`: `flop`, `byte` or `token`.
     pub unit: &'static str,
 }
 
@@ -31,9 +30,10 @@ pub struct OperationTime {
 pub struct OperationMemory {
     /// The name of the operation.
     pub operation: String,
-    /// The bytes by which the device's free memory has shrunk from the start of the benchmark to the end of this
-    /// operation. Memory that earlier operations still hold counts too. `None` if the device does not report its free memory.
+    /// The decrease of the device's free memory from the start of the benchmark to the end of this operation,
+    /// in bytes. Memory that earlier operations still hold counts too. `None` if the device does not report
+    /// its free memory.
     pub allocated_bytes: Option<u64>,
-    /// The memory that a sweep's estimate predicts for the operation, in bytes.
+    /// The memory that [`crate::resources`] estimates for the operation, in bytes.
     pub predicted_bytes: u64,
 }

@@ -15,7 +15,7 @@ use super::plan::{PlanCommand, group_digits};
 use crate::device::DeviceChoice;
 use crate::hub::{self, FileLocation};
 use crate::manifest::{Dtype, ModelSource, NewManifest};
-use crate::plan::{Plan, TimeEstimate, UNREAD_TOKENS};
+use crate::plan::{ESTIMATE_TOKENS, Plan, TimeEstimate};
 use crate::resources::WorkRates;
 use crate::stages::base_path;
 use base_argument::BaseArgument;
@@ -160,7 +160,7 @@ fn print_time(plan: &Plan, device: DeviceChoice) {
 }
 
 fn time_lines(estimate: &TimeEstimate) -> Vec<String> {
-    let TimeEstimate { distil_seconds, search_seconds, unread_seconds, .. } = *estimate;
+    let TimeEstimate { distil_seconds, search_seconds, seconds_per_10k_tokens, .. } = *estimate;
     let mut parts = Vec::new();
     if distil_seconds > 0.0 {
         parts.push(format!("about {} for distil", format_seconds(distil_seconds)));
@@ -172,12 +172,12 @@ fn time_lines(estimate: &TimeEstimate) -> Vec<String> {
     if !parts.is_empty() {
         lines.push(parts.join(", "));
     }
-    if !estimate.unread_tasks.is_empty() {
-        let tasks: Vec<&str> = estimate.unread_tasks.iter().map(String::as_str).collect();
+    if !estimate.tasks_not_downloaded.is_empty() {
+        let tasks: Vec<&str> = estimate.tasks_not_downloaded.iter().map(String::as_str).collect();
         lines.push(format!(
             "at most about {} for a search on each {} tokens of validation items; not downloaded: {}",
-            format_seconds(unread_seconds),
-            group_digits(UNREAD_TOKENS),
+            format_seconds(seconds_per_10k_tokens),
+            group_digits(ESTIMATE_TOKENS),
             tasks.join(", ")
         ));
     }

@@ -1,4 +1,5 @@
-//! The columns of the tables that have the layout of the paper's tables: `table1`, `compute_hours` and `speedup`.
+//! The columns of the tables that have the layout of the paper's tables: `table1`, `compute_hours` and
+//! `speedup`.
 
 use polars::prelude::Column;
 
@@ -21,7 +22,7 @@ const AXES: ColumnSpec = ColumnSpec {
             empty if the sweep has no such axis.",
 };
 
-/// Template for the columns of `table1` that exist once per base: the score of the base.
+/// Template of a column of `table1`: the score of a base. The table has one such column per base.
 pub(in crate::report) const BASE_SCORE: ColumnSpec = ColumnSpec {
     name: "base[{model}]",
     dtype: "Float64",
@@ -30,7 +31,7 @@ pub(in crate::report) const BASE_SCORE: ColumnSpec = ColumnSpec {
     about: "Test score of the base `{model}`, from 0 to 100; null if no search of this base on this task is done.",
 };
 
-/// Template for the columns of `table1` that exist once per base and variant: the score of M_best.
+/// Template of a column of `table1`: the score of M_best. The table has one such column per base and variant.
 pub(in crate::report) const HYBRID_SCORE: ColumnSpec = ColumnSpec {
     name: "score[{model}/{variant}]",
     dtype: "Float64",
@@ -40,8 +41,8 @@ pub(in crate::report) const HYBRID_SCORE: ColumnSpec = ColumnSpec {
             null if the search is not done.",
 };
 
-/// Template for the columns of `table1` that exist once per base and variant: the number of layers that
-/// M_best replaces.
+/// Template of a column of `table1`: the number of layers that M_best replaces. The table has one such column
+/// per base and variant.
 pub(in crate::report) const HYBRID_LAYERS: ColumnSpec = ColumnSpec {
     name: "layers[{model}/{variant}]",
     dtype: "UInt32",
@@ -51,8 +52,8 @@ pub(in crate::report) const HYBRID_LAYERS: ColumnSpec = ColumnSpec {
             search is not done.",
 };
 
-/// The table `table1`. A column with braces in its name is a template: the file has one such column per base,
-/// or per base and variant.
+/// The table `table1`. A column with braces in its name is a template. The file has one column in its place
+/// for each base, or for each base and variant.
 pub(in crate::report) const TABLE1: TableSpec = TableSpec {
     name: "table1",
     about: "One row per task, in the layout of the paper's Table 1: the test score of each base, and for \

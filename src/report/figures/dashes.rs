@@ -22,7 +22,7 @@ pub(super) fn split_into_dashes(points: &[Point], dash: &[f64]) -> Vec<Vec<Point
         while length - done > remaining {
             done += remaining;
             current.push(interpolate(from, to, done / length));
-            // This point is the end of a dash, or the end of a gap and the start of the next dash.
+            // At this point a dash ends, or a gap ends and the next dash starts.
             if phase % 2 == 0 {
                 dashes.push(std::mem::take(&mut current));
             }

@@ -1,4 +1,5 @@
-//! Groups cells into figures. A figure shows cells of one model. Each cell belongs to one line of the figure.
+//! Groups the cells of an experiment (searches, distillations, timings) into figures. A figure shows cells of
+//! one model. Each cell belongs to one line of the figure.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +98,7 @@ impl<'a, T: LabelledCell> FigureCells<'a, T> {
         if self.lines.iter().all(|line| line.1 == *setting) { setting } else { "" }
     }
 
-    /// Returns a text that tells which rows of a table the figure shows.
+    /// Describes the rows of a table that the figure shows.
     pub(super) fn describe_rows(&self) -> String {
         let setting = if self.is_split { format!(" and axes = {}", self.setting()) } else { String::new() };
         format!("rows with model = {}{setting}", self.model())
@@ -133,7 +134,7 @@ impl<'a, T: LabelledCell> FigureCells<'a, T> {
     }
 }
 
-/// Returns the name of an SVG file. Joins the parts that are not empty by hyphens, and replaces unsafe
+/// Returns the name of an SVG file. Joins the parts with hyphens, skips empty parts, and replaces unsafe
 /// characters by hyphens.
 pub(super) fn file_name(parts: &[&str]) -> String {
     let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();

@@ -1,8 +1,8 @@
 //! The figures of a report as SVG files. The same records always give the same files.
 //!
-//! Each model has five kinds of figures: validation scores, replacement orders, the agreement of these
-//! orders, distillation errors, and throughput. If several strategies searched with the same variant, a
-//! further figure compares these strategies.
+//! Each model has five kinds of figures: validation scores, orders in which layers were replaced, the
+//! agreement of these orders, distillation errors, and throughput. If several strategies searched with the
+//! same variant, another figure compares the strategies.
 
 mod axis;
 mod dashes;

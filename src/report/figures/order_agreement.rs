@@ -1,5 +1,5 @@
-//! The figure `agreement-<model>.svg`: the similarity of the orders in which searches replaced layers. A
-//! matrix compares searches that differ only in one setting.
+//! The figure `agreement-<model>.svg`: the similarity of the orders in which searches replaced layers. The
+//! figure consists of matrices. Each matrix compares searches that differ in only one setting.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,8 @@ pub(super) fn draw(model: &str, rows: &[AgreementRow], records: &ExperimentRecor
     })
 }
 
-/// A matrix of searches that differ in one setting and have all other settings in common.
+/// A matrix whose rows and columns are searches. The searches differ in one setting, and share all other
+/// settings.
 struct AgreementMatrix<'a> {
     heading: String,
     /// One label per search.

@@ -22,7 +22,7 @@ const MAX_WIDTH: i32 = 1018;
 const MIN_WIDTH: i32 = 560;
 /// Minimum width and height of a cell in pixels.
 const CELL_SIZE: (i32, i32) = (32, 17);
-/// Maximum width of a cell in pixels. Up to this width, cells are widened to fit their column's label.
+/// Maximum width of a cell in pixels. Cells are widened to the width of the widest label, up to this maximum.
 const MAX_CELL_WIDTH: i32 = 64;
 /// Width of the layer numbers left of the panels, in pixels.
 const LAYER_LABEL_WIDTH: i32 = 46;

@@ -1,8 +1,8 @@
 //! The figure `strategies-<model>-<variant>.svg`: validation score by number of replaced layers. It has one
 //! panel per task. Each panel has one line per search strategy.
 //!
-//! All searches in random orders share one line. The line shows the mean of their scores, and a band around
-//! the line reaches from the lowest to the highest score.
+//! All searches with the strategy `random` share one line, which shows the mean of their scores. A band
+//! around the line reaches from the lowest to the highest score.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +59,7 @@ struct StrategyFigure<'a> {
 /// The line of one strategy on one task. Scores are in percent.
 struct StrategyLine {
     style: LineStyle,
-    /// Numbers of replaced layers, each with the mean score of the searches at this number.
+    /// Pairs of a number of replaced layers and the mean score of the searches at this number.
     mean: Vec<(f64, f64)>,
     /// Lowest and highest score at each point of `mean`. `None` if the line shows a single search.
     band: Option<Vec<(f64, f64)>>,
@@ -177,8 +177,8 @@ impl StrategyFigure<'_> {
         legend
     }
 
-    /// Returns the label of a line in the legend. If the line is a mean of several orders, the label contains
-    /// the number of orders.
+    /// Returns the label of a line in the legend. If the line shows the mean of several random orders, the
+    /// label contains the number of orders.
     fn legend_label(&self, label: &str) -> String {
         let of_label = self.searches.iter().filter(|search| line_label(search) == label);
         let settings: BTreeSet<&String> =
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn random_orders_share_a_line_up_to_the_shortest_of_them() {
+    fn random_orders_share_a_line_up_to_the_end_of_the_shortest_order() {
         let searches = searched(&[
             ("random:seed=0", SearchStrategy::Random { seed: dtr_core::seed::Seed(0) }, &[0.8, 0.4, 0.2]),
             ("random:seed=1", SearchStrategy::Random { seed: dtr_core::seed::Seed(1) }, &[0.6, 0.5]),

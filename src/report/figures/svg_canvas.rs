@@ -147,7 +147,7 @@ impl<'a> SvgCanvas<'a> {
     }
 
     pub(super) fn draw_border(&self, frame: Rect, colour: RGBColor, width: u32) -> DrawResult {
-        // Draw the first side twice. If it were drawn once, the first corner would have no line join.
+        // Draw the first side again at the end, so that the first corner has a line join too.
         let sides = frame.outline().into_iter().cycle().take(6);
         self.draw_line(&sides.collect::<Vec<_>>(), colour, width, &[])
     }

@@ -29,8 +29,8 @@ const MAX_LABELS: usize = 4;
 pub(super) struct ThroughputLine {
     model: String,
     variant: String,
-    /// Axis values and task of the timings. Contains the batch size if the table has several batch sizes, and
-    /// the machine if the table has several machines.
+    /// Axis values and task of the timings. The setting also contains the batch size if the table has several
+    /// batch sizes, and the machine if the table has several machines.
     setting: String,
     /// The points for each context length, in ascending order of the number of replaced layers.
     points: BTreeMap<u64, Vec<ThroughputPoint>>,
@@ -205,8 +205,8 @@ fn speedup_labels(
     let label = |pair: &[ThroughputPoint]| {
         let (before, point) = (&pair[0], &pair[1]);
         let (x, y) = to_pixel(f64::from(point.num_replaced), point.median);
-        // The label avoids the line. If the line falls towards the point, the label is below the point. If
-        // not, the label is above the point.
+        // The label must not cover the line. If the line falls towards the point, the label is below the
+        // point. If not, the label is above the point.
         let y = if point.median < before.median { y + SMALL_TEXT_SIZE as i32 + 3 } else { y - 5 };
         Some(((x - 7, y), format!("{:.2}x", point.speedup?), index))
     };
@@ -253,7 +253,7 @@ mod tests {
     use crate::report::{fixture, throughput::throughput_rows};
 
     #[test]
-    fn a_base_of_another_axis_value_with_the_same_first_digits_is_not_the_base_of_a_hybrid() {
+    fn a_base_whose_axis_value_is_a_prefix_of_the_hybrids_value_does_not_match() {
         let mut rows = throughput_rows(&fixture::records());
         let mut hybrid = rows.iter().find(|row| row.variant.is_some()).unwrap().clone();
         rows.iter_mut().for_each(|row| row.axes = "models.tiny.num-layers=1".to_owned());

@@ -24,8 +24,8 @@ const BAND_OPACITY: f64 = 0.10;
 struct ScoreLine<'a> {
     search: &'a SearchCell,
     style: LineStyle,
-    /// Pairs of number of replaced layers and score. The first pair belongs to the base. Each further pair
-    /// belongs to the winner of a round.
+    /// Pairs of a number of replaced layers and a score. The first pair is for the base. Each of the other
+    /// pairs is for the winner of a round.
     points: Vec<(f64, f64)>,
     /// The Wilson interval of each point.
     band: Vec<(f64, f64)>,

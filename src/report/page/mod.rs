@@ -1,7 +1,6 @@
 //! The HTML page of an experiment: findings, provenance, all figures and all tables in one file.
 //!
-//! A browser can open the page without a network and without a server. The template escapes all text from
-//! manifests and records.
+//! The page needs neither a network nor a server. The template escapes all text from manifests and records.
 
 mod figure_view;
 mod provenance;
@@ -35,7 +34,7 @@ const FILE_NAME: &str = "index.html";
 /// Path from the folder of the page, `tables/EXPERIMENT`, to the results folder.
 const RESULTS: &str = "../..";
 
-/// Name of the template. Its extension makes the template engine escape HTML.
+/// Name of the template. The template engine escapes HTML because of the extension `.html`.
 const TEMPLATE: &str = "page.html";
 
 /// The values that the template shows.

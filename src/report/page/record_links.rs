@@ -7,8 +7,9 @@ use super::RESULTS;
 use crate::report::experiment_records::{ExperimentRecords, SearchCell};
 use crate::store::{CellId, ResultsFolder, StageName};
 
-/// The stage of each cell, by the cell's key. Stage and key give the path of the cell's record. The page
-/// shows each of these keys as a link to the record, unless all records are in one archive.
+/// The stage of each cell, by the cell's key. The page shows a key as a link to the record of the cell. The
+/// path of the record follows from the stage and the key. If all records are in one archive, keys have no
+/// links.
 pub(super) struct RecordLinks {
     are_archived: bool,
     stages: BTreeMap<String, StageName>,
@@ -31,7 +32,7 @@ impl RecordLinks {
     }
 
     /// Returns the path of the record of the cell with this key, relative to the page. Returns `None` for an
-    /// unknown key, and if the record has no file of its own.
+    /// unknown key, and for all keys if the records are in one archive.
     pub(super) fn record_path(&self, key: &str) -> Option<String> {
         let stage = self.stages.get(key).filter(|_| !self.are_archived)?.clone();
         let cell = CellId { stage, key: key.parse().ok()? };

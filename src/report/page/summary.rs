@@ -100,8 +100,7 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
     )
 }
 
-/// Summarises the scores of bases that a sweep without variants computed. Returns `None` if there are no such
-/// scores.
+/// Summarises the scores of bases in a sweep without variants. Returns `None` if there are no such scores.
 fn base_scores(records: &ExperimentRecords) -> Option<String> {
     let scores: Vec<f64> = base_score_rows(records).iter().map(|row| 100.0 * row.p_base).collect();
     (!scores.is_empty()).then(|| {
@@ -110,7 +109,8 @@ fn base_scores(records: &ExperimentRecords) -> Option<String> {
     })
 }
 
-/// Summarises the errors of the twins. Returns `None` if no distillation has a normalised error.
+/// Summarises the errors of the twins relative to the variance of the attention output. Returns `None` if no
+/// distillation has such an error.
 fn distillation_errors(distillations: &[DistilCell]) -> Option<String> {
     let (before, after): (Vec<f64>, Vec<f64>) =
         distillations.iter().filter_map(DistilCell::median_normalised_losses).unzip();
@@ -124,8 +124,8 @@ fn distillation_errors(distillations: &[DistilCell]) -> Option<String> {
     })
 }
 
-/// Lists the tasks whose validation items are also their test items. Returns `None` if there are no such
-/// tasks.
+/// Lists the tasks that have the same items in the validation split and the test split. Returns `None` if
+/// there are no such tasks.
 fn shared_splits(rows: &[SearchRow]) -> Option<String> {
     let tasks: BTreeSet<&str> =
         rows.iter().filter(|row| row.splits == "as-published").map(|row| &*row.task).collect();

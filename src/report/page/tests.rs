@@ -1,3 +1,5 @@
+//! Tests of the HTML page.
+
 use super::*;
 use crate::algorithms::score::ItemAnswer;
 use crate::report::experiment_records::ExperimentRecords;

@@ -9,12 +9,11 @@ use crate::report::schema::ColumnSpec;
 /// Number of decimals of a fraction or a probability.
 const NUM_FRACTION_DECIMALS: usize = 4;
 
-/// Number of digits, before and after the decimal point, of the largest displayed number of a column. Columns
-/// of fractions and probabilities have [`NUM_FRACTION_DECIMALS`] decimals instead.
+/// Number of digits of the largest displayed number of a column, including digits after the decimal point.
+/// This does not apply to fractions and probabilities, which have [`NUM_FRACTION_DECIMALS`] decimals.
 const NUM_DIGITS: i32 = 4;
 
-/// Number of hexadecimal digits to which the page shortens a key. The messages of the program use the same
-/// number.
+/// Number of hexadecimal digits to which the page shortens a key. The program's messages show as many digits.
 const NUM_KEY_DIGITS: usize = 12;
 
 /// A formatted value.
@@ -116,8 +115,8 @@ pub(super) fn group_digits(number: u64) -> String {
     text
 }
 
-/// Formats a number with the given decimals. A small positive number is written as an upper bound, such as
-/// `<0.0001`.
+/// Formats a number with the given number of decimals. A positive number that would be rounded to 0 is
+/// written as an upper bound, such as `<0.0001`.
 fn round_to(number: f64, decimals: usize) -> String {
     let least = 0.1_f64.powi(decimals as i32);
     if number > 0.0 && number < 0.5 * least {
@@ -127,8 +126,8 @@ fn round_to(number: f64, decimals: usize) -> String {
     format!("{number:.decimals$}").replace('-', "\u{2212}")
 }
 
-/// Returns the number of decimals with which all values of a column are displayed, so that their decimal
-/// points align.
+/// Returns the number of decimals for all values of a column. All values have the same number of decimals, so
+/// that the decimal points align.
 fn num_decimals(spec: &ColumnSpec, values: &[AnyValue<'_>]) -> usize {
     if matches!(spec.unit, "fraction" | "probability") {
         return NUM_FRACTION_DECIMALS;

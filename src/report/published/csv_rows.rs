@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A cell of Table 1: the test scores of a base and of its `M_best`, in percent. `M_best` is the hybrid with
-/// the highest validation score.
+/// An entry of Table 1: the test scores of a base and of its `M_best`, in percent. `M_best` is the hybrid
+/// with the highest validation score.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PublishedScore {
     /// Name of the base on the Hugging Face hub, without its owner.
@@ -24,7 +24,7 @@ pub struct PublishedScore {
     pub num_replaced: u32,
 }
 
-/// A cell of Table 2: the test scores of a base and of its `M_opt` in percent, and the speed-up of `M_opt`.
+/// An entry of Table 2: the test scores of a base and of its `M_opt` in percent, and the speed-up of `M_opt`.
 /// `M_opt` is the last hybrid that the search accepted.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PublishedSpeedup {
@@ -63,7 +63,7 @@ pub struct PublishedCost {
     pub total_hours: f64,
 }
 
-/// A cell of Table 4: the ten layers that a strategy replaces.
+/// An entry of Table 4: the ten layers that a strategy replaces.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PublishedReplacedLayers {
     /// Name of the base on the Hugging Face hub, without its owner.
@@ -72,17 +72,17 @@ pub struct PublishedReplacedLayers {
     pub variant: String,
     /// Name of the task.
     pub task: String,
-    /// `greedy` or `impact`.
+    /// Search strategy: `greedy` or `impact`.
     pub strategy: String,
     /// The layers, counted from 0 and separated by spaces.
     layers_0based: String,
-    /// Score in percent. The paper does not state the split.
+    /// Score in percent. The paper does not name the split.
     pub accuracy: f64,
 }
 
 impl PublishedScore {
-    /// Returns the name of this cell of the paper's Table 1: `base_model/variant/task`.
-    pub fn table_cell_name(&self) -> String {
+    /// Returns the name of this entry of the paper's Table 1: `base_model/variant/task`.
+    pub fn entry_name(&self) -> String {
         format!("{}/{}/{}", self.base_model, self.variant, self.task)
     }
 }

@@ -18,7 +18,7 @@ static COSTS: LazyLock<Vec<PublishedCost>> =
 static LAYER_SETS: LazyLock<Vec<PublishedReplacedLayers>> =
     LazyLock::new(|| csv_rows::parse_csv(include_str!("layer_sets_budget10.csv")));
 
-/// Identifies a cell of the paper's tables by the names that a manifest uses.
+/// Identifies an entry of the paper's tables by the names that a manifest uses.
 #[derive(Clone, Copy, Debug)]
 pub struct PaperKey<'a> {
     /// Name of the base on the Hugging Face hub without its owner, in upper or lower case.
@@ -29,18 +29,18 @@ pub struct PaperKey<'a> {
     pub task: &'a str,
 }
 
-/// Returns every cell of the paper's Table 1, in the order of the paper.
+/// Returns every entry of the paper's Table 1, in the order of the paper.
 pub fn table1_scores() -> &'static [PublishedScore] {
     &SCORES
 }
 
-/// Finds a cell of the paper's Table 1.
+/// Finds an entry of the paper's Table 1.
 pub fn find_score(key: PaperKey) -> Option<&'static PublishedScore> {
     SCORES.iter().find(|score| key.matches(&score.base_model, &score.variant, &score.task))
 }
 
-/// Finds a cell of the paper's Table 2. The searches of Table 2 stop when the validation score drops by more
-/// than 5 % relative to the base.
+/// Finds an entry of the paper's Table 2. The searches of Table 2 stop when the validation score drops by
+/// more than 5 % relative to the base.
 pub fn find_speedup(key: PaperKey) -> Option<&'static PublishedSpeedup> {
     SPEEDUPS.iter().find(|speedup| key.matches(&speedup.base_model, &speedup.variant, &speedup.task))
 }
@@ -76,18 +76,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tables_have_all_cells_of_the_paper() {
+    fn the_tables_have_all_entries_of_the_paper() {
         assert_eq!(table1_scores().len(), 3 * 3 * 18);
-        let cells: BTreeSet<_> = table1_scores().iter().map(PublishedScore::table_cell_name).collect();
-        assert_eq!(cells.len(), table1_scores().len());
+        let names: BTreeSet<_> = table1_scores().iter().map(PublishedScore::entry_name).collect();
+        assert_eq!(names.len(), table1_scores().len());
         assert_eq!((SPEEDUPS.len(), COSTS.len(), LAYER_SETS.len()), (18, 3, 6));
         assert!(table1_scores().iter().all(|score| has_base(&score.base_model)));
     }
 
     #[test]
     fn totals_agree_with_the_text_of_the_paper() {
-        // The paper's text says that 132 of 162 cells match or exceed the base, and gives the total hours of
-        // each base.
+        // The paper's text says that 132 of 162 hybrids match or exceed their base. It also gives the total
+        // hours of each base.
         let num_matching = table1_scores().iter().filter(|score| score.p_best >= score.p_base).count();
         assert_eq!(num_matching, 132);
         for cost in COSTS.iter() {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_found_by_the_names_of_a_manifest() {
+    fn entries_are_found_by_the_names_of_a_manifest() {
         let key = PaperKey { base: "llama-3.2-3b-instruct", block: "jet", task: "commonsense-qa" };
         assert_eq!(find_score(key).map(|score| (score.p_best, score.num_replaced)), Some((68.2, 3)));
         assert_eq!(find_speedup(key).map(|speedup| (speedup.p_opt, speedup.num_replaced)), Some((64.7, 11)));

@@ -1,4 +1,5 @@
-//! The rows of the table `earlier_stops`.
+//! Computes the rows of the table `earlier_stops`: for each search, the hybrids that it would have accepted
+//! last under stricter stop criteria.
 
 use super::{format_layers, owned_labels, sorted_searches};
 use crate::algorithms::search::EarlierStop;
@@ -78,7 +79,7 @@ mod tests {
         assert_eq!((row.criterion.as_str(), row.value), ("max-relative-drop", 0.02));
         assert_eq!((row.layers.as_str(), row.num_replaced, row.p_hybrid), ("1,3", 2, 0.68));
         assert!((row.difference + 2.0).abs() < 1e-9, "{row:?}");
-        // Four items are answered correctly by the base but not by the hybrid, so p = 2 / 2^4.
+        // The base answers four items correctly that the hybrid answers incorrectly, so p = 2 / 2^4.
         assert!((row.p_value - 0.125).abs() < 1e-9, "{row:?}");
         assert_eq!((rows[1].criterion.as_str(), rows[1].num_replaced), ("replaced-layers", 1));
     }

@@ -45,8 +45,8 @@ pub(super) fn format_layers(layers: &[u32]) -> String {
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Returns the scores of bases without a search, sorted by model, task and axes. They exist only in a sweep
-/// without variants.
+/// Returns the scores of bases that no search computed, sorted by model, task and axes. Only a sweep without
+/// variants has such scores.
 fn sorted_bases(records: &ExperimentRecords) -> Vec<&ScoreCell> {
     let mut bases: Vec<_> = records.bases.iter().collect();
     bases.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
@@ -157,8 +157,8 @@ pub(super) fn trial_rows(records: &ExperimentRecords) -> Vec<TrialRow> {
     sorted_searches(records).into_iter().flat_map(rows_of).collect()
 }
 
-/// Returns the rows of the table `items`. The items of searches come first. The items of bases that were
-/// scored without a search follow.
+/// Returns the rows of the table `items`: first the items of searches, and then the items of bases in a sweep
+/// without variants.
 pub(super) fn item_rows(records: &ExperimentRecords) -> Vec<ItemRow> {
     let mut rows = Vec::new();
     for search in sorted_searches(records) {
@@ -237,8 +237,7 @@ mod tests {
     fn a_hybrid_of_ten_layers_is_compared_with_the_layer_set_of_the_paper() {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.retain(|search| search.block_kind() == "jet" && search.task() == "pubmedqa");
-        // Seven of the first ten layers are in the paper's greedy set for PubMedQA. The layers 0, 1 and 2 are
-        // not.
+        // Of the first ten layers, the paper's greedy search for PubMedQA replaces all but 0, 1 and 2.
         records.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
         let rows = trajectory_rows(&records);
         let compared: Vec<&TrajectoryRow> = rows.iter().filter(|row| row.overlap_paper.is_some()).collect();

@@ -1,4 +1,5 @@
-//! The rows of the table `agreement`: the similarity of the orders in which two searches replace layers.
+//! Computes the rows of the table `agreement`: the similarity of the orders in which two searches replace
+//! layers.
 
 use std::collections::BTreeSet;
 
@@ -69,7 +70,8 @@ impl<'a> SearchPair<'a> {
     /// Returns the pair if the searches differ in exactly one setting. For any other searches, returns
     /// `None`.
     ///
-    /// If both strategies ignore scores, returns the pair only if the strategy is the differing setting.
+    /// Some strategies ignore scores. If both searches use such a strategy, returns the pair only if the
+    /// strategy is the differing setting.
     fn new(first: &'a SearchCell, second: &'a SearchCell) -> Option<Self> {
         if first.labels.model != second.labels.model || first.num_layers != second.num_layers {
             return None;
@@ -148,8 +150,8 @@ fn ranks(search: &SearchCell) -> Vec<f64> {
     (0..search.num_layers).map(rank).collect()
 }
 
-/// For n = 1, 2, …, returns the number of layers that the n-th accepted hybrids of the two searches share.
-/// Ends with the last accepted hybrid of the shorter search.
+/// Returns the number of layers that the n-th accepted hybrids of two searches share, for n = 1, 2, … The
+/// last number is for the last accepted hybrid of the shorter search.
 fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     let [first, second] = [first, second].map(accepted_layers);
     let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_that_end_early_are_compared_up_to_the_shorter_one() {
+    fn orders_that_end_early_are_compared_up_to_the_end_of_the_shorter_order() {
         let row = compare_orders(&[5, 3, 4], &[5, 4]);
         assert_eq!((row.first.as_str(), row.second.as_str(), row.variant), ("gdn", "gla", None));
         assert_eq!((row.num_replaced_first, row.num_replaced_second), (3, 2));
@@ -200,8 +202,8 @@ mod tests {
     #[test]
     fn complete_orders_are_compared_at_half_of_the_layers() {
         let row = compare_orders(&[0, 1, 2, 3, 4, 5], &[5, 4, 1, 3, 2, 0]);
-        // {0, 1, 2} and {5, 4, 1} share one layer. Two random sets of three layers share 9 / 6 layers on
-        // average, and at least one layer with the probability 1 - (3 choose 3) / (6 choose 3).
+        // {0, 1, 2} and {5, 4, 1} share one layer. On average, two random sets of three layers share 9 / 6
+        // layers. They share at least one layer with the probability 1 - (3 choose 3) / (6 choose 3).
         assert_eq!((row.overlap_k, row.overlap, row.overlap_by_chance), (3, 1, 1.5));
         assert!((row.overlap_p.unwrap() - 0.95).abs() < 1e-12);
         assert_eq!((row.overlap_shares.len(), row.overlap_shares[5]), (6, 1.0));
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn strategies_are_compared_but_not_orders_without_scores() {
+    fn strategies_are_compared_and_two_orders_without_scores_are_not() {
         let mut records = fixture::records_of_size(1, 2, 8);
         let strategies = [("greedy", SearchStrategy::Greedy {}), ("uniform", SearchStrategy::Uniform {})];
         let of = |(name, strategy): (&str, SearchStrategy)| {

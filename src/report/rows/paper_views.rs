@@ -1,5 +1,5 @@
-//! The tables that have the layout of the paper's tables. `table1` has the layout of Table 1, `speedup` has
-//! the layout of Table 2, and `compute_hours` has the layout of Table 3.
+//! Computes the tables that have the layout of the paper's tables. `table1` has the layout of Table 1,
+//! `speedup` has the layout of Table 2, and `compute_hours` has the layout of Table 3.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,8 +53,8 @@ fn column_name(template: ColumnSpec, model: &str, variant: &str) -> String {
     template.name.replace("{model}", model).replace("{variant}", variant)
 }
 
-/// Returns the rows of the table `compute_hours`. Each row averages the rows of the table `cost` with the same base,
-/// axes and device.
+/// Returns the rows of the table `compute_hours`. Each row averages the rows of the table `cost` that have
+/// the same base, axes and device.
 pub(in crate::report) fn compute_hours_rows(costs: &[CostRow]) -> Vec<ComputeHoursRow> {
     let mut groups: BTreeMap<(&str, &str, &str), Vec<&CostRow>> = BTreeMap::new();
     for cost in costs {
@@ -93,15 +93,14 @@ pub(in crate::report) fn speedup_rows(searches: &[SearchRow], timings: &[Through
 }
 
 /// Returns the timings of hybrids that replace as many layers as M_opt. Returns one timing for each
-/// combination of device, number of threads, context and batch size. Prefers a timing of exactly the layers
-/// of M_opt.
+/// combination of device, number of threads, context and batch size. If possible, this timing is of a hybrid
+/// that replaces exactly the layers of M_opt.
 fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&'a ThroughputRow> {
     let is_of_opt = |timing: &&ThroughputRow| {
         timing.model == search.model
             && timing.variant.as_ref() == Some(&search.variant)
             && timing.num_replaced == search.num_replaced_opt
-            // A timing has only the axes on which speed depends, so a timing can belong to searches with more
-            // axes.
+            // A timing has labels only for the axes on which speed depends. A search can have more axes.
             && are_axes_part_of(&timing.axes, &search.axes)
     };
     let mut by_setting: BTreeMap<_, &ThroughputRow> = BTreeMap::new();
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn speedup_takes_timings_of_as_many_layers_as_m_opt() {
+    fn the_speedup_is_of_a_hybrid_with_as_many_replaced_layers_as_m_opt() {
         let records = records();
         let mut timings = throughput_rows(&records);
         let rows = speedup_rows(&search_rows(&records), &timings);
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn speedup_prefers_a_timing_of_exactly_the_layers_of_m_opt() {
+    fn the_speedup_is_preferably_of_exactly_the_layers_of_m_opt() {
         let records = records();
         let mut timings = throughput_rows(&records);
         let mut evenly_spaced = timings.iter().find(|timing| timing.num_replaced == 4).unwrap().clone();

@@ -1,4 +1,4 @@
-//! The rows of the table `published`.
+//! Computes the rows of the table `published`: the entries of the paper's Table 1.
 
 use crate::report::columns::PublishedRow;
 use crate::report::experiment_records::ExperimentRecords;
@@ -16,20 +16,20 @@ pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<Publ
         .searches
         .iter()
         .filter_map(paper_match::matching_score)
-        .map(PublishedScore::table_cell_name)
+        .map(PublishedScore::entry_name)
         .collect();
     published::table1_scores().iter().map(|score| row(score, &matched)).collect()
 }
 
-/// Returns the row of a cell of the paper's Table 1. For each search of the experiment that corresponds to a
-/// cell of Table 1, `matched` holds the name of that cell.
+/// Returns the row of an entry of the paper's Table 1. `matched` has the name of the matching entry for each
+/// search of the experiment that has a matching entry.
 fn row(score: &PublishedScore, matched: &[String]) -> PublishedRow {
     let key = PaperKey { base: &score.base_model, block: &score.variant, task: &score.task };
     let speedup = published::find_speedup(key);
-    let cell = score.table_cell_name();
+    let name = score.entry_name();
     PublishedRow {
-        searches: matched.iter().filter(|name| **name == cell).count() as u32,
-        cell_paper: cell,
+        searches: matched.iter().filter(|matched| **matched == name).count() as u32,
+        cell_paper: name,
         base_paper: score.base_model.clone(),
         block_paper: score.variant.clone(),
         task_paper: score.task.clone(),
@@ -49,7 +49,7 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn a_cell_without_a_search_has_a_row() {
+    fn an_entry_without_a_search_has_a_row() {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.retain(|search| (search.block_kind(), search.task()) != ("gla", "boolq"));
         let rows = published_rows(&records);

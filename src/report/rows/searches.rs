@@ -1,4 +1,4 @@
-//! The rows of the table `searches`.
+//! Computes the rows of the table `searches`.
 
 use rayon::prelude::*;
 
@@ -51,7 +51,7 @@ impl ScoreInterval {
     }
 }
 
-/// Returns the row of one search. Sets the q-values to the p-values. The caller must replace the q-values by
+/// Returns the row of one search. Its q-values are uncorrected p-values. The caller must replace them by
 /// p-values that are corrected over all rows.
 fn row(search: &SearchCell, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
@@ -107,7 +107,7 @@ fn row(search: &SearchCell, confidence: f64) -> SearchRow {
         validation_items: search.validation_items,
         splits: splits(search).to_owned(),
         evaluations: search.evaluations,
-        cell_paper: cell.map(|cell| cell.table_cell_name()),
+        cell_paper: cell.map(|cell| cell.entry_name()),
         p_base_paper: cell.map(|cell| cell.p_base / 100.0),
         base_minus_paper: cell.map(|cell| p_base.minus_percent(cell.p_base)),
         p_base_paper_inside: cell.map(|cell| p_base.contains_percent(cell.p_base)),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_are_compared_with_those_of_the_paper() {
+    fn scores_are_compared_with_the_scores_of_the_paper() {
         // The paper's scores are 72.0 for the base and 74.7 for the hybrid with 2 replaced layers.
         let row = jet_on_arc_easy(|search| {
             search.base_answers = fixture::answers(144, 200);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_about_the_paper_are_null_without_a_cell() {
+    fn columns_about_the_paper_are_null_without_an_entry() {
         let row = jet_on_arc_easy(|search| search.cell.labels.task = Some("facts".to_owned()));
         assert_eq!((row.cell_paper, row.p_base_paper, row.p_best_paper_inside), (None, None, None));
     }

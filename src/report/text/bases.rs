@@ -1,4 +1,4 @@
-//! The table of the bases' test scores. Only a sweep without variants scores bases without searching hybrids.
+//! The table of the bases' test scores. A report has this table only if the sweep has no variants.
 
 use super::format::format_table;
 use crate::report::experiment_records::ExperimentRecords;

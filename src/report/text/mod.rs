@@ -1,4 +1,4 @@
-//! The summary of an experiment for a terminal: 80 columns, without colour.
+//! The summary of an experiment for a terminal. The summary is 80 columns wide and has no colours.
 
 mod bases;
 mod distillations;
@@ -9,8 +9,8 @@ mod throughput;
 
 use super::report_data::ReportData;
 
-/// Returns a text with test scores, distillation errors, throughput and missing cells. Its lines have at most
-/// 80 characters.
+/// Returns a text with test scores, distillation errors, throughput and missing cells. The lines of the text
+/// have at most 80 characters.
 pub fn summary_text(data: &ReportData<'_>) -> String {
     let records = data.records;
     let parts = [

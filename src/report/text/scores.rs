@@ -1,6 +1,5 @@
 //! The tables of test scores, in the layout of the paper's Table 1. The rows are tasks, and the columns are
-//! variants. Each base has its own table. If the sweep has further axes, each combination of their values has
-//! its own table too.
+//! variants. There is one table for each base and each combination of values of the other sweep axes.
 
 use std::collections::BTreeSet;
 

@@ -6,15 +6,16 @@ use crate::report::columns::ThroughputRow;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::throughput::throughput_rows;
 
-/// The text warns of a timing if other processes kept more CPUs than this number busy during the timing.
+/// If other processes kept more than this number of CPUs busy during a timing, the text warns of the timing.
 const MAX_OTHER_CPUS: f64 = 0.1;
 
-/// Returns a table for each base and machine. Returns an empty text if there are no timings.
+/// Returns a table for each base, machine and combination of axis values. Returns an empty text if there are
+/// no timings.
 pub(super) fn throughput_text(records: &ExperimentRecords) -> String {
     let rows = throughput_rows(records);
     let mut sections: Vec<(String, Vec<Vec<String>>)> = Vec::new();
     let mut shown: Vec<_> = rows.iter().filter(|row| is_shown(row, &rows)).collect();
-    // The rows of a section become adjacent, in the order of context and batch size.
+    // After sorting, the rows of a section are adjacent, in the order of context and batch size.
     shown.sort_by_cached_key(|row| (section_heading(row), row.context, row.batch_size));
     for row in shown {
         let heading = section_heading(row);

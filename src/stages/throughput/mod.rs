@@ -17,7 +17,7 @@ use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::throughput::{PromptShape, ThroughputConfig, ThroughputResult, measure_throughput};
 use crate::device::MachineLabel;
 use crate::manifest::Dtype;
-use crate::resources::{ResourceEstimate, cache_bytes, twin_bytes, weight_bytes};
+use crate::resources::{ResourceEstimate, kv_cache_bytes, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, CellSpec, StageName, Store};
 use dtr_core::error::{Error, Result};
@@ -145,7 +145,7 @@ impl Stage for ThroughputJob {
         ResourceEstimate {
             tokens: self.num_tokens(),
             weight_bytes,
-            peak_bytes: weight_bytes + cache_bytes(config, num_full_layers, num_positions),
+            peak_bytes: weight_bytes + kv_cache_bytes(config, num_full_layers, num_positions),
             ..ResourceEstimate::default()
         }
     }
