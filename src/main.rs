@@ -13,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     // The sandbox for model-written programs starts `dtr` again with this subcommand. The new process must
-    // have one thread and read no files, so it must not parse the command line.
+    // have one thread and read no files, so no other code may run before `child_main`.
     if arguments.next().is_some_and(|command| command == CHILD_SUBCOMMAND) {
         child_main(arguments);
     }

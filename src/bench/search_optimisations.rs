@@ -64,7 +64,7 @@ impl SearchCost {
 }
 
 impl SearchCase {
-    /// Measures the search with the optimisations `optimisations`. Repeats it until the runs have taken
+    /// Measures the search with `optimisations`. Repeats the search until the runs have taken at least
     /// `MIN_SECONDS` in total.
     ///
     /// # Errors

@@ -29,8 +29,8 @@ pub struct FetchedFile {
 impl Hub {
     /// Returns a file of a commit from the cache. If the cache lacks the file, downloads it first.
     ///
-    /// The digest of a cached file is verified too. An interrupted download resumes where it stopped, even in
-    /// a later process. `on_progress` is called only during a download.
+    /// The digest is verified even if the file was in the cache. An interrupted download resumes where it
+    /// stopped, even in a later process. `on_progress` is called only during a download.
     ///
     /// # Errors
     /// Fails when the file cannot be downloaded, or when its digest differs from the hub's digest.

@@ -39,7 +39,7 @@ pub struct PlanEstimate {
     /// Repositories whose commit is unknown because the hub cannot be reached. Cells that read these
     /// repositories get new keys once the commits are known.
     pub unpinned: BTreeSet<String>,
-    /// Bases whose shape is unknown before they are downloaded.
+    /// Bases that must be downloaded before their shape is known.
     pub unknown: BTreeSet<String>,
 }
 

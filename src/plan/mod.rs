@@ -3,7 +3,7 @@
 //!
 //! `dtr plan` shows a plan, and `dtr sweep` runs the plan's cells. Planning runs no cell. [`cell_statuses`]
 //! compares a plan with the store. [`PlanEstimate`] adds up the resources of a plan's cells, and
-//! [`TimeEstimate`] says how long they take.
+//! [`TimeEstimate`] estimates how long the cells take.
 
 mod compatibility;
 mod compatibility_cache;

@@ -28,7 +28,7 @@ pub struct TimeEstimate {
     /// Maximum seconds of one search on a task in [`tasks_not_downloaded`](Self::tasks_not_downloaded), for
     /// each 10,000 tokens of the validation split. The number is for the slowest base and variant.
     pub seconds_per_10k_tokens: f64,
-    /// Whether the shape of a base is unknown. Its cells are not part of the estimate.
+    /// Whether the shape of a base is unknown. The cells of such a base are not part of the estimate.
     pub has_unknown_shape: bool,
 }
 

@@ -5,8 +5,8 @@
 //! the results of cells from the store and runs no cell. Equal results give byte-identical files.
 //!
 //! A base is a model with full attention, and a hybrid is a base in which linear-attention blocks (twins)
-//! replace the attention of some layers. A search extends a hybrid by one replaced layer in each round. Its
-//! results are two hybrids. `M_best` has the highest validation score, and `M_opt` is the last hybrid that
+//! replace the attention of some layers. A search replaces one more layer in each round. Its results are
+//! two hybrids. `M_best` has the highest validation score, and `M_opt` is the last hybrid that
 //! the search accepted.
 
 mod column_docs;
