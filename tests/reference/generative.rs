@@ -66,3 +66,21 @@ fn the_examples_of_a_row_do_not_depend_on_which_rows_are_scored() {
         assert_eq!(item.prompt, all[row].prompt, "{}", item.id);
     }
 }
+
+#[test]
+fn mbpp_plus_is_read_with_its_special_numbers() {
+    let Some(data) = public_folder("data/mbpp") else { return };
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/published-generative.toml");
+    for name in ["mbpp-plus", "evalplus-mbpp"] {
+        let key = format!("tasks.{name}.source.generative");
+        let file = data.join("MbppPlus.jsonl.gz").display().to_string();
+        let sets = [
+            format!("{key}.test={file:?}"),
+            format!("{key}.code.evalplus.tasks={file:?}"),
+            format!("{key}.splits=\"as-published\""),
+        ];
+        let loaded = load_manifest(&manifest, &sets).unwrap();
+        let task = loaded.manifest.tasks[name].generative().unwrap();
+        assert_eq!(load_generative_items(task, Split::Test).unwrap().len(), 378);
+    }
+}

@@ -19,7 +19,6 @@ from pathlib import Path
 import lm_eval
 import torch
 from datasets import Dataset
-from architectures import randomise
 from lm_eval import simple_evaluate
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.huggingface import HFLM
@@ -27,6 +26,11 @@ from lm_eval.tasks._yaml_loader import load_yaml
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+# With `-P`, Python does not search this folder. It comes last because its `tokenizers.py` has the name of a
+# package.
+sys.path.append(str(Path(__file__).parent))
+from architectures import randomise  # noqa: E402
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "tasks"
 

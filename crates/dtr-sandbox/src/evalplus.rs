@@ -1,6 +1,7 @@
 //! Tasks of HumanEval+ and MBPP+, and the outputs of their reference solutions.
 
 use dtr_core::error::{Error, Result};
+use dtr_core::jinja::replace_special_numbers;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::ProgramLimits;
@@ -46,7 +47,7 @@ impl EvalPlusTask {
     /// # Errors
     /// Fails when the line lacks a field or is not JSON as Python writes it.
     pub fn from_json_line(line: &str) -> Result<Self> {
-        let fields: Fields = serde_json::from_str(&replace_special_numbers(line))
+        let fields: Fields = serde_json::from_str(&replace_special_numbers(line, |_| "null".to_owned()))
             .map_err(|cause| Error::environment("cannot read a row of EvalPlus").with_source(cause))?;
         let Fields { task_id, prompt, entry_point, canonical_solution } = fields;
         Ok(Self { task_id, prompt, entry_point, canonical_solution, row: line.to_owned() })
@@ -56,25 +57,6 @@ impl EvalPlusTask {
     pub fn reference_program(&self) -> String {
         format!("{}{}", self.prompt, self.canonical_solution)
     }
-}
-
-/// Replaces `NaN` and `Infinity` outside of strings by `null`.
-fn replace_special_numbers(line: &str) -> String {
-    let (mut replaced, mut is_string, mut is_escaped) = (String::with_capacity(line.len()), false, false);
-    let mut rest = line;
-    while let Some(character) = rest.chars().next() {
-        let special = ["NaN", "-Infinity", "Infinity"].into_iter().find(|name| rest.starts_with(name));
-        if let (false, Some(special)) = (is_string, special) {
-            replaced.push_str("null");
-            rest = &rest[special.len()..];
-            continue;
-        }
-        is_string ^= character == '"' && !is_escaped;
-        is_escaped = is_string && character == '\\' && !is_escaped;
-        replaced.push(character);
-        rest = &rest[character.len_utf8()..];
-    }
-    replaced
 }
 
 /// The outputs of a reference solution on one set of inputs.

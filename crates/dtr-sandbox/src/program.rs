@@ -34,17 +34,6 @@ pub enum Program<'a> {
 }
 
 impl<'a> Program<'a> {
-    /// Creates a program of HumanEval: the prompt and its completion, the tests, and their call.
-    pub fn humaneval(prompt: &str, completion: &str, test: &str, entry_point: &str) -> Self {
-        Self::Plain(format!("{prompt}{completion}\n{test}\ncheck({entry_point})"))
-    }
-
-    /// Creates a program of MBPP: a candidate, and one assertion a line.
-    pub fn mbpp<Assertion: AsRef<str>>(candidate: &str, assertions: &[Assertion]) -> Self {
-        let assertions: Vec<&str> = assertions.iter().map(AsRef::as_ref).collect();
-        Self::Plain(format!("{candidate}\n{}", assertions.join("\n")))
-    }
-
     /// Creates a program of HumanEval+ or MBPP+.
     pub fn evalplus(
         task: &'a EvalPlusTask,

@@ -36,6 +36,8 @@ pub enum TextFilter {
     Strip,
     /// Changes all letters to lower case.
     Lowercase,
+    /// Replaces each tab by four spaces, as EvalPlus does in the texts of a model.
+    TabsToSpaces,
 }
 
 /// Which match of a regular expression is the answer.
@@ -111,6 +113,7 @@ enum Step {
     TrimLeadingNewlines,
     Strip,
     Lowercase,
+    TabsToSpaces,
 }
 
 impl FilterChain {
@@ -151,6 +154,7 @@ impl Step {
             TextFilter::TrimLeadingNewlines => Self::TrimLeadingNewlines,
             TextFilter::Strip => Self::Strip,
             TextFilter::Lowercase => Self::Lowercase,
+            TextFilter::TabsToSpaces => Self::TabsToSpaces,
         })
     }
 
@@ -179,6 +183,7 @@ impl Step {
             Self::TrimLeadingNewlines => text.trim_start_matches('\n').to_owned(),
             Self::Strip => strip(text).to_owned(),
             Self::Lowercase => text.to_lowercase(),
+            Self::TabsToSpaces => text.replace('\t', "    "),
         })
     }
 }

@@ -53,6 +53,7 @@ proptest! {
             TextFilter::FirstLine,
             TextFilter::Strip,
             TextFilter::Lowercase,
+            TextFilter::TabsToSpaces,
         ]);
         chain.unwrap().apply(&text).unwrap();
         let numbers = TextFilter::Regex(RegexFilter::new(r"(-?[$0-9.,]{2,})|(-?[0-9]+)"));

@@ -17,7 +17,7 @@ use super::column_error::{missing_column_error, not_text_error};
 use super::compressed::{MaybeCompressedFile, extensions};
 use super::text::{MAX_DOCUMENT_BYTES, for_each_line, too_long_error};
 use dtr_core::error::{Error, Result};
-use dtr_core::jinja::{JsonObject, RawObject, parse_object};
+use dtr_core::jinja::{JsonObject, RawObject, parse_object, parse_python_object};
 
 /// The maximum number of bytes that are read to detect the layout of a file.
 const MAX_LAYOUT_BYTES: u64 = 1 << 20;
@@ -98,7 +98,7 @@ fn read_lines(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Res
             return Ok(ControlFlow::Continue(()));
         }
         let position = RowPosition { file: file.path, unit: "line", number };
-        let row = serde_json::from_str::<RawObject>(line).and_then(parse_object);
+        let row = parse_python_object(line);
         callback(row.map_err(|cause| not_an_object(&position, cause))?, &position)
     })
 }

@@ -1,4 +1,7 @@
-//! A JSON parser that keeps integers of any size, as Python's `json.loads` does.
+//! A JSON parser that keeps integers of any size, as Python's `json.loads` does. It can also read the numbers
+//! `NaN` and `Infinity`, which Python writes and JSON lacks.
+
+use std::borrow::Cow;
 
 use indexmap::IndexMap;
 use minijinja::Value;
@@ -16,6 +19,52 @@ pub type JsonObject = IndexMap<String, Value>;
 
 /// The deepest allowed nesting of lists and objects.
 const MAX_DEPTH: usize = 128;
+
+/// The numbers that Python writes and JSON lacks.
+const SPECIAL_NUMBERS: [(&str, f64); 3] =
+    [("NaN", f64::NAN), ("-Infinity", f64::NEG_INFINITY), ("Infinity", f64::INFINITY)];
+
+/// The start of a JSON string that stands for a special number. Such a string is not valid Unicode, so no valid
+/// object holds one.
+const SPECIAL_NUMBER_PREFIX: &str = r#""\ud800"#;
+
+/// Parses a JSON object that may hold the numbers `NaN`, `Infinity` and `-Infinity`, as Python writes them.
+///
+/// # Errors
+/// Fails when the text is not such an object, and when [`parse_object`] fails.
+pub fn parse_python_object(json: &str) -> Result<JsonObject, Error> {
+    let json = replace_special_numbers(json, |name| format!("{SPECIAL_NUMBER_PREFIX}{name}\""));
+    serde_json::from_str::<RawObject>(&json).and_then(parse_object)
+}
+
+/// Replaces `NaN`, `Infinity` and `-Infinity` outside of strings by the text that `replacement` returns for
+/// them.
+pub fn replace_special_numbers(json: &str, replacement: impl Fn(&str) -> String) -> Cow<'_, str> {
+    if !json.contains("NaN") && !json.contains("Infinity") {
+        return Cow::Borrowed(json);
+    }
+    let (mut replaced, mut is_string, mut is_escaped) = (String::with_capacity(json.len()), false, false);
+    let mut rest = json;
+    while let Some(character) = rest.chars().next() {
+        let special = SPECIAL_NUMBERS.iter().find(|(name, _)| rest.starts_with(name));
+        if let (false, Some((name, _))) = (is_string, special) {
+            replaced.push_str(&replacement(name));
+            rest = &rest[name.len()..];
+            continue;
+        }
+        is_string ^= character == '"' && !is_escaped;
+        is_escaped = is_string && character == '\\' && !is_escaped;
+        replaced.push(character);
+        rest = &rest[character.len_utf8()..];
+    }
+    Cow::Owned(replaced)
+}
+
+/// Returns the special number that a JSON string stands for.
+fn special_number(text: &str) -> Option<f64> {
+    let name = text.strip_prefix(SPECIAL_NUMBER_PREFIX)?.strip_suffix('"')?;
+    SPECIAL_NUMBERS.iter().find(|(special, _)| *special == name).map(|(_, number)| *number)
+}
 
 /// Parses the values of a JSON object.
 ///
@@ -52,7 +101,10 @@ fn parse_nested(json: &RawValue, depth: usize) -> Result<Value, Error> {
                 .collect::<Result<Vec<_>, _>>()
                 .map(Value::from)
         }
-        Some(b'"') => serde_json::from_str::<String>(text).map(Value::from),
+        Some(b'"') => match special_number(text) {
+            Some(number) => Ok(Value::from(number)),
+            None => serde_json::from_str::<String>(text).map(Value::from),
+        },
         Some(b't' | b'f') => serde_json::from_str::<bool>(text).map(Value::from),
         Some(b'n') => Ok(Value::from(())),
         _ => parse_number(text).ok_or_else(|| Error::custom(format!("the number `{text}` is out of range"))),

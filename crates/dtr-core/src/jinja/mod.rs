@@ -23,7 +23,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Output, State, Value};
 
-pub use json::{JsonObject, RawObject, parse_object, parse_value};
+pub use json::{
+    JsonObject, RawObject, parse_object, parse_python_object, parse_value, replace_special_numbers,
+};
 pub use limits::{charge_bytes, explain_out_of_fuel};
 pub use object::{NumberKind, PythonObject};
 pub use text::{python_repr, python_str};

@@ -32,6 +32,21 @@ fn integers_of_any_size_keep_their_digits() {
 }
 
 #[test]
+fn special_numbers_of_python_are_read_outside_of_strings_only() {
+    let json =
+        r#"{"NaN": NaN, "list": [Infinity, -Infinity, -1], "text": "\"NaN\\", "Infinity": "Infinity"}"#;
+    let object = parse_python_object(json).unwrap();
+    assert_eq!(
+        python_str(&Value::from_pairs(object)).unwrap(),
+        r#"{'NaN': nan, 'list': [inf, -inf, -1], 'text': '"NaN\\', 'Infinity': 'Infinity'}"#
+    );
+    for json in [r#"{"a": -NaN}"#, r#"{"a": NaNNaN}"#, r#"{"a": xNaN}"#, "{NaN: 1}", "NaN", r#"{"a": 1e999}"#]
+    {
+        assert!(parse_python_object(json).is_err(), "{json}");
+    }
+}
+
+#[test]
 fn objects_keep_the_order_of_their_keys_and_the_last_value_of_a_key() {
     let value = parse("{\"b\": 1, \"a\": 2, \"b\": 3}");
     assert_eq!(python_str(&value).unwrap(), "{'b': 3, 'a': 2}");

@@ -59,9 +59,10 @@ fn a_plain_program_passes_if_it_ends_without_an_exception() {
     let sandbox = Sandbox::new(child_program(), &python, short, ConfinementPolicy::Require).unwrap();
     use VerdictStatus::{Fail, Memory, Pass, Timeout};
     let humaneval = |completion: &str| {
-        Program::humaneval("def f(x):\n", completion, "def check(f):\n    assert f(1) == 2\n", "f")
+        let test = "def check(f):\n    assert f(1) == 2\n";
+        Program::Plain(format!("def f(x):\n{completion}\n{test}\ncheck(f)"))
     };
-    let mbpp = |candidate: &str| Program::mbpp(candidate, &["assert f(1) == 2", "assert f(2) == 3"]);
+    let mbpp = |candidate: &str| Program::Plain(format!("{candidate}\nassert f(1) == 2\nassert f(2) == 3"));
     let cases = [
         (humaneval("    return x + 1\n"), Pass),
         (humaneval("    return x\n"), Fail),

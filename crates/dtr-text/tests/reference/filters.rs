@@ -81,6 +81,7 @@ fn filters_of_a_manifest_apply_in_their_order() {
     let filters = filters.unwrap();
     assert_eq!(apply(&filters, "\n\n The answer, is BLUE.\nis red"), "blue");
     assert_eq!(apply(&filters, "no answer"), "none");
+    assert_eq!(apply(&[TextFilter::TabsToSpaces], "\tif x:\n \t\ty"), "    if x:\n         y");
     assert_eq!(apply(&[TextFilter::FirstLine], "\nType: Food"), "", "the harness stops at the first newline");
     let error = read("filters = [{ regex = { pattern = 'a', groups = 1 } }]").unwrap_err().to_string();
     assert!(error.contains("unknown field `groups`"), "{error}");
