@@ -3,10 +3,11 @@
 use clap::Args;
 
 use super::{
-    DeviceArgs, ExperimentArgs, SandboxArgs, WorkersArgs, print_json, print_notes, report::write_report,
+    DeviceArgs, ExperimentArgs, SandboxArgs, WorkersArgs, print_json, print_notes,
+    report::{WrittenReport, write_report},
 };
 use crate::device::UsageMeter;
-use crate::plan::Plan;
+use crate::plan::{CellFilter, Plan};
 use crate::runner::{ProgressDisplay, RunContext, SupervisorConnection, WorkerRole, supervise};
 use crate::scheduler::{
     FailurePolicy, HubDigests, RunSummary, UnfinishedCell, fetch_downloads, run_granted_cells, run_plan,
@@ -30,6 +31,9 @@ pub struct SweepCommand {
     workers: WorkersArgs,
     #[command(flatten)]
     sandbox: SandboxArgs,
+    /// Run only the cells of a stage, such as `distil` or `search:MODEL`. Write no tables. May be repeated.
+    #[arg(long, value_name = "STAGE[:MODEL]")]
+    only: Vec<CellFilter>,
     /// Stop after the first cell that fails. Cells that run at the same time still finish.
     #[arg(long)]
     fail_fast: bool,
@@ -45,7 +49,8 @@ impl SweepCommand {
     /// Creates the sweep of `experiment` with every option at its default.
     pub(super) fn new(experiment: ExperimentArgs, device: DeviceArgs) -> Self {
         let (workers, sandbox) = (WorkersArgs::default(), SandboxArgs::default());
-        Self { experiment, device, workers, sandbox, fail_fast: false, retry_failed: false, json: false }
+        let (fail_fast, retry_failed, json) = (false, false, false);
+        Self { experiment, device, workers, sandbox, only: Vec::new(), fail_fast, retry_failed, json }
     }
 
     pub(super) fn run(self) -> Result<u8> {
@@ -64,7 +69,7 @@ impl SweepCommand {
     /// Runs the sweep in a worker process.
     fn run_as_worker(&self, supervisor: &SupervisorConnection) -> Result<u8> {
         self.experiment.ensure_not_published()?;
-        let mut plan = self.experiment.plan_on(&self.device)?;
+        let mut plan = self.plan()?;
         let memory_limit = match supervisor.role() {
             WorkerRole::Parallel { memory_limit, .. } => memory_limit,
             // Measure the free memory before this process loads a model.
@@ -72,14 +77,14 @@ impl SweepCommand {
         };
         let (store, devices) = (self.experiment.results.store()?, self.device.device.open_all()?);
         if !is_done(&plan, &store)? {
-            ensure_dtypes_supported(&plan.cells, &devices[0])?;
+            ensure_dtypes_supported(plan.selected_cells(), &devices[0])?;
         }
-        let progress = ProgressDisplay::for_worker(plan.cells.len(), supervisor);
+        let progress = ProgressDisplay::for_worker(plan.selected_cells().count(), supervisor);
         let mut hub_files = HubDigests::new();
         if !plan.downloads.is_empty() && !is_done(&plan, &store)? {
             hub_files = fetch_downloads(&plan.downloads, &progress)?;
             // Plan again, because the first plan could not check files that were not downloaded yet.
-            plan = self.experiment.plan_on(&self.device)?;
+            plan = self.plan()?;
         }
         if matches!(supervisor.role(), WorkerRole::First) {
             print_notes(&plan);
@@ -96,9 +101,16 @@ impl SweepCommand {
             sandbox: &self.sandbox.options(),
         };
         match self.run_cells(&plan, &context)? {
-            Some(summary) => self.report(&plan, &store, &summary),
+            Some(summary) => self.finish(&plan, &store, &summary),
             None => Ok(0),
         }
+    }
+
+    /// Plans the experiment, and selects the cells that the user asked for.
+    fn plan(&self) -> Result<Plan> {
+        let mut plan = self.experiment.plan_on(&self.device)?;
+        plan.select(&self.only)?;
+        Ok(plan)
     }
 
     /// Runs the cells of this worker. Returns `None` if another worker will write the report.
@@ -113,9 +125,13 @@ impl SweepCommand {
         }
     }
 
-    /// Writes the report, prints the summary, and returns the exit code.
-    fn report(&self, plan: &Plan, store: &Store, summary: &RunSummary) -> Result<u8> {
-        let written = write_report(&self.experiment.results, &self.experiment.sweep_command(), plan, store)?;
+    /// Writes the report of a sweep of all cells, prints the summary, and returns the exit code.
+    fn finish(&self, plan: &Plan, store: &Store, summary: &RunSummary) -> Result<u8> {
+        let write = |command| write_report(&self.experiment.results, command, plan, store);
+        let written = match self.only.is_empty() {
+            true => Some(write(&self.experiment.sweep_command())?),
+            false => None,
+        };
         if self.json {
             print_json(&serde_json::json!({
                 "cached": summary.cached,
@@ -123,13 +139,17 @@ impl SweepCommand {
                 "failed": summary.failed,
                 "blocked": summary.blocked,
                 "skipped": summary.skipped,
-                "paths": written.paths,
+                "paths": written.map_or(Vec::new(), |written| written.paths),
             }));
         } else {
-            written.print();
+            written.iter().for_each(WrittenReport::print);
             print_summary(summary);
         }
-        Ok(if summary.failed.is_empty() { 0 } else { ErrorKind::Failed.exit_code() })
+        Ok(match (summary.failed.is_empty(), summary.blocked.is_empty()) {
+            (true, true) => 0,
+            (true, false) => ErrorKind::Missing.exit_code(),
+            (false, _) => ErrorKind::Failed.exit_code(),
+        })
     }
 }
 
@@ -150,9 +170,9 @@ fn print_summary(summary: &RunSummary) {
     }
 }
 
-/// Returns whether every cell of the plan has its result.
+/// Returns whether every selected cell of the plan has its result.
 fn is_done(plan: &Plan, store: &Store) -> Result<bool> {
-    for cell in &plan.cells {
+    for cell in plan.selected_cells() {
         if store.cell_state(cell.id(), CheckDepth::Quick)? != CellState::Done {
             return Ok(false);
         }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compatibility;
 use super::compatibility_cache::CompatibilityCache;
 use super::downloads::Downloads;
+use super::selection::CellSelection;
 use crate::device::{self, MachineLabel};
 use crate::manifest::{LoadedManifest, Manifest};
 use crate::stages::{Cell, InputIdentities, Planner, STAGES, SweepPoint, stage_order};
@@ -25,6 +26,8 @@ pub struct Plan {
     pub confidence: f64,
     /// The cells without duplicates, in the order of stages. A cell comes after its inputs.
     pub cells: Vec<Cell>,
+    /// The cells that a sweep runs.
+    pub selection: CellSelection,
     /// The models and data files that the cells read from the hub.
     pub downloads: Downloads,
     /// The identities of the files from which the keys of the cells are computed.
@@ -108,6 +111,7 @@ fn expand(
         name,
         confidence: manifest.report.confidence,
         cells,
+        selection: CellSelection::All,
         downloads: Downloads::default(),
         identities,
         notes: BTreeSet::new(),

@@ -27,7 +27,7 @@ pub struct FailurePolicy {
     pub retry_failed: bool,
 }
 
-/// Runs every cell of `plan` that is not done.
+/// Runs every selected cell of `plan` that is not done.
 ///
 /// # Errors
 /// Fails if the user interrupts the run, if the store cannot be read or written, or if input data is invalid.
@@ -41,11 +41,11 @@ pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) ->
     Ok(scheduler.summary)
 }
 
-/// Returns the keys of all inputs of the cells that are not done. The run must verify the files of these
-/// inputs, because the run reads them.
+/// Returns the keys of all inputs of the selected cells that are not done. The run must verify the files of
+/// these inputs, because the run reads them.
 fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<CellKey>> {
     let mut inputs = BTreeSet::new();
-    for cell in &plan.cells {
+    for cell in plan.selected_cells() {
         if store.cell_state(cell.id(), CheckDepth::Quick)? != CellState::Done {
             inputs.extend(cell.inputs().values().map(|input| input.key));
         }
@@ -94,7 +94,9 @@ impl<'a> Scheduler<'a> {
     fn start(plan: &'a Plan, context: &'a RunContext<'a>, policy: FailurePolicy) -> Result<Self> {
         context.supervisor.report_plan(plan.cells.iter().map(Cell::key))?;
         crashes::record_crashes(plan, context)?;
-        Ok(Self::new(plan, context, policy, inputs_of_pending(plan, context.store)?))
+        let mut scheduler = Self::new(plan, context, policy, inputs_of_pending(plan, context.store)?);
+        scheduler.find_done_unselected()?;
+        Ok(scheduler)
     }
 
     fn new(
@@ -106,10 +108,22 @@ impl<'a> Scheduler<'a> {
         Self { plan, context, policy, verified, done: BTreeSet::new(), summary: RunSummary::default() }
     }
 
+    /// Adds the done cells that this run reads and does not select to `done`. Verifies their files.
+    fn find_done_unselected(&mut self) -> Result<()> {
+        for cell in self.plan.cells.iter().filter(|cell| !self.plan.is_selected(cell)) {
+            let is_read = self.verified.contains(&cell.key());
+            if is_read && self.context.store.cell_state(cell.id(), CheckDepth::Full)? == CellState::Done {
+                self.done.insert(cell.key());
+            }
+        }
+        Ok(())
+    }
+
     fn run_stage(&mut self, stage: &StageName, cache: &mut StageCache) -> Result<()> {
         let (plan, context) = (self.plan, self.context);
         let sweep = context.supervisor.sweep_state();
-        let groups = group_cells(plan.cells_of(stage), |cell| sweep.is_isolated(&cell.key()));
+        let cells = plan.selected_cells().filter(|cell| cell.stage() == stage);
+        let groups = group_cells(cells, |cell| sweep.is_isolated(&cell.key()));
         self.run_groups(groups, &mut |cells| cells[0].job.run(context, cache, cells))
     }
 

@@ -81,8 +81,8 @@ impl<'a> Scheduler<'a> {
         Ok(Some(SweepDivision {
             num_workers: workers.count,
             memory_limit: workers.memory_limit,
-            num_cells: plan.cells.len(),
-            num_ended_cells: plan.cells.iter().filter(is_earlier).count(),
+            num_cells: plan.selected_cells().count(),
+            num_ended_cells: plan.selected_cells().filter(is_earlier).count(),
             fail_fast: self.policy.fail_fast,
         }))
     }
@@ -91,7 +91,7 @@ impl<'a> Scheduler<'a> {
     fn pending_parallel_cells(&self) -> Result<Vec<&'a Cell>> {
         let sweep = self.context.supervisor.sweep_state();
         let mut pending = Vec::new();
-        for cell in self.plan.cells.iter().filter(|cell| can_run_in_parallel(cell.stage())) {
+        for cell in self.plan.selected_cells().filter(|cell| can_run_in_parallel(cell.stage())) {
             let may_run = match self.context.store.cell_state(cell.id(), CheckDepth::Quick)? {
                 CellState::Done => false,
                 CellState::Failed(_) => self.policy.retry_failed && !sweep.has_failed(&cell.key()),

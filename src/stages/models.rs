@@ -179,8 +179,8 @@ fn tensor_dtype(source: &BaseSource) -> DType {
 ///
 /// # Errors
 /// Fails if a cell asks for bf16 and `device` is a CPU.
-pub fn ensure_dtypes_supported(cells: &[Cell], device: &Device) -> Result<()> {
-    match cells.iter().find_map(|cell| cell.job.bf16_setting()).filter(|_| is_cpu(device)) {
+pub fn ensure_dtypes_supported<'a>(cells: impl IntoIterator<Item = &'a Cell>, device: &Device) -> Result<()> {
+    match cells.into_iter().find_map(|cell| cell.job.bf16_setting()).filter(|_| is_cpu(device)) {
         Some(setting) => {
             let message = format!("`{setting}` needs a GPU, because a CPU computes in f32");
             Err(Error::environment(message).hint("choose a GPU by `--device cuda:0`, or remove the setting"))
