@@ -1,11 +1,13 @@
-//! The algorithms: distillation of twins, scoring of hybrids, search, pretraining of base models, and
-//! throughput measurement.
+//! The algorithms: distillation of twins, scoring of hybrids, search, training of hybrids after the search,
+//! pretraining of base models, and throughput measurement.
 
 pub mod candidate;
 pub mod distil;
+pub mod logit_distil;
 pub mod parallel;
 pub mod pretrain;
 pub mod score;
 pub mod search;
 pub mod throughput;
 pub mod training;
+pub mod tuning;

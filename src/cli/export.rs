@@ -33,6 +33,10 @@ pub struct ExportCommand {
     /// Which of the two hybrids of the search to export
     #[arg(long, value_enum, default_value_t = HybridSelector::Opt)]
     which: HybridSelector,
+    /// Export a hybrid that was trained after its search: `hybrid=opt`, `hybrid=best`, or `replaced=` and a
+    /// number of layers, as in `logit-distil.hybrids`
+    #[arg(long, value_name = "HYBRID", conflicts_with = "which")]
+    tuned: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -52,6 +56,7 @@ impl ExportCommand {
             task: self.task,
             axes: self.axes.into_iter().collect(),
             hybrid: self.which,
+            tuned: self.tuned,
         };
         let command = self.experiment.sweep_command();
         let layers = export_hybrid(&plan, &store, &selector, &self.directory, &command)?;

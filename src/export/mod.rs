@@ -1,17 +1,22 @@
-//! Exports a hybrid that a search selected, as a Hugging Face directory with a model card.
+//! Exports a hybrid that a search selected, before or after its training, as a Hugging Face directory with a
+//! model card.
 //!
 //! An export reads stored results. It does not start the search.
 
 mod model_card;
 mod selector;
+mod tuned_model_card;
 
 use std::path::Path;
+
+use serde::de::DeserializeOwned;
 
 pub use selector::{HybridSelector, SearchSelector};
 
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
-use crate::stages::{Cell, SearchJob, twins_file, verified_base_path};
+use crate::stages::tuned_score::TunedScoreResult;
+use crate::stages::{Cell, SearchJob, TunedScoreJob, tuned_file, twins_file, verified_base_path};
 use crate::store::{Lookup, Record, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_model::{HybridWriter, Mask};
@@ -39,21 +44,44 @@ pub fn export_hybrid(
     directory: &Path,
     sweep_command: &str,
 ) -> Result<Vec<u32>> {
+    if let Some(hybrid) = &selector.tuned {
+        let (cell, job) = selector.find_tuned_hybrid(plan, hybrid)?;
+        return export_tuned_hybrid(store, cell, job, directory, sweep_command);
+    }
     let (cell, job) = selector.find_search(plan)?;
-    let record = find_search_record(store, cell, sweep_command)?;
+    let record: Record<SearchResult> = find_record(store, cell, sweep_command)?;
     let result = &record.outcome;
     let chosen = selector.hybrid.find(result);
     let hybrid = ExportedHybrid { cell, job, result, selected: selector.hybrid, chosen };
     let mask: Mask = chosen.layers.iter().copied().collect();
     let (base, twins) = (verified_base_path(store, &job.base)?, twins_file(store, &job.twins)?);
-    let card = model_card::model_card(&hybrid);
-    HybridWriter { base: &base, twins: (&twins, &job.variant), mask: &mask, model_card: card }
+    let model_card = model_card::model_card(&hybrid);
+    HybridWriter { base: &base, twins: (&twins, &job.variant), mask: &mask, tuned: None, model_card }
         .write(directory)?;
     Ok(chosen.layers.clone())
 }
 
-/// Returns the record of a search. If the search is not done, the error's hint names `sweep_command`.
-fn find_search_record(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<SearchResult>> {
+/// Writes a hybrid that was trained after its search to `directory`. Returns the layers that it replaces.
+fn export_tuned_hybrid(
+    store: &Store,
+    cell: &Cell,
+    job: &TunedScoreJob,
+    directory: &Path,
+    sweep_command: &str,
+) -> Result<Vec<u32>> {
+    let scores: Record<TunedScoreResult> = find_record(store, cell, sweep_command)?;
+    let (search, scores) = (&job.search, scores.outcome);
+    let mask: Mask = scores.layers.iter().copied().collect();
+    let (base, twins) = (verified_base_path(store, &search.base)?, twins_file(store, &search.twins)?);
+    let tuned = tuned_file(store, &job.tuned)?;
+    let model_card = tuned_model_card::tuned_model_card(cell, job, &scores);
+    let twins = (twins.as_path(), &search.variant);
+    HybridWriter { base: &base, twins, mask: &mask, tuned: Some(&tuned), model_card }.write(directory)?;
+    Ok(scores.layers)
+}
+
+/// Returns the record of a cell. If the cell is not done, the error's hint names `sweep_command`.
+fn find_record<T: DeserializeOwned>(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<T>> {
     match store.find(cell.id())? {
         Lookup::Done(record) => Ok(record),
         Lookup::Failed(record) => {

@@ -9,11 +9,13 @@ use crate::algorithms::search::{RoundWinner, SearchStrategy, StopCriterion};
 use crate::data::SplitPolicy;
 use crate::stages::{BaseSource, ModelIdentity};
 
+/// The YAML header for the Hugging Face hub.
+pub(super) const HEADER: &str =
+    "---\nlibrary_name: dtr\ntags: [hybrid, linear-attention, distill-then-replace]\n---\n\n";
+
 /// Returns the model card as Markdown with a YAML header for the Hugging Face hub.
 pub(super) fn model_card(hybrid: &ExportedHybrid<'_>) -> String {
-    let mut text = String::from(
-        "---\nlibrary_name: dtr\ntags: [hybrid, linear-attention, distill-then-replace]\n---\n\n",
-    );
+    let mut text = HEADER.to_owned();
     for part in [description(hybrid), scores(hybrid), trajectory(hybrid), cell_keys(hybrid), usage(hybrid)] {
         text += part.trim_end();
         text += "\n\n";
@@ -22,11 +24,11 @@ pub(super) fn model_card(hybrid: &ExportedHybrid<'_>) -> String {
     text + "\n"
 }
 
-fn percent(score: f64) -> String {
+pub(super) fn percent(score: f64) -> String {
     format!("{:.1} %", 100.0 * score)
 }
 
-fn layer_list(layers: &[u32]) -> String {
+pub(super) fn layer_list(layers: &[u32]) -> String {
     match layers {
         [] => "none".to_owned(),
         layers => layers.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
@@ -184,8 +186,13 @@ fn cell_keys(hybrid: &ExportedHybrid<'_>) -> String {
 }
 
 fn usage(hybrid: &ExportedHybrid<'_>) -> String {
+    usage_of_layers(&hybrid.chosen.layers)
+}
+
+/// Returns the section about the use of a hybrid that replaces `layers`.
+pub(super) fn usage_of_layers(layers: &[u32]) -> String {
     let mut text = String::from("## Use\n\n    dtr generate THIS-DIRECTORY \"A prompt\"\n\n");
-    if !hybrid.chosen.layers.is_empty() {
+    if !layers.is_empty() {
         text += "In `config.json`, `layer_types` lists the linear layers and `dtr` describes them. Their \
                  weights have names with `linear_attn`. The classes of transformers do not support these \
                  layers: they would initialise the missing attention weights at random.\n";

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
-use crate::stages::{Cell, CellLabels, SearchJob};
+use crate::stages::{Cell, CellLabels, SearchJob, TunedScoreJob};
 use dtr_core::error::{Error, Result};
 
 /// Names one of the two hybrids in the result of a search.
@@ -43,9 +43,50 @@ pub struct SearchSelector {
     pub axes: BTreeMap<String, String>,
     /// Hybrid to export.
     pub hybrid: HybridSelector,
+    /// The trained hybrid to export in place of `hybrid`, as in the table `tuned_hybrids`: `hybrid=opt`,
+    /// `hybrid=best`, or `replaced=` and a number of layers.
+    pub tuned: Option<String>,
 }
 
 impl SearchSelector {
+    /// Returns the training of `plan` that the labels match and that trains `hybrid`, which is an entry of
+    /// `logit-distil.hybrids` as in the table `tuned_hybrids`, such as `replaced=4`.
+    ///
+    /// # Errors
+    /// Fails if no training matches, or several do. The hint lists trainings to choose from.
+    pub(super) fn find_tuned_hybrid<'a>(
+        &self,
+        plan: &'a Plan,
+        hybrid: &str,
+    ) -> Result<(&'a Cell, &'a TunedScoreJob)> {
+        let trainings =
+            || plan.cells.iter().filter_map(|cell| Some((cell, cell.downcast_job::<TunedScoreJob>()?)));
+        let is_chosen = |(cell, job): &(&Cell, &TunedScoreJob)| {
+            self.matches(&cell.labels) && job.training.hybrid.label() == hybrid
+        };
+        let matching: Vec<_> = trainings().filter(is_chosen).collect();
+        let lines = |cells: Vec<(&Cell, &TunedScoreJob)>| {
+            let line = |(cell, job): &(&Cell, &TunedScoreJob)| {
+                format!("\n  {} {}", cell.labels.to_line(), job.training.hybrid.label())
+            };
+            cells.iter().map(line).collect::<String>()
+        };
+        match matching.as_slice() {
+            [one] => Ok(*one),
+            [] if trainings().next().is_none() => {
+                Err(Error::manifest("the sweep trains no hybrid after its search")
+                    .hint("list hybrids in `logit-distil.hybrids`"))
+            }
+            [] => Err(Error::manifest(format!("no trained hybrid `{hybrid}` has these names"))
+                .hint(format!("choose one of these hybrids:{}", lines(trainings().collect())))),
+            several => Err(Error::manifest(format!("{} trained hybrids have these names", several.len()))
+                .hint(format!(
+                    "select one with `--model`, `--variant`, `--task` or `--axis`:{}",
+                    lines(matching.clone())
+                ))),
+        }
+    }
+
     /// Returns the search of `plan` that the labels match.
     ///
     /// # Errors

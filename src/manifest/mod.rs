@@ -31,6 +31,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::algorithms::distil::DistilConfig;
+use crate::algorithms::logit_distil::LogitDistilConfig;
 use crate::algorithms::pretrain::PretrainConfig;
 use crate::algorithms::search::SearchConfig;
 use crate::algorithms::throughput::ThroughputConfig;
@@ -77,6 +78,9 @@ pub struct Manifest {
     pub distil: DistilConfig,
     /// How a search chooses the layers that it replaces.
     pub search: SearchConfig,
+    /// How hybrids are trained after the search. Without `hybrids`, none is trained.
+    #[serde(skip_serializing_if = "LogitDistilConfig::is_disabled")]
+    pub logit_distil: LogitDistilConfig,
     /// How a base with the source `pretrain` is trained.
     pub pretrain: PretrainConfig,
     /// How the speed of bases and hybrids is measured. Without `contexts`, no speed is measured.

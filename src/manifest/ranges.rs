@@ -8,7 +8,6 @@ use super::dotted_key::format_dotted_key;
 use super::schema::experiment_schema;
 use super::source_map::{EntryPart, SourceMap};
 use super::{HubModel, Manifest, ModelSource};
-use crate::algorithms::pretrain::PretrainConfig;
 use crate::hub;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
@@ -43,7 +42,13 @@ pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
         pretrain.sequence_length,
         pretrain.batch_size,
     )?;
-    check.check_micro_batches(pretrain)
+    let tuning = &manifest.logit_distil;
+    if !tuning.is_disabled() {
+        let (budget, length) = (tuning.token_budget, tuning.sequence_length);
+        check.check_token_budget("logit-distil", budget, length, tuning.batch_size)?;
+        check.check_micro_batches("logit-distil", tuning.batch_size, tuning.micro_batch_size)?;
+    }
+    check.check_micro_batches("pretrain", pretrain.batch_size, pretrain.micro_batch_size)
 }
 
 fn out_of_range_error(found: &OutOfRange, sources: &SourceMap) -> Error {
@@ -74,7 +79,7 @@ impl ConsistencyCheck<'_> {
         }
     }
 
-    /// Checks that the token budget in `table` (`distil` or `pretrain`) suffices for at least one step.
+    /// Checks that the token budget of the training in `table` suffices for at least one step.
     fn check_token_budget(
         &self,
         table: &str,
@@ -97,12 +102,12 @@ impl ConsistencyCheck<'_> {
         Err(self.sources.underline_entry(error, latest, EntryPart::Value, label))
     }
 
-    fn check_micro_batches(&self, recipe: &PretrainConfig) -> Result<()> {
-        let (batch_size, micro_batch_size) = (recipe.batch_size, recipe.micro_batch_size);
+    /// Checks that the micro-batches of the training in `table` have equal sizes.
+    fn check_micro_batches(&self, table: &str, batch_size: usize, micro_batch_size: usize) -> Result<()> {
         if micro_batch_size >= batch_size || batch_size.is_multiple_of(micro_batch_size) {
             return Ok(());
         }
-        let keys = [["pretrain", "micro-batch-size"], ["pretrain", "batch-size"]];
+        let keys = [[table, "micro-batch-size"], [table, "batch-size"]];
         let latest = self.sources.last_set_path(&[&keys[0], &keys[1]]);
         let message = format!(
             "a batch of {batch_size} sequences cannot be split into micro-batches of {micro_batch_size}"

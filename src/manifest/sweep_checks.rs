@@ -10,7 +10,8 @@ use crate::algorithms::throughput::ReplacedLayerChoice;
 use dtr_core::error::{Error, Result};
 
 /// The tables whose keys can be axes of a sweep.
-const SWEEPABLE: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil", "search", "pretrain"];
+const SWEEPABLE: [&str; 8] =
+    ["models", "variants", "tasks", "corpus", "distil", "search", "logit-distil", "pretrain"];
 
 /// Maximum number of combinations of values of `sweep.axes`.
 const MAX_COMBINATIONS: usize = 10_000;
@@ -37,7 +38,8 @@ pub(super) fn check_names_and_sweep(loaded: &LoadedManifest) -> Result<()> {
         .try_for_each(|(index, exclude)| check.check_exclusion(index, exclude))?;
     check.check_not_empty()?;
     check.check_weightless_models()?;
-    check.check_trajectory()
+    check.check_trajectory()?;
+    check.check_tuned_hybrids()
 }
 
 struct ReferenceCheck<'a> {
@@ -263,6 +265,30 @@ impl ReferenceCheck<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the sweep runs searches if hybrids are trained after them, and that no hybrid is listed
+    /// twice.
+    fn check_tuned_hybrids(&self) -> Result<()> {
+        let (hybrids, sweep) = (&self.manifest.logit_distil.hybrids, &self.manifest.sweep);
+        if hybrids.is_empty() {
+            return Ok(());
+        }
+        if sweep.combinations().iter().all(|(_, variant, _)| variant.is_none()) {
+            let error = Error::manifest("the sweep has no search whose hybrids could be trained")
+                .hint("add variants to `sweep.variant` and tasks to `sweep.task`");
+            let place = ["logit-distil", "hybrids"];
+            return Err(self.underline_entry(error, &place, EntryPart::Value, "of no search"));
+        }
+        match (1..hybrids.len()).find(|index| hybrids[..*index].contains(&hybrids[*index])) {
+            None => Ok(()),
+            Some(index) => {
+                let message = format!("`{}` is in `logit-distil.hybrids` twice", hybrids[index].label());
+                let place = ["logit-distil", "hybrids", &index.to_string()];
+                let error = Error::manifest(message);
+                Err(self.underline_entry(error, &place, EntryPart::Value, "repeated"))
+            }
+        }
     }
 
     /// Checks `throughput.layers = { trajectory = … }`. This setting times hybrids with the layers that a

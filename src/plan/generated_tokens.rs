@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::data::{GenerativeTask, Split, load_generative_items};
 use crate::hub;
-use crate::stages::{Cell, ScoreJob, SearchJob};
+use crate::stages::{Cell, ScoreJob, SearchJob, TunedScoreJob};
 use dtr_core::error::Result;
 
 /// Estimates the number of generated tokens. Caches the number of items of each split.
@@ -27,6 +27,8 @@ impl GeneratedTokens {
             (&job.task, job.max_evaluations_by_split(config.num_layers as u64).to_vec())
         } else if let Some(job) = cell.downcast_job::<ScoreJob>() {
             (&job.task, vec![(job.split, 1)])
+        } else if let Some(job) = cell.downcast_job::<TunedScoreJob>() {
+            (&job.search.task, vec![(Split::Test, 3)])
         } else {
             return Ok(0);
         };

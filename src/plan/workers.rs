@@ -88,7 +88,8 @@ impl WorkerPlan {
 }
 
 /// Returns whether the cells of a stage can run in parallel. Cells that train or measure time cannot, because
-/// each needs the whole device.
+/// each needs the whole device. Cells that score trained hybrids cannot, because these hybrids are trained
+/// after the cells that can.
 pub fn can_run_in_parallel(stage: &StageName) -> bool {
     [ScoreJob::NAME, SearchJob::NAME].contains(stage)
 }

@@ -11,12 +11,16 @@ use serde::de::DeserializeOwned;
 
 use super::answers::{AnswerScores, ChosenOptions, ReducedAnswers};
 use crate::algorithms::distil::DistilResult;
+use crate::algorithms::logit_distil::LogitDistilResult;
 use crate::algorithms::score::{ItemAnswer, ScoreResult};
 use crate::algorithms::throughput::ThroughputResult;
 use crate::data::Split;
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
-use crate::stages::{Cell, DistilJob, ScoreJob, SearchJob, Stage, ThroughputJob};
+use crate::stages::tuned_score::TunedScoreResult;
+use crate::stages::{
+    Cell, DistilJob, LogitDistilJob, ScoreJob, SearchJob, Stage, ThroughputJob, TunedScoreJob,
+};
 use crate::store::{CellId, DamagedFile, Store};
 use dtr_core::error::Result;
 
@@ -59,6 +63,12 @@ impl Checker<'_> {
             self.check(id, check_timing)?;
         } else if *stage == ScoreJob::NAME {
             self.check(id, check_score)?;
+        } else if *stage == LogitDistilJob::NAME {
+            self.check(id, check_logit_distillation)?;
+        } else if let Some(job) = cell.downcast_job::<TunedScoreJob>()
+            && let Some(scores) = self.check(id, check_tuned_scores)?
+        {
+            self.check_scores_of_tuned_hybrid(cell, job, &scores)?;
         } else if let Some(job) = cell.downcast_job::<SearchJob>()
             && let Some(search) = self.check(id, check_search)?
         {
@@ -78,6 +88,24 @@ impl Checker<'_> {
                 self.add(cell.id(), Err(reason));
             } else if let Some(result) = self.check(&test.cell, check_score)? {
                 self.add(cell.id(), expect_equal("a test score", test.score, result.score));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the scores of a trained hybrid and its controls with the answers in their score cells.
+    fn check_scores_of_tuned_hybrid(
+        &mut self,
+        cell: &Cell,
+        job: &TunedScoreJob,
+        scores: &TunedScoreResult,
+    ) -> Result<()> {
+        for (score, expected) in scores.scores().into_iter().zip(job.score_cells(&scores.layers)?) {
+            if *expected.id() != score.cell {
+                let reason = format!("{} is not a score of the layers {:?}", score.cell, scores.layers);
+                self.add(cell.id(), Err(reason));
+            } else if let Some(result) = self.check(&score.cell, check_score)? {
+                self.add(cell.id(), expect_equal("a test score", score.score, result.score));
             }
         }
         Ok(())
@@ -138,6 +166,16 @@ fn check_distillation(result: &DistilResult) -> Checked {
     expect(result.layers.len() <= MAX_LAYERS as usize, "it has too many layers")?;
     let is_complete = result.curve.iter().all(|point| point.losses.len() == result.layers.len());
     expect(is_complete, "a point of its loss curve has another number of layers")
+}
+
+fn check_logit_distillation(result: &LogitDistilResult) -> Checked {
+    expect((1..=MAX_LAYERS).contains(&result.num_layers), "its number of layers is impossible")?;
+    check_layers(&result.layers, result.num_layers)
+}
+
+fn check_tuned_scores(result: &TunedScoreResult) -> Checked {
+    check_layers(&result.layers, MAX_LAYERS)?;
+    check_fractions(&result.scores().map(|score| score.score))
 }
 
 fn check_timing(result: &ThroughputResult) -> Checked {

@@ -7,11 +7,15 @@ use std::ops::Deref;
 
 use super::derived_values::format_axes;
 use crate::algorithms::distil::DistilResult;
+use crate::algorithms::logit_distil::LogitDistilResult;
 use crate::algorithms::score::ScoreResult;
 use crate::algorithms::throughput::{ThroughputResult, TimedRun};
 use crate::plan::Plan;
 use crate::stages::search::SearchResult;
-use crate::stages::{Cell, CellLabels, DistilJob, ScoreJob, SearchJob, Stage, ThroughputJob, WorkCounts};
+use crate::stages::tuned_score::TunedScoreResult;
+use crate::stages::{
+    Cell, CellLabels, DistilJob, ScoreJob, SearchJob, Stage, ThroughputJob, TunedScoreJob, WorkCounts,
+};
 use crate::store::{CellId, CellKey, Lookup, Record, Store};
 use dtr_core::error::Result;
 
@@ -30,6 +34,8 @@ pub struct ExperimentRecords {
     pub confidence: f64,
     /// The finished searches, except searches that lack a score on the test split.
     pub searches: Vec<SearchCell>,
+    /// The scored hybrids that were trained after their searches.
+    pub tuned_hybrids: Vec<TunedHybridCell>,
     /// The scores of bases on test splits, if the sweep has no variants.
     pub bases: Vec<ScoreCell>,
     /// The finished distillations.
@@ -78,6 +84,17 @@ pub struct SearchCell {
     pub opt_answers: TestAnswers,
     /// The answers of the hybrid for each of the search's earlier stops.
     pub earlier_stop_answers: Vec<TestAnswers>,
+}
+
+/// A scored hybrid that was trained after its search. Dereferences to the cell that scored it.
+#[derive(Clone, Debug)]
+pub struct TunedHybridCell {
+    /// The cell that scored the hybrid and its controls.
+    pub cell: StoredCell<TunedScoreJob, TunedScoreResult>,
+    /// The result of the training.
+    pub training: LogitDistilResult,
+    /// The answers of the base, of the hybrid before the training, and of the hybrid after it.
+    pub answers: [TestAnswers; 3],
 }
 
 /// The answers of a model on a test split. Dereferences to the score.
@@ -142,6 +159,14 @@ impl<J, T> Deref for StoredCell<J, T> {
 
 impl Deref for SearchCell {
     type Target = StoredCell<SearchJob, SearchResult>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.cell
+    }
+}
+
+impl Deref for TunedHybridCell {
+    type Target = StoredCell<TunedScoreJob, TunedScoreResult>;
 
     fn deref(&self) -> &Self::Target {
         &self.cell
@@ -232,6 +257,12 @@ impl ExperimentRecords {
             let base_runs = base.map(|record| record.outcome.runs);
             self.timings.push(TimingCell { cell: timing, base_runs });
         }
+        if let Some(tuned) = find_record::<TunedScoreJob>(cell, store)? {
+            let tuned = with_training(tuned, store)?;
+            let is_missing = tuned.is_none();
+            self.tuned_hybrids.extend(tuned);
+            return Ok(is_missing.then(|| "its training or one of its scores is missing".to_owned()));
+        }
         let Some(search) = find_record::<SearchJob>(cell, store)? else { return Ok(None) };
         match with_answers(search, store)? {
             Some(search) => self.searches.push(search),
@@ -248,12 +279,28 @@ fn find_record<S: Stage + Clone>(cell: &Cell, store: &Store) -> Result<Option<St
     Ok(record.map(|record| StoredCell { labels: cell.labels.clone(), job: job.clone(), record }))
 }
 
+/// Reads the answers of a score cell. Returns `None` if the cell has no result.
+fn find_answers(cell: &CellId, store: &Store) -> Result<Option<TestAnswers>> {
+    let record = store.find::<ScoreResult>(cell)?.done();
+    Ok(record.map(|record| TestAnswers { cell: cell.clone(), result: record.outcome }))
+}
+
+/// Reads the training and the answers of a scored hybrid. Returns `None` if one of their cells has no result.
+fn with_training(
+    cell: StoredCell<TunedScoreJob, TunedScoreResult>,
+    store: &Store,
+) -> Result<Option<TunedHybridCell>> {
+    let training = store.find::<LogitDistilResult>(&cell.job.tuned)?.done();
+    let answers: Option<Vec<TestAnswers>> =
+        cell.scores().iter().map(|score| find_answers(&score.cell, store)).collect::<Result<_>>()?;
+    let (Some(training), Some(answers)) = (training, answers) else { return Ok(None) };
+    let answers = answers.try_into().expect("three models were scored");
+    Ok(Some(TunedHybridCell { cell, training: training.outcome, answers }))
+}
+
 /// Reads the answers on the test split for a search. Returns `None` if one of the score cells has no result.
 fn with_answers(cell: StoredCell<SearchJob, SearchResult>, store: &Store) -> Result<Option<SearchCell>> {
-    let answers = |cell: &CellId| -> Result<Option<TestAnswers>> {
-        let record = store.find::<ScoreResult>(cell)?.done();
-        Ok(record.map(|record| TestAnswers { cell: cell.clone(), result: record.outcome }))
-    };
+    let answers = |cell: &CellId| find_answers(cell, store);
     let base_answers = answers(&cell.base_test.cell)?;
     let best_answers = answers(&cell.best.test.cell)?;
     let opt_answers = answers(&cell.opt.test.cell)?;

@@ -9,7 +9,8 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
 use dtr_model::{DecoderConfig, Mixer, TwinVariant};
 
-const F32_BYTES: u64 = 4;
+/// Bytes of a number in f32.
+pub(super) const F32_BYTES: u64 = 4;
 
 /// Bytes per parameter of a twin between training steps: the master weight and the two moments of AdamW, in
 /// f32.
@@ -133,7 +134,7 @@ impl DistilMemory<'_> {
 }
 
 /// Returns the size of a number of type `dtype` in bytes.
-fn dtype_bytes(dtype: Dtype) -> u64 {
+pub(super) fn dtype_bytes(dtype: Dtype) -> u64 {
     match dtype {
         Dtype::F32 => F32_BYTES,
         Dtype::Bf16 => 2,

@@ -1,10 +1,12 @@
 //! Estimates of a job's resources: memory, tokens, evaluations and work.
 
 mod evaluations;
+mod logit_distil_memory;
 mod memory;
 mod work;
 
 pub use evaluations::{max_evaluations, num_test_evaluations};
+pub use logit_distil_memory::LogitDistilMemory;
 pub use memory::{
     DistilMemory, GPU_OVERHEAD_BYTES, kv_cache_bytes, training_bytes, twin_bytes, weight_bytes,
 };

@@ -36,11 +36,19 @@ impl CellLabels {
         words.join(" ")
     }
 
-    /// Returns the labels without the axes `search.*`. A cell whose result searches read has such labels,
-    /// because several searches share the cell.
+    /// Returns the labels without the axes `search.*` and without the axes of training after the search. A
+    /// cell whose result searches read has such labels, because several searches share the cell.
     pub fn without_search_axes(&self) -> Self {
-        let mut labels = self.clone();
+        let mut labels = self.without_tuning_axes();
         labels.axes.retain(|key, _| !key.starts_with("search."));
+        labels
+    }
+
+    /// Returns the labels without the axes `logit-distil.*`. A search has such labels, because several
+    /// trainings after the search share the search.
+    pub fn without_tuning_axes(&self) -> Self {
+        let mut labels = self.clone();
+        labels.axes.retain(|key, _| !key.starts_with("logit-distil."));
         labels
     }
 }

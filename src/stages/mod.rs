@@ -9,6 +9,7 @@ mod cell;
 pub mod distil;
 mod identity;
 mod input_identities;
+pub mod logit_distil;
 mod models;
 mod planner;
 pub mod pretrain;
@@ -16,6 +17,7 @@ pub mod score;
 pub mod search;
 mod stage;
 pub mod throughput;
+pub mod tuned_score;
 
 pub use base::{BaseSource, BaseSpec};
 pub use base_path::base_path;
@@ -23,13 +25,15 @@ pub use cell::{Cell, CellLabels};
 pub use distil::DistilJob;
 pub use identity::{CorpusIdentity, FileIdentity, ModelIdentity, SplitIdentity};
 pub use input_identities::InputIdentities;
-pub use models::{ModelCache, ensure_dtypes_supported, twins_file, verified_base_path};
+pub use logit_distil::LogitDistilJob;
+pub use models::{ModelCache, ensure_dtypes_supported, tuned_file, twins_file, verified_base_path};
 pub use planner::{Planner, SweepPoint};
 pub use pretrain::PretrainJob;
 pub use score::ScoreJob;
 pub use search::SearchJob;
 pub use stage::{CompletedBy, Job, Stage, StageCache, WorkCounts};
 pub use throughput::ThroughputJob;
+pub use tuned_score::TunedScoreJob;
 
 use crate::store::StageName;
 use dtr_core::error::Result;
@@ -51,11 +55,13 @@ impl StageEntry {
 }
 
 /// All stages, in the order in which their cells run.
-pub static STAGES: [StageEntry; 5] = [
+pub static STAGES: [StageEntry; 7] = [
     StageEntry::for_stage::<PretrainJob>(),
     StageEntry::for_stage::<DistilJob>(),
     StageEntry::for_stage::<ScoreJob>(),
     StageEntry::for_stage::<SearchJob>(),
+    StageEntry::for_stage::<LogitDistilJob>(),
+    StageEntry::for_stage::<TunedScoreJob>(),
     StageEntry::for_stage::<ThroughputJob>(),
 ];
 

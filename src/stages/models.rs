@@ -1,7 +1,7 @@
 //! Keeps bases, twins and tokenized items in memory, so that successive cells share them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::base::BaseSource;
 use super::cell::Cell;
 use super::distil::DistilJob;
 use super::identity::SplitIdentity;
+use super::logit_distil::{LogitDistilJob, TUNED_FILE};
 use super::pretrain::PretrainJob;
 use super::stage::Stage;
 use crate::data::{Split, Task, TaskItems, TaskRequests};
@@ -18,7 +19,9 @@ use crate::manifest::Dtype;
 use crate::runner::RunContext;
 use crate::store::{CellId, CellKey, Record, Store};
 use dtr_core::error::{Error, Result};
-use dtr_model::{BaseModel, SafetensorsReader, TwinVariant, Twins, read_eos_token_ids};
+use dtr_model::{
+    BaseModel, SafetensorsReader, SelectedParameters, TwinVariant, Twins, read_eos_token_ids, read_parameters,
+};
 use dtr_ops::is_cpu;
 use dtr_sandbox::Sandbox;
 
@@ -73,16 +76,51 @@ impl ModelCache {
         }
         let path = twins_file(context.store, cell)?;
         let replicas = self.load_replicas(context, source)?;
-        let load = |base: &BaseModel| {
-            let mut checkpoint =
-                SafetensorsReader::open(std::slice::from_ref(&path), &base.decoder.device())?;
-            let twins = Twins::new(variant, &base.decoder, &mut checkpoint)?;
-            checkpoint.ensure_all_read()?;
-            Ok(twins.to_dtype(base.decoder.dtype()))
-        };
+        let load = |base: &BaseModel| Ok(read_twins(&path, variant, base)?.to_dtype(base.decoder.dtype()));
         let twins = Rc::new(replicas.iter().map(load).collect::<Result<Vec<_>>>()?);
         self.twins.insert(cell.key, twins.clone());
         Ok(twins)
+    }
+
+    /// Returns the twins of a distil cell in f32, on the first device.
+    ///
+    /// # Errors
+    /// Fails if a file is missing or damaged.
+    pub fn read_f32_twins(
+        &mut self,
+        context: &RunContext<'_>,
+        source: &BaseSource,
+        variant: &TwinVariant,
+        cell: &CellId,
+    ) -> Result<Twins> {
+        let replicas = self.load_replicas(context, source)?;
+        read_twins(&twins_file(context.store, cell)?, variant, &replicas[0])
+    }
+
+    /// Returns the hybrid that the logit-distil cell `tuned` trained, on the first device, in the dtype of the
+    /// base. Its replaced layers hold their linear blocks.
+    ///
+    /// # Errors
+    /// Fails if a file is missing or damaged.
+    pub fn load_tuned_hybrid(
+        &mut self,
+        context: &RunContext<'_>,
+        source: &BaseSource,
+        variant: &TwinVariant,
+        twins: &CellId,
+        tuned: &CellId,
+    ) -> Result<BaseModel> {
+        let layers = find_done_record::<LogitDistilJob>(context.store, tuned)?.outcome.layers;
+        let twins = self.load_twins(context, source, variant, twins)?;
+        let base = &self.load_replicas(context, source)?[0];
+        let mut decoder = base.decoder.with_twins(&twins[0], &layers.into_iter().collect());
+        let path = tuned_file(context.store, tuned)?;
+        let mut stored = SafetensorsReader::open(&[path], &decoder.device())?;
+        let names = stored.names();
+        let is_selected = |name: &str| names.contains(name);
+        read_parameters(&mut SelectedParameters { module: &mut decoder, is_selected }, &mut stored)?;
+        stored.ensure_all_read()?;
+        Ok(BaseModel { decoder, tokenizer: base.tokenizer.clone() })
     }
 
     /// Returns the tokenized items of a split of a task. Loads the items if necessary.
@@ -156,6 +194,22 @@ pub fn verified_base_path(store: &Store, source: &BaseSource) -> Result<PathBuf>
 /// Fails if the distil cell is not done, or if the file is damaged.
 pub fn twins_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
     store.verify_artifact(&find_done_record::<DistilJob>(store, cell)?, TWINS_FILE)
+}
+
+/// Verifies the file of the parameters that a logit-distil cell trained, and returns its path.
+///
+/// # Errors
+/// Fails if the cell is not done, or if the file is damaged.
+pub fn tuned_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
+    store.verify_artifact(&find_done_record::<LogitDistilJob>(store, cell)?, TUNED_FILE)
+}
+
+/// Reads the twins of `base` from the file at `path`, in f32.
+fn read_twins(path: &Path, variant: &TwinVariant, base: &BaseModel) -> Result<Twins> {
+    let mut stored = SafetensorsReader::open(&[path.to_owned()], &base.decoder.device())?;
+    let twins = Twins::new(variant, &base.decoder, &mut stored)?;
+    stored.ensure_all_read()?;
+    Ok(twins)
 }
 
 /// Returns the record of a done cell.

@@ -82,12 +82,16 @@ impl Planner {
         id
     }
 
-    /// Adds a cell whose result becomes a row of a table.
+    /// Adds a cell whose result becomes a row of a table. Does nothing if the cell was added before with the
+    /// same labels, because an axis of the sweep does not affect the cell.
     ///
     /// # Errors
-    /// Fails if the cell was added before, because the table would have two equal rows.
+    /// Fails if the cell was added before with other labels, because the table would have two equal rows.
     pub fn add_result_cell(&mut self, cell: Cell) -> Result<()> {
         if let Some(first) = self.find(&cell.key()) {
+            if first.labels == cell.labels {
+                return Ok(());
+            }
             return Err(Error::manifest(format!(
                 "two cells of the sweep are the same work: `{}` and `{}`",
                 first.labels.to_line(),

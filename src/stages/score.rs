@@ -32,6 +32,8 @@ pub struct ScoreJob {
     pub identity: SplitIdentity,
     /// The replaced layers, ascending.
     pub layers: Vec<u32>,
+    /// The cell that trained the hybrid after its search. `None` if no cell did.
+    pub tuned: Option<CellId>,
 }
 
 /// Everything that a score depends on, apart from the cell's inputs. All fields are part of the cell's
@@ -67,6 +69,7 @@ impl Stage for ScoreJob {
         if !self.layers.is_empty() {
             inputs.extend(self.twins.clone().map(|twins| ("twins".to_owned(), twins)));
         }
+        inputs.extend(self.tuned.clone().map(|tuned| ("tuned".to_owned(), tuned)));
         inputs
     }
 
@@ -94,7 +97,8 @@ impl Stage for ScoreJob {
             let labels = CellLabels { task: Some(task.to_owned()), ..point.labels(model) };
             let identity = planner.identify_task(point, task, Split::Test)?;
             let task = point.manifest.tasks[task].clone();
-            let job = Self { base, twins: None, task, split: Split::Test, identity, layers: Vec::new() };
+            let (split, layers) = (Split::Test, Vec::new());
+            let job = Self { base, twins: None, task, split, identity, layers, tuned: None };
             planner.add_result_cell(Cell::new(job, labels)?)?;
         }
         Ok(())

@@ -14,6 +14,7 @@ mod corpora;
 mod generation;
 mod generative;
 mod gguf;
+mod logit_distillation;
 mod statistics;
 mod support;
 mod tasks;

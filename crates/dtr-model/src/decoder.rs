@@ -4,10 +4,11 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::mixer::{FullAttention, Linear};
 use crate::{
-    DecoderConfig, ForwardContext, Initializer, Mixer, MixerState, ParamMut, ParamSource, Parameters,
+    DecoderConfig, ForwardContext, Initializer, Mask, Mixer, MixerState, ParamMut, ParamSource, Parameters,
+    Twins,
 };
 use dtr_core::error::Result;
-use dtr_ops::rms_norm;
+use dtr_ops::{HeadInputs, rms_norm};
 
 /// A decoder layer: a token mixer and a SwiGLU, each after an RMSNorm and with a residual connection.
 #[derive(Clone)]
@@ -92,11 +93,11 @@ impl ResidualStream {
 pub struct Decoder {
     /// The decoder's configuration.
     pub config: DecoderConfig,
-    embedding: Tensor<2>,
+    pub(super) embedding: Tensor<2>,
     pub(super) layers: Vec<DecoderLayer>,
-    norm: Tensor<1>,
+    pub(super) norm: Tensor<1>,
     /// The weight of the output head. `None` if the head shares the embedding's weight.
-    head: Option<Tensor<2>>,
+    pub(super) head: Option<Tensor<2>>,
 }
 
 impl DecoderLayer {
@@ -168,7 +169,8 @@ impl DecoderLayer {
         ResidualStream { x, pending: Some(self.down_proj.forward(inner)) }
     }
 
-    fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {
+    /// Visits the layer's parameters. `name` is the prefix of their names.
+    pub(super) fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {
         visitor(&format!("{name}.input_layernorm.weight"), ParamMut::Vector(&mut self.input_norm));
         let mixer = format!("{name}.{}", self.attention.name_prefix());
         self.attention.visit(&mut |part, param| visitor(&format!("{mixer}.{part}"), param));
@@ -216,6 +218,21 @@ impl Decoder {
             }
         };
         Ok(Self { config: config.clone(), embedding, layers, norm, head })
+    }
+
+    /// Returns a copy of the decoder in which `twins` replace the attention of the layers of `mask`.
+    #[must_use]
+    pub fn with_twins(&self, twins: &Twins, mask: &Mask) -> Self {
+        let mut hybrid = self.clone();
+        for layer in mask.layers() {
+            hybrid.layers[layer as usize].attention = twins.layers[layer as usize].clone();
+        }
+        hybrid
+    }
+
+    /// Returns the inputs and the weight of the output head for hidden states `x_nd` after the last layer.
+    pub fn head_inputs(&self, x_nd: Tensor<2>) -> HeadInputs<'_> {
+        HeadInputs { x_nd: self.final_norm(x_nd), weight_vd: self.head() }
     }
 
     /// Returns the device of the parameters.
@@ -289,11 +306,11 @@ impl Decoder {
         dtr_ops::linear_cross_entropy(self.final_norm(x_nd), self.head(), targets_n)
     }
 
-    fn final_norm(&self, x_nd: Tensor<2>) -> Tensor<2> {
+    pub(super) fn final_norm(&self, x_nd: Tensor<2>) -> Tensor<2> {
         rms_norm(x_nd, &self.norm, self.config.norm_epsilon)
     }
 
-    fn head(&self) -> &Tensor<2> {
+    pub(super) fn head(&self) -> &Tensor<2> {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 }

@@ -18,6 +18,7 @@ pub mod generate;
 mod gguf;
 mod hybrid;
 mod hybrid_batch;
+mod layerwise_gradient;
 mod mask;
 mod mixer;
 pub mod optimizer;
@@ -42,6 +43,7 @@ pub use directory::{
 };
 pub use hybrid::Hybrid;
 pub use hybrid_batch::{PartialRun, hidden_states_of_runs};
+pub use layerwise_gradient::LossAndGradient;
 pub use mask::Mask;
 pub(crate) use mixer::TwinGeometry;
 pub use mixer::{
@@ -54,5 +56,6 @@ pub use tokenizer::Tokenizer;
 pub use twins::Twins;
 pub use weights::{
     AutodiffCopy, Initializer, NamedTensors, ParamMut, ParamSource, Parameters, RandomParams,
-    SafetensorsReader, count_parameters, stack_layers, to_dtype, unstack_layers,
+    SafetensorsReader, SelectedParameters, count_parameters, read_parameters, stack_layers, to_dtype,
+    unstack_layers,
 };

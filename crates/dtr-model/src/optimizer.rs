@@ -130,6 +130,15 @@ impl Gradient {
         Self { groups, norm: Tensor::cat(squares, 0).sum().sqrt() }
     }
 
+    /// Creates the gradients of several modules from one vector for each parameter. All are clipped by the
+    /// norm of the gradients of all modules together.
+    pub fn of_modules(rows: Vec<Vec<Tensor<1>>>) -> Vec<Self> {
+        let gradients: Vec<Self> = rows.into_iter().map(Self::new).collect();
+        let squares = gradients.iter().map(|gradient| gradient.norm().square()).collect();
+        let norm = Tensor::cat(squares, 0).sum().sqrt();
+        gradients.into_iter().map(|gradient| Self { norm: norm.clone(), ..gradient }).collect()
+    }
+
     /// Creates the gradient of a stack of `layers` layers from one vector for each parameter. The gradient of
     /// each layer is clipped by its own norm.
     pub fn stacked(rows: Vec<Tensor<1>>, layers: usize) -> Self {

@@ -67,7 +67,10 @@ pub use heads::{merge_heads, split_heads};
 pub use kernel_support::is_linear_attention_recordable;
 pub use kv_cache::KvCache;
 pub use linear::{linear, linear_f32, linear_triple, stacked_linear, swiglu, to_column_major};
-pub use logits::{argmax_into, linear_cross_entropy, token_log_likelihoods};
+pub use logits::{
+    HeadInputs, HeadLoss, argmax_into, head_loss_bytes, kl_divergence_loss, linear_cross_entropy,
+    token_log_likelihoods, weighted_cross_entropy_loss,
+};
 pub use mean_squared_error::mean_squared_error;
 pub use norm::{add_rms_norm, rms_norm};
 pub use overwrite::overwrite;

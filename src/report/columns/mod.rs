@@ -8,6 +8,7 @@ mod earlier_stops;
 mod paper_views;
 mod published;
 mod searches;
+mod tuned_hybrids;
 
 use polars::prelude::Column;
 
@@ -18,11 +19,13 @@ pub(super) use paper_views::{BASE_SCORE, HYBRID_LAYERS, HYBRID_SCORE, TABLE1};
 pub use paper_views::{ComputeHoursRow, SpeedupRow};
 pub use published::PublishedRow;
 pub use searches::SearchRow;
+pub use tuned_hybrids::TunedHybridRow;
 
 /// Every table, in the order of the documentation.
 pub const TABLES: &[TableSpec] = &[
     SearchRow::TABLE,
     EarlierStopRow::TABLE,
+    TunedHybridRow::TABLE,
     TABLE1,
     ComputeHoursRow::TABLE,
     SpeedupRow::TABLE,
@@ -66,7 +69,8 @@ tables! {
     /// energy. The row of a search counts only scores that the search computed, and no scores from the cache.
     /// Times, energy and memory differ from run to run.
     stages: CellWorkRow {
-        /// Name of the stage: `pretrain`, `distil`, `score`, `search` or `throughput`.
+        /// Name of the stage: `pretrain`, `distil`, `score`, `search`, `logit-distil`, `tuned-score` or
+        /// `throughput`.
         stage: String => "",
         /// Name of the base model in the manifest.
         model: String => "",

@@ -6,6 +6,7 @@ mod order_agreement;
 mod paper_views;
 mod published;
 mod searches;
+mod tuned_hybrids;
 
 use super::columns::{BaseScoreRow, CellWorkRow, DistilledLayerRow, ItemRow, TrajectoryRow, TrialRow};
 use super::derived_values::format_axes;
@@ -23,6 +24,7 @@ pub(super) use order_agreement::agreement_rows;
 pub(super) use paper_views::{build_table1, compute_hours_rows, speedup_rows};
 pub(super) use published::published_rows;
 pub(super) use searches::search_rows;
+pub(super) use tuned_hybrids::tuned_hybrid_rows;
 
 /// Returns the searches sorted by model, variant, task and axes.
 pub(super) fn sorted_searches(records: &ExperimentRecords) -> Vec<&SearchCell> {

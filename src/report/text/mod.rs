@@ -6,6 +6,7 @@ mod format;
 mod missing;
 mod scores;
 mod throughput;
+mod tuned_hybrids;
 
 use super::report_data::ReportData;
 
@@ -15,6 +16,7 @@ pub fn summary_text(data: &ReportData<'_>) -> String {
     let records = data.records;
     let parts = [
         scores::scores_text(data),
+        tuned_hybrids::tuned_hybrids_text(records),
         bases::bases_text(records),
         distillations::distillations_text(records),
         throughput::throughput_text(records),

@@ -131,7 +131,7 @@ impl Stage for SearchJob {
             let Some(variant) = variant else { continue };
             let (base, twins) = distil::plan_twins(point, planner, model, variant)?;
             let (variant, task) = (Some(variant.to_owned()), Some(task.to_owned()));
-            let labels = CellLabels { variant, task, ..point.labels(model) };
+            let labels = CellLabels { variant, task, ..point.labels(model).without_tuning_axes() };
             let job = Self::new(point, planner, base, twins, &labels)?;
             planner.add_result_cell(Cell::new(job, labels)?)?;
         }
@@ -181,6 +181,12 @@ impl SearchJob {
         })
     }
 
+    /// Returns the search cells of a point of the sweep.
+    pub(super) fn cells_of_point(point: &SweepPoint<'_>, planner: &Planner) -> Vec<Cell> {
+        let axes = point.labels("").without_tuning_axes().axes;
+        planner.cells_of(&Self::NAME).filter(|cell| cell.labels.axes == axes).cloned().collect()
+    }
+
     /// Returns the maximum number of evaluations of the search on a base of `num_layers` layers.
     fn max_evaluations(&self, num_layers: u64) -> u64 {
         max_evaluations(&self.strategy, num_layers, self.earlier_stops.criteria().count() as u64)
@@ -204,6 +210,7 @@ impl SearchJob {
             split,
             identity: if split == Split::Test { self.test.clone() } else { self.validation.clone() },
             layers,
+            tuned: None,
         };
         Cell::new(score, labels.clone())
     }

@@ -19,7 +19,8 @@ pub(super) fn plan_timings(point: &SweepPoint<'_>, planner: &mut Planner) -> Res
         return Ok(());
     }
     for (model, variant) in point.manifest.sweep.model_variant_pairs() {
-        let labels = timing_labels(point.manifest, model, variant, point.axes);
+        let axes = point.labels(model).without_tuning_axes().axes;
+        let labels = timing_labels(point.manifest, model, variant, &axes);
         for job in jobs_of_labels(point, planner, &labels)? {
             for &context in &recipe.contexts {
                 for &batch_size in &recipe.batch_sizes {
@@ -63,7 +64,8 @@ fn jobs_of_labels(
         return Err(too_many_layers_error(point, model, *count, num_layers));
     }
     let search = labels.task.as_ref().and_then(|_| {
-        let search_labels = CellLabels { axes: point.axes.clone(), ..labels.clone() };
+        let axes = point.labels(model).without_tuning_axes().axes;
+        let search_labels = CellLabels { axes, ..labels.clone() };
         let cell = planner.cells_of(&SearchJob::NAME).find(|cell| cell.labels == search_labels);
         cell.map(|cell| cell.id().clone())
     });

@@ -30,6 +30,9 @@ pub struct HybridWriter<'a> {
     pub twins: (&'a Path, &'a TwinVariant),
     /// The replaced layers.
     pub mask: &'a Mask,
+    /// The file of the parameters that were trained after the search, under their names in the hybrid. They
+    /// take the place of the base's and the twins' parameters.
+    pub tuned: Option<&'a Path>,
     /// The model card, which becomes `README.md`.
     pub model_card: String,
 }
@@ -82,6 +85,12 @@ impl HybridWriter<'_> {
             let replaced = format!("model.layers.{layer}.{FULL_ATTENTION_PREFIX}.");
             tensors.retain(|tensor| !tensor.name.starts_with(&replaced));
             tensors.extend(self.twin_tensors(layer)?);
+        }
+        for tuned in self.tuned.map_or(Ok(Vec::new()), TensorSource::list)? {
+            match tensors.iter_mut().find(|tensor| tensor.name == tuned.name) {
+                Some(tensor) => *tensor = tuned,
+                None => return Err(Error::failed(format!("the hybrid has no tensor `{}`", tuned.name))),
+            }
         }
         Ok(tensors)
     }

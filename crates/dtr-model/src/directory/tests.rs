@@ -51,8 +51,13 @@ fn export(
     let mut twins = twins(variant, decoder);
     NamedTensors::from_module(&mut twins).save(&file).unwrap();
     let mask = replaced.iter().copied().collect();
-    let writer =
-        HybridWriter { base, twins: (&file, variant), mask: &mask, model_card: "a card\n".to_owned() };
+    let writer = HybridWriter {
+        base,
+        twins: (&file, variant),
+        mask: &mask,
+        tuned: None,
+        model_card: "a card\n".to_owned(),
+    };
     writer.write_in_shards(&folder.join("hybrid"), max_shard_bytes).unwrap();
     (folder, twins)
 }
@@ -206,8 +211,13 @@ fn a_directory_with_files_in_it_is_not_overwritten() {
     std::fs::write(folder.path().join("notes"), "mine").unwrap();
     let mask = Mask::empty();
     let (base, variant) = (mini(), &variants()[0]);
-    let writer =
-        HybridWriter { base: &base, twins: (&base, variant), mask: &mask, model_card: String::new() };
+    let writer = HybridWriter {
+        base: &base,
+        twins: (&base, variant),
+        mask: &mask,
+        tuned: None,
+        model_card: String::new(),
+    };
     assert!(writer.write(folder.path()).unwrap_err().to_string().ends_with("already exists"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

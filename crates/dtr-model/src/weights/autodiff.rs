@@ -1,6 +1,6 @@
 //! Gradients of a loss with respect to a module's parameters.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Gradients, Tensor};
 
 use super::{Parameters, to_dtype};
 
@@ -15,13 +15,37 @@ impl<M: Parameters + Clone> AutodiffCopy<M> {
         Self(copy)
     }
 
+    /// Copies `module` as [`AutodiffCopy::new`] does. Only the parameters for whose names `is_trained` returns
+    /// true become leaves. The others are constants of the graph.
+    pub(crate) fn with_constants(module: &M, dtype: DType, is_trained: &dyn Fn(&str) -> bool) -> Self {
+        let mut copy = to_dtype(module.clone(), dtype);
+        copy.visit(&mut |name, mut param| match is_trained(name) {
+            true => param.require_grad(),
+            false => param.make_constant(),
+        });
+        Self(copy)
+    }
+
     /// Returns the gradient of `loss` for each parameter, in the order of [`Parameters::visit`]. Each
     /// gradient is a vector `[n]` in the parameter's dtype. It is zero if the loss does not depend on the
     /// parameter.
     pub fn gradients(mut self, loss: &Tensor<1>) -> Vec<Tensor<1>> {
-        let mut gradients = loss.backward();
+        self.take_gradients(&mut loss.backward(), &|_| true)
+    }
+
+    /// Removes the gradients of the parameters for whose names `is_trained` returns true from `gradients`, and
+    /// returns them as [`AutodiffCopy::gradients`] does.
+    pub(crate) fn take_gradients(
+        &mut self,
+        gradients: &mut Gradients,
+        is_trained: &dyn Fn(&str) -> bool,
+    ) -> Vec<Tensor<1>> {
         let mut rows = Vec::new();
-        self.0.visit(&mut |_, param| rows.push(param.take_gradient(&mut gradients)));
+        self.0.visit(&mut |name, param| {
+            if is_trained(name) {
+                rows.push(param.take_gradient(gradients));
+            }
+        });
         rows
     }
 }

@@ -56,6 +56,14 @@ pub trait ParamSource {
 }
 
 impl dyn ParamSource + '_ {
+    /// Returns the values of the parameter `name` of shape `shape` as a vector `[n]` in f32, in row-major
+    /// order.
+    pub(super) fn flat_f32(&mut self, name: &str, shape: &[usize]) -> Result<Tensor<1>> {
+        let values = self.values(name, shape, Initializer::Constant(0.0))?;
+        let size = values.len();
+        Ok(place(TensorData::new(values, [size]), self.device(), DType::F32))
+    }
+
     /// Returns the matrix `name`, `[rows, columns]`.
     pub(crate) fn matrix(
         &mut self,

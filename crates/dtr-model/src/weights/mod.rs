@@ -13,7 +13,7 @@ mod stacking;
 pub use autodiff::AutodiffCopy;
 pub(crate) use base_tensors::base_tensors;
 pub use initializer::{Initializer, ParamSource, RandomParams};
-pub use parameters::{ParamMut, Parameters, count_parameters, to_dtype};
+pub use parameters::{ParamMut, Parameters, SelectedParameters, count_parameters, read_parameters, to_dtype};
 pub(crate) use safetensors_header::SafetensorsHeader;
 pub use safetensors_reader::SafetensorsReader;
 pub(crate) use safetensors_reader::ensure_finite;

@@ -4,6 +4,9 @@ use std::mem::replace;
 
 use burn::tensor::{DType, Gradients, Tensor};
 
+use super::ParamSource;
+use dtr_core::error::Result;
+
 /// A module whose parameters can be visited, always in the same order.
 pub trait Parameters {
     /// Calls `visitor` with each parameter and its name relative to this module.
@@ -69,7 +72,7 @@ impl ParamMut<'_> {
     }
 
     /// Casts the parameter to `dtype`, unless it has to stay in f32.
-    fn cast(&mut self, dtype: DType) {
+    pub fn cast(&mut self, dtype: DType) {
         let is_done = match self {
             Self::F32Vector(_) => true,
             Self::Vector(tensor) => tensor.dtype() == dtype,
@@ -78,6 +81,14 @@ impl ParamMut<'_> {
         if !is_done {
             self.set(self.flat().cast(dtype));
         }
+    }
+
+    fn read(&mut self, name: &str, source: &mut dyn ParamSource) -> Result<()> {
+        let dtype = self.flat().dtype();
+        let shape = self.shape();
+        let values = source.flat_f32(name, &shape)?;
+        self.set(values.cast(dtype));
+        Ok(())
     }
 
     /// Makes the parameter a leaf of an autodiff graph.
@@ -90,6 +101,14 @@ impl ParamMut<'_> {
         }
     }
 
+    /// Makes the parameter a constant of an autodiff graph.
+    pub(super) fn make_constant(&mut self) {
+        match self {
+            Self::Vector(tensor) | Self::F32Vector(tensor) => **tensor = tensor.clone().autodiff(),
+            Self::Matrix(tensor) => **tensor = tensor.clone().autodiff(),
+        }
+    }
+
     /// Removes the gradient, `[n]`, from `gradients` and returns it. The gradient is zero if the loss does
     /// not depend on the parameter.
     pub(super) fn take_gradient(&self, gradients: &mut Gradients) -> Tensor<1> {
@@ -99,6 +118,40 @@ impl ParamMut<'_> {
         };
         gradient.unwrap_or_else(|| self.flat().inner().zeros_like())
     }
+}
+
+/// The parameters of a module for whose names a condition holds.
+pub struct SelectedParameters<'a, M, F> {
+    /// The module.
+    pub module: &'a mut M,
+    /// Returns whether the parameter of a name is selected.
+    pub is_selected: F,
+}
+
+impl<M: Parameters, F: Fn(&str) -> bool> Parameters for SelectedParameters<'_, M, F> {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {
+        let is_selected = &self.is_selected;
+        self.module.visit(&mut |name, param| {
+            if is_selected(name) {
+                visitor(name, param);
+            }
+        });
+    }
+}
+
+/// Sets the parameters of `module` to the values of `source`, under their names. The parameters keep their
+/// dtypes.
+///
+/// # Errors
+/// Fails if `source` lacks a parameter, or holds it in another shape.
+pub fn read_parameters(module: &mut impl Parameters, source: &mut dyn ParamSource) -> Result<()> {
+    let mut result = Ok(());
+    module.visit(&mut |name, mut param| {
+        if result.is_ok() {
+            result = param.read(name, source);
+        }
+    });
+    result
 }
 
 /// Returns the total number of elements of all parameters.

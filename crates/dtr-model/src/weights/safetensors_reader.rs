@@ -1,6 +1,6 @@
 //! Reads parameters from safetensors files. A missing tensor or a wrong shape is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -187,6 +187,11 @@ impl SafetensorsReader {
             )));
         }
         Ok(tensor)
+    }
+
+    /// Returns the names of the tensors that have not been read, without duplicates.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.tensors.keys().cloned().collect()
     }
 
     /// Returns the names of the tensors that have not been read.

@@ -88,6 +88,11 @@ pub(super) fn project_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     from_cube(multiply(into_cube(x_rd), false, into_cube(weight_od.clone()), true, DType::F32))
 }
 
+/// Returns `y_roᵀ · x_rd` in f32, outside of autodiff graphs.
+pub(super) fn transposed_product_f32(y_ro: Tensor<2>, x_rd: Tensor<2>) -> Tensor<2> {
+    from_cube(multiply(into_cube(y_ro), true, into_cube(x_rd), false, DType::F32))
+}
+
 /// Returns `x_rd · weight_odᵀ` for each of three weights, outside of autodiff graphs.
 pub(super) fn project_triple(x_rd: Tensor<2>, weights_od: [&Tensor<2>; 3]) -> [Tensor<2>; 3] {
     let (x, weights) = (into_cube(x_rd), weights_od.map(|weight| into_cube(weight.clone())));

@@ -85,6 +85,24 @@ pub fn linear_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     matmul(x_rd, weight_od).cast(DType::F32)
 }
 
+/// Returns `x_ro · weight_od`, outside of autodiff graphs. It is the gradient of a projection's input.
+pub(crate) fn product(x_ro: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&x_ro) {
+        return cuda_matmul(x_ro, weight_od.clone(), false);
+    }
+    x_ro.matmul(weight_od.clone())
+}
+
+/// Returns `y_roᵀ · x_rd` in f32, outside of autodiff graphs. It is the gradient of a projection's weight.
+pub(crate) fn transposed_product_f32(y_ro: Tensor<2>, x_rd: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&x_rd) {
+        return cuda::transposed_product_f32(y_ro, x_rd);
+    }
+    y_ro.transpose().matmul(x_rd).cast(DType::F32)
+}
+
 /// Returns the same matrix with contiguous columns. Products of few rows with this weight are then faster. If
 /// the matrix is not f32 on a CPU, returns it unchanged.
 pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {

@@ -6,10 +6,13 @@ mod cross_entropy_cuda;
 mod cuda;
 #[cfg(all(test, feature = "cuda"))]
 mod cuda_tests;
+mod head_loss;
 #[cfg(test)]
 mod tests;
 
 use burn::tensor::{DType, Int, Tensor, TensorData, activation::log_softmax};
+
+pub use head_loss::{HeadInputs, HeadLoss, head_loss_bytes, kl_divergence_loss, weighted_cross_entropy_loss};
 
 #[cfg(feature = "cuda")]
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};

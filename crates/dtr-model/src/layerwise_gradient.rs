@@ -1,0 +1,259 @@
+//! The gradient of a decoder's parameters, computed one layer at a time.
+//!
+//! The forward pass keeps only the input of each layer. The backward pass runs each layer again, from its
+//! input (activation checkpointing, arXiv 1604.06174). Except for the inputs of the layers, the memory of a
+//! pass does not depend on the number of layers.
+
+use burn::tensor::{DType, Int, Tensor};
+
+use crate::decoder::DecoderLayer;
+use crate::{AutodiffCopy, Decoder, ForwardContext, ParamMut, Parameters, to_dtype, token_tensor};
+use dtr_ops::{HeadInputs, HeadLoss, rms_norm};
+
+/// The names of the parameters that belong to no layer.
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const NORM: &str = "model.norm.weight";
+const HEAD: &str = "lm_head.weight";
+
+/// A loss, and its gradient with respect to the trained parameters.
+pub struct LossAndGradient {
+    /// The loss, `[1]`, in f32.
+    pub loss: Tensor<1>,
+    /// The gradient of each trained parameter, a vector `[n]` in f32, in visiting order.
+    pub gradient: Vec<Tensor<1>>,
+}
+
+impl Decoder {
+    /// Returns the loss of the decoder on the token rows `ids`, which have equal lengths, and its gradient.
+    /// The gradient covers the parameters for whose names `is_trained` returns true.
+    ///
+    /// The pass computes with copies of the parameters in `dtype`. `head_loss` computes the loss from the
+    /// inputs of the output head, one row for each token. Its second argument is whether it has to compute
+    /// the gradient of the head's weight.
+    pub fn loss_and_gradient(
+        &self,
+        ids: &[Vec<u32>],
+        dtype: DType,
+        is_trained: &(dyn Fn(&str) -> bool + Sync),
+        head_loss: impl FnOnce(&HeadInputs<'_>, bool) -> HeadLoss + Send,
+    ) -> LossAndGradient {
+        let device = self.device();
+        dtr_ops::run_on_device_thread(&device, || {
+            let context = ForwardContext::new(&self.config, ids.len(), ids[0].len(), 0, None, &device);
+            let decoder = to_dtype(self.clone(), dtype);
+            let ids_bt = token_tensor(ids, &device);
+            LayerwisePass { decoder, context: &context, is_trained }.run(ids_bt, head_loss)
+        })
+    }
+}
+
+/// One forward and backward pass.
+struct LayerwisePass<'a> {
+    /// The decoder, with parameters in the dtype of the pass.
+    decoder: Decoder,
+    context: &'a ForwardContext,
+    is_trained: &'a (dyn Fn(&str) -> bool + Sync),
+}
+
+impl LayerwisePass<'_> {
+    fn run(
+        mut self,
+        ids_bt: Tensor<2, Int>,
+        head_loss: impl FnOnce(&HeadInputs<'_>, bool) -> HeadLoss,
+    ) -> LossAndGradient {
+        let first = self.first_trained_layer();
+        let (inputs, output) = self.forward(ids_bt.clone(), first);
+        let [batch, time, width] = output.dims();
+        let x_nd = output.reshape([batch * time, width]);
+        let head_name = if self.decoder.config.tied_head { EMBEDDING } else { HEAD };
+        let HeadLoss { loss, d_x_nd, d_head_vd } =
+            head_loss(&self.decoder.head_inputs(x_nd.clone()), (self.is_trained)(head_name));
+        let (d_x_nd, d_norm) = self.norm_backward(x_nd, d_x_nd);
+        let mut d_x_btd = d_x_nd.reshape([batch, time, width]);
+        let mut of_layers = Vec::new();
+        for (layer, input) in (first..self.decoder.layers.len()).zip(inputs).rev() {
+            let (d_input, gradient) = self.layer_backward(layer, input, d_x_btd);
+            of_layers.push(gradient);
+            d_x_btd = d_input;
+        }
+        let mut d_head = d_head_vd.map(|gradient| gradient.flatten::<1>(0, 1));
+        let mut rows = Vec::new();
+        if (self.is_trained)(EMBEDDING) {
+            let d_embedding = self.embedding_backward(ids_bt, d_x_btd);
+            let of_head = if self.decoder.config.tied_head { d_head.take() } else { None };
+            rows.push(of_head.map_or_else(|| d_embedding.clone(), |of_head| of_head + d_embedding.clone()));
+        }
+        rows.extend(of_layers.into_iter().rev().flatten());
+        rows.extend(d_norm);
+        rows.extend(d_head);
+        LossAndGradient { loss, gradient: rows }
+    }
+
+    /// Returns the first layer from which a gradient is needed: 0 if the embedding is trained, and the number
+    /// of layers if no layer has a trained parameter.
+    fn first_trained_layer(&mut self) -> usize {
+        let is_trained = self.is_trained;
+        if is_trained(EMBEDDING) {
+            return 0;
+        }
+        let has_trained = |(index, layer): &mut (usize, DecoderLayer)| {
+            let mut has_trained = false;
+            layer.visit(&layer_name(*index), &mut |name, _| has_trained |= is_trained(name));
+            has_trained
+        };
+        let mut layers: Vec<(usize, DecoderLayer)> =
+            self.decoder.layers.iter().cloned().enumerate().collect();
+        layers.iter_mut().position(has_trained).unwrap_or(self.decoder.layers.len())
+    }
+
+    /// Returns the inputs of the layers from `first` on, and the output of the last layer, `[b, t, d]` each.
+    fn forward(&self, ids_bt: Tensor<2, Int>, first: usize) -> (Vec<Tensor<3>>, Tensor<3>) {
+        let epsilon = self.decoder.config.norm_epsilon;
+        let (mut x, mut inputs) = (self.decoder.embed(ids_bt), Vec::new());
+        for (index, layer) in self.decoder.layers.iter().enumerate() {
+            if index >= first {
+                inputs.push(x.clone());
+            }
+            x = layer.forward(&layer.attention, x.into(), self.context, epsilon, None).into_hidden_states();
+        }
+        (inputs, x)
+    }
+
+    /// Returns the gradient of the final norm's input, and that of its weight if the weight is trained.
+    fn norm_backward(&self, x_nd: Tensor<2>, d_output_nd: Tensor<2>) -> (Tensor<2>, Option<Tensor<1>>) {
+        let is_trained = (self.is_trained)(NORM);
+        let x = x_nd.autodiff().require_grad();
+        let weight = self.decoder.norm.clone().autodiff();
+        let weight = if is_trained { weight.require_grad() } else { weight };
+        let output = rms_norm(x.clone(), &weight, self.decoder.config.norm_epsilon);
+        let mut gradients = (output * d_output_nd.autodiff()).sum().backward();
+        let d_x = x.grad_remove(&mut gradients).expect("the norm depends on its input");
+        let d_weight = is_trained.then(|| weight.grad_remove(&mut gradients)).flatten();
+        (d_x, d_weight.map(|gradient| gradient.cast(DType::F32)))
+    }
+
+    /// Runs a layer again, from its input. Returns the gradient of the input, and the gradients of the
+    /// layer's trained parameters.
+    fn layer_backward(
+        &self,
+        layer: usize,
+        x_btd: Tensor<3>,
+        d_output_btd: Tensor<3>,
+    ) -> (Tensor<3>, Vec<Tensor<1>>) {
+        let named = NamedLayer { name: layer_name(layer), layer: self.decoder.layers[layer].clone() };
+        let mut copy = AutodiffCopy::with_constants(&named, x_btd.dtype(), self.is_trained);
+        let x = x_btd.autodiff().require_grad();
+        let (epsilon, layer) = (self.decoder.config.norm_epsilon, &copy.0.layer);
+        let output =
+            layer.forward(&layer.attention, x.clone().into(), &self.context.autodiff(), epsilon, None);
+        let mut gradients = (output.into_hidden_states() * d_output_btd.autodiff()).sum().backward();
+        let d_x = x.grad_remove(&mut gradients).expect("a layer depends on its input");
+        let rows = copy.take_gradients(&mut gradients, self.is_trained);
+        (d_x, rows.into_iter().map(|row| row.cast(DType::F32)).collect())
+    }
+
+    /// Returns the gradient of the embedding as the input of the first layer, `[n]`.
+    fn embedding_backward(&self, ids_bt: Tensor<2, Int>, d_output_btd: Tensor<3>) -> Tensor<1> {
+        let [batch, time, width] = d_output_btd.dims();
+        let table = self.decoder.embedding.clone().autodiff().require_grad();
+        let output = dtr_ops::embedding(&table, ids_bt.reshape([batch * time]));
+        let d_output = d_output_btd.reshape([batch * time, width]).autodiff();
+        let mut gradients = (output * d_output).sum().backward();
+        let gradient = table.grad_remove(&mut gradients).expect("the output depends on the embedding");
+        gradient.flatten::<1>(0, 1).cast(DType::F32)
+    }
+}
+
+fn layer_name(layer: usize) -> String {
+    format!("model.layers.{layer}")
+}
+
+/// A layer whose parameters have the names that they have in the decoder.
+#[derive(Clone)]
+struct NamedLayer {
+    name: String,
+    layer: DecoderLayer,
+}
+
+impl Parameters for NamedLayer {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {
+        self.layer.visit(&self.name, visitor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{decoder, variants};
+    use crate::{Hybrid, Mask, RandomParams, Twins};
+    use burn::tensor::{Device, TensorData};
+    use dtr_core::seed::Seed;
+    use dtr_ops::weighted_cross_entropy_loss;
+
+    const ROWS: [[u32; 9]; 2] = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [3, 5, 8, 9, 7, 9, 3, 2, 3]];
+
+    /// Returns the loss and the gradient of all parameters by one graph over the whole decoder.
+    fn loss_of_whole_graph(decoder: &Decoder) -> (f32, Vec<Vec<f32>>) {
+        let copy = AutodiffCopy::new(decoder, DType::F32);
+        let inputs: Vec<Vec<u32>> = ROWS.iter().map(|row| row[..8].to_vec()).collect();
+        let hidden = Hybrid::from_base(&copy.0).forward_hidden(&inputs, None, None);
+        let [batch, time, width] = hidden.dims();
+        let loss = copy.0.cross_entropy(hidden.reshape([batch * time, width]), targets());
+        let value = loss.clone().inner().into_scalar::<f32>();
+        (value, to_values(copy.gradients(&loss)))
+    }
+
+    fn targets() -> Tensor<1, Int> {
+        let ids: Vec<i32> = ROWS.iter().flat_map(|row| row[1..].iter().map(|&id| id as i32)).collect();
+        let size = ids.len();
+        Tensor::from_data(TensorData::new(ids, [size]), (&Device::flex(), DType::I32))
+    }
+
+    fn to_values(rows: Vec<Tensor<1>>) -> Vec<Vec<f32>> {
+        rows.into_iter().map(|row| row.into_data().try_to_vec().unwrap()).collect()
+    }
+
+    fn layerwise(decoder: &Decoder, is_trained: &(dyn Fn(&str) -> bool + Sync)) -> (f32, Vec<Vec<f32>>) {
+        let inputs: Vec<Vec<u32>> = ROWS.iter().map(|row| row[..8].to_vec()).collect();
+        let weights = Tensor::full([16], 1.0 / 16.0, (&Device::flex(), DType::F32));
+        let found = decoder.loss_and_gradient(&inputs, DType::F32, is_trained, |head, needs_head| {
+            weighted_cross_entropy_loss(head, &targets(), &weights, needs_head)
+        });
+        (found.loss.into_scalar::<f32>(), to_values(found.gradient))
+    }
+
+    #[test]
+    fn the_gradient_of_each_layer_in_turn_is_that_of_the_whole_graph() {
+        for (bias, norm) in [(false, false), (true, false), (false, true)] {
+            for variant in variants() {
+                let base = decoder(bias, norm);
+                let twins =
+                    Twins::new(&variant, &base, &mut RandomParams::new(Seed(3), &Device::flex())).unwrap();
+                let mut hybrid = base.with_twins(&twins, &[1].into_iter().collect::<Mask>());
+                let (expected_loss, expected) = loss_of_whole_graph(&hybrid);
+                let (loss, found) = layerwise(&hybrid, &|_| true);
+                assert!((loss - expected_loss).abs() < 1e-5);
+                let mut names = Vec::new();
+                hybrid.visit(&mut |name, _| names.push(name.to_owned()));
+                assert_eq!(found.len(), names.len());
+                for ((name, found), expected) in names.iter().zip(&found).zip(&expected) {
+                    assert_near(name, found, expected);
+                }
+                let is_trained = |name: &str| name.contains("linear_attn") || name == NORM;
+                let (_, selected) = layerwise(&hybrid, &is_trained);
+                let expected = names.iter().zip(&expected).filter(|(name, _)| is_trained(name));
+                assert_eq!(selected.len(), expected.clone().count());
+                for (found, (name, expected)) in selected.iter().zip(expected) {
+                    assert_near(name, found, expected);
+                }
+            }
+        }
+    }
+
+    fn assert_near(name: &str, found: &[f32], expected: &[f32]) {
+        let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+        let error = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+        let scale = norm(&mut expected.iter().copied());
+        assert!(error <= 1e-4 * scale + 1e-7, "{name}: {error:.1e} of {scale:.1e}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Losses of an output head together with their gradients, in chunks of rows. The logits of all rows are
+//! never held at once.
+
+use burn::tensor::{DType, Int, Tensor, activation::log_softmax};
+
+use crate::linear::{linear_f32, product, transposed_product_f32};
+
+/// The largest number of logits of one model that a chunk holds: 128 MiB of f32.
+const MAX_CHUNK_LOGITS: usize = 1 << 25;
+
+/// The number of tensors of the logits' size that exist at once while a chunk is computed.
+const TENSORS_PER_CHUNK: u64 = 6;
+
+/// The loss of an output head, and the loss's gradients.
+pub struct HeadLoss {
+    /// The loss, `[1]`, in f32.
+    pub loss: Tensor<1>,
+    /// The gradient of the head's inputs, `[n, d]`, in the dtype of the inputs.
+    pub d_x_nd: Tensor<2>,
+    /// The gradient of the head's weight, `[v, d]`, in f32. `None` if it was not asked for.
+    pub d_head_vd: Option<Tensor<2>>,
+}
+
+/// The inputs and the weight of an output head. The logits are `x · headᵀ`.
+#[derive(Clone)]
+pub struct HeadInputs<'a> {
+    /// The inputs of the head, one row for each token, `[n, d]`.
+    pub x_nd: Tensor<2>,
+    /// The weight of the head, `[v, d]`.
+    pub weight_vd: &'a Tensor<2>,
+}
+
+/// Returns the mean over the rows of the Kullback-Leibler divergence of the student's distribution from the
+/// teacher's, `Σ p_t (log p_t − log p_s)` over the whole vocabulary (arXiv 1503.02531 at temperature 1), and
+/// its gradients with respect to the student.
+pub fn kl_divergence_loss(
+    student: &HeadInputs<'_>,
+    teacher: &HeadInputs<'_>,
+    needs_head_gradient: bool,
+) -> HeadLoss {
+    let num_rows = student.x_nd.dims()[0] as f64;
+    chunked_loss(student, rows_per_chunk(student), needs_head_gradient, |start, log_p| {
+        let x = teacher.x_nd.clone().narrow(0, start, log_p.dims()[0]);
+        let log_q = log_softmax(linear_f32(x, teacher.weight_vd), 1);
+        let q = log_q.clone().exp();
+        let loss = (q.clone() * (log_q - log_p.clone())).sum() / num_rows;
+        (loss, (log_p.exp() - q) / num_rows)
+    })
+}
+
+/// Returns the sum over the rows of `weights_n` times the negative log-likelihood of the row's token in
+/// `targets_n`, and its gradients. A row with the weight 0 has no effect.
+pub fn weighted_cross_entropy_loss(
+    head: &HeadInputs<'_>,
+    targets_n: &Tensor<1, Int>,
+    weights_n: &Tensor<1>,
+    needs_head_gradient: bool,
+) -> HeadLoss {
+    chunked_loss(head, rows_per_chunk(head), needs_head_gradient, |start, log_p| {
+        let rows = log_p.dims()[0];
+        let targets = targets_n.clone().narrow(0, start, rows).reshape([rows, 1]);
+        let weights = weights_n.clone().narrow(0, start, rows).reshape([rows, 1]);
+        let loss = (log_p.clone().gather(1, targets.clone()) * weights.clone()).sum().neg();
+        let minus_one = Tensor::full([rows, 1], -1.0, (&log_p.device(), DType::F32));
+        let errors = log_p.exp().scatter(1, targets, minus_one, burn::tensor::IndexingUpdateOp::Add);
+        (loss, errors * weights)
+    })
+}
+
+/// Returns the bytes that the temporary tensors of a chunk take for a vocabulary of `vocab_size` tokens, if
+/// the loss has `num_rows` rows.
+pub fn head_loss_bytes(vocab_size: usize, num_rows: usize) -> u64 {
+    let rows = num_rows.min((MAX_CHUNK_LOGITS / vocab_size).max(1));
+    TENSORS_PER_CHUNK * 4 * (rows * vocab_size) as u64
+}
+
+fn rows_per_chunk(head: &HeadInputs<'_>) -> usize {
+    (MAX_CHUNK_LOGITS / head.weight_vd.dims()[0]).max(1)
+}
+
+/// Adds up the loss and the gradients over chunks of `rows_per_chunk` rows. `loss` receives the index of a
+/// chunk's first row and the log-probabilities of its rows, `[r, v]`. It returns the chunk's loss, `[1]`, and
+/// the gradient of the logits, `[r, v]`, in f32.
+fn chunked_loss(
+    head: &HeadInputs<'_>,
+    rows_per_chunk: usize,
+    needs_head_gradient: bool,
+    loss: impl Fn(usize, Tensor<2>) -> (Tensor<1>, Tensor<2>),
+) -> HeadLoss {
+    let (num_rows, dtype) = (head.x_nd.dims()[0], head.x_nd.dtype());
+    let add = |sum: Option<Tensor<2>>, part| {
+        Some(sum.map_or_else(|| Tensor::clone(&part), |sum| sum + part.clone()))
+    };
+    let (mut losses, mut d_x, mut d_head) = (Vec::new(), Vec::new(), None);
+    for start in (0..num_rows).step_by(rows_per_chunk) {
+        let x = head.x_nd.clone().narrow(0, start, rows_per_chunk.min(num_rows - start));
+        let log_p = log_softmax(linear_f32(x.clone(), head.weight_vd), 1);
+        let (loss, d_logits) = loss(start, log_p);
+        let d_logits = d_logits.cast(dtype);
+        losses.push(loss);
+        d_x.push(product(d_logits.clone(), head.weight_vd));
+        if needs_head_gradient {
+            d_head = add(d_head, transposed_product_f32(d_logits, x));
+        }
+    }
+    HeadLoss { loss: Tensor::cat(losses, 0).sum(), d_x_nd: Tensor::cat(d_x, 0), d_head_vd: d_head }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{random, to_f32};
+
+    #[test]
+    fn the_loss_and_its_gradients_do_not_depend_on_the_chunks() {
+        let x = to_f32(&random("x", [5, 4], -2.0, 2.0));
+        let weight = to_f32(&random("head", [7, 4], -2.0, 2.0));
+        let head = HeadInputs { x_nd: x, weight_vd: &weight };
+        let of_chunks = |rows| {
+            let loss = chunked_loss(&head, rows, true, |start, log_p| {
+                let factor = (start + 1) as f64;
+                let factors: Vec<f64> = (0..log_p.dims()[0]).map(|row| factor + row as f64).collect();
+                let factors = Tensor::<1>::from_data(factors.as_slice(), &log_p.device());
+                let factors = factors.reshape([log_p.dims()[0], 1]);
+                ((log_p.clone() * factors.clone()).sum(), log_p * factors)
+            });
+            let d_head = loss.d_head_vd.expect("the gradient was asked for");
+            [loss.loss, loss.d_x_nd.flatten(0, 1), d_head.flatten(0, 1)]
+        };
+        let expected = of_chunks(5);
+        for rows in 1..5 {
+            for (found, expected) in of_chunks(rows).into_iter().zip(&expected) {
+                let error = (found - expected.clone()).abs().max().into_scalar::<f32>();
+                assert!(error < 1e-4, "{rows} rows a chunk: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn equal_distributions_have_no_divergence_and_no_gradient() {
+        let (x, weight) = (to_f32(&random("x", [3, 4], -2.0, 2.0)), to_f32(&random("h", [7, 4], -2.0, 2.0)));
+        let head = HeadInputs { x_nd: x, weight_vd: &weight };
+        let HeadLoss { loss, d_x_nd, d_head_vd } = kl_divergence_loss(&head, &head, false);
+        assert_eq!(loss.into_scalar::<f32>(), 0.0);
+        assert_eq!(d_x_nd.abs().max().into_scalar::<f32>(), 0.0);
+        assert!(d_head_vd.is_none());
+    }
+}

@@ -1,0 +1,99 @@
+//! The manifest's table `[logit-distil]`: the hyperparameters of logit distillation.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use dtr_core::count::Count;
+use dtr_core::seed::Seed;
+use dtr_model::optimizer::AdamWConfig;
+
+use crate::algorithms::training::TrainingSchedule;
+use crate::algorithms::tuning::TrainedParts;
+
+/// The hyperparameters of logit distillation. After a search, a hybrid of the search is trained to predict the
+/// next token as its base does. The loss is the Kullback-Leibler divergence of the hybrid's distribution from
+/// the base's, over the whole vocabulary, at temperature 1. The text is that of `corpus`.
+///
+/// The trained hybrid, the same hybrid before this training, and the base are scored on the test split of the
+/// search's task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LogitDistilConfig {
+    /// The hybrids of each search that are trained. If the list is empty, no hybrid is trained.
+    #[schemars(extend("uniqueItems" = true))]
+    pub hybrids: Vec<HybridChoice>,
+    /// The parts of a hybrid that are trained.
+    pub train: TrainedParts,
+    /// Number of tokens that a hybrid is trained on. It must suffice for at least one step.
+    pub token_budget: Count,
+    /// Number of tokens in a training sequence.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub sequence_length: usize,
+    /// Number of sequences in a training step.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub batch_size: usize,
+    /// Number of sequences whose gradient is computed at once. It must divide `batch-size`. A CPU computes
+    /// several such micro-batches in parallel. A GPU computes one after another.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub micro_batch_size: usize,
+    /// The optimizer and its schedule. Its learning rate is that of the linear blocks.
+    pub optimizer: AdamWConfig,
+    /// Seed of the order of the data.
+    pub seed: Seed,
+}
+
+/// A hybrid of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum HybridChoice {
+    /// `M_opt`: the last accepted hybrid, with the most replaced layers.
+    Opt,
+    /// `M_best`: the hybrid with the highest validation score.
+    Best,
+    /// The hybrid that the search found for this number of replaced layers.
+    Replaced(#[schemars(range(min = 1, max = 1024))] u32),
+}
+
+impl HybridChoice {
+    /// Returns the choice as text, for example `replaced=4`.
+    pub fn label(self) -> String {
+        match self {
+            Self::Opt => "hybrid=opt".to_owned(),
+            Self::Best => "hybrid=best".to_owned(),
+            Self::Replaced(count) => format!("replaced={count}"),
+        }
+    }
+}
+
+impl Default for LogitDistilConfig {
+    fn default() -> Self {
+        Self {
+            hybrids: Vec::new(),
+            train: TrainedParts::default(),
+            token_budget: Count(50_000_000),
+            sequence_length: 2048,
+            batch_size: 32,
+            micro_batch_size: 1,
+            optimizer: AdamWConfig {
+                learning_rate: 1e-4,
+                final_fraction: 0.1,
+                warmup_fraction: 0.02,
+                weight_decay: 0.0,
+                ..AdamWConfig::default()
+            },
+            seed: Seed(0),
+        }
+    }
+}
+
+impl LogitDistilConfig {
+    /// Returns whether no hybrid is trained.
+    pub fn is_disabled(&self) -> bool {
+        self.hybrids.is_empty()
+    }
+
+    /// Returns the number and the batch shape of the optimizer steps.
+    pub fn training_schedule(&self) -> TrainingSchedule {
+        TrainingSchedule::new(self.token_budget, self.batch_size, self.sequence_length)
+    }
+}
