@@ -267,8 +267,7 @@ impl ReferenceCheck<'_> {
         Ok(())
     }
 
-    /// Checks that the sweep runs searches if hybrids are trained after them, and that no hybrid is listed
-    /// twice.
+    /// Checks that the sweep runs searches if hybrids are trained after them.
     fn check_tuned_hybrids(&self) -> Result<()> {
         let (hybrids, sweep) = (&self.manifest.logit_distil.hybrids, &self.manifest.sweep);
         if hybrids.is_empty() {
@@ -280,15 +279,7 @@ impl ReferenceCheck<'_> {
             let place = ["logit-distil", "hybrids"];
             return Err(self.underline_entry(error, &place, EntryPart::Value, "of no search"));
         }
-        match (1..hybrids.len()).find(|index| hybrids[..*index].contains(&hybrids[*index])) {
-            None => Ok(()),
-            Some(index) => {
-                let message = format!("`{}` is in `logit-distil.hybrids` twice", hybrids[index].label());
-                let place = ["logit-distil", "hybrids", &index.to_string()];
-                let error = Error::manifest(message);
-                Err(self.underline_entry(error, &place, EntryPart::Value, "repeated"))
-            }
-        }
+        Ok(())
     }
 
     /// Checks `throughput.layers = { trajectory = … }`. This setting times hybrids with the layers that a

@@ -146,6 +146,7 @@ fn the_base_score_is_shared_by_variants() {
             split: crate::data::Split::Validation,
             identity: job.validation.clone(),
             layers: Vec::new(),
+            tuned: None,
         })
         .map(|job| Cell::new(job, CellLabels::default()).unwrap().key())
         .collect();

@@ -1,4 +1,4 @@
-//! Estimates how long the distillations and the searches of a plan take.
+//! Estimates how long the distillations, the searches and the trainings after the searches of a plan take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::expand::Plan;
 use crate::data::{Split, Task, TaskItems, TaskRequests};
 use crate::hub;
-use crate::resources::{SplitSize, WorkRates, distil_work, search_work};
-use crate::stages::{BaseSource, Cell, DistilJob, SearchJob, Stage};
+use crate::resources::{SplitSize, WorkRates, distil_work, logit_distil_work, search_work};
+use crate::stages::{BaseSource, Cell, DistilJob, LogitDistilJob, SearchJob, Stage};
 use dtr_core::error::Result;
 use dtr_model::{BaseModel, DecoderConfig};
 
@@ -17,7 +17,7 @@ pub const ESTIMATE_TOKENS: u64 = 10_000;
 /// The time that the cells of a plan take on a device, without the time of downloads.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeEstimate {
-    /// Seconds of all distillations.
+    /// Seconds of all distillations, of twins and of logits.
     pub distil_seconds: f64,
     /// Maximum seconds of the searches on tasks whose files are on disk, one after the other. A search takes
     /// this long if it replaces every layer and prunes no candidate.
@@ -41,6 +41,10 @@ impl TimeEstimate {
         let mut estimate = Self::default();
         estimate.add_distillations(plan, rates)?;
         estimate.add_searches(plan, rates)?;
+        for job in plan.cells.iter().filter_map(Cell::downcast_job::<LogitDistilJob>) {
+            let Some(config) = estimate.known_config(&job.base)? else { continue };
+            estimate.distil_seconds += rates.distil_seconds(logit_distil_work(&config, &job.recipe));
+        }
         Ok(estimate)
     }
 

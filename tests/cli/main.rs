@@ -28,6 +28,7 @@ mod hub_project;
 mod hub_server;
 mod init;
 mod interrupted_costs;
+mod logit_distillation;
 mod partial_sweeps;
 mod plan;
 mod publish;

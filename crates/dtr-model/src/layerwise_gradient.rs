@@ -186,38 +186,49 @@ mod tests {
     use super::*;
     use crate::testing::{decoder, variants};
     use crate::{Hybrid, Mask, RandomParams, Twins};
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::Device;
+    use burn::tensor::activation::log_softmax;
     use dtr_core::seed::Seed;
-    use dtr_ops::weighted_cross_entropy_loss;
+    use dtr_ops::kl_divergence_loss;
 
     const ROWS: [[u32; 9]; 2] = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [3, 5, 8, 9, 7, 9, 3, 2, 3]];
 
-    /// Returns the loss and the gradient of all parameters by one graph over the whole decoder.
-    fn loss_of_whole_graph(decoder: &Decoder) -> (f32, Vec<Vec<f32>>) {
+    /// Returns the divergence from `teacher` and the gradient of all parameters, by one graph over the whole
+    /// decoder.
+    fn divergence_of_whole_graph(decoder: &Decoder, teacher: &Decoder) -> (f32, Vec<Vec<f32>>) {
         let copy = AutodiffCopy::new(decoder, DType::F32);
-        let inputs: Vec<Vec<u32>> = ROWS.iter().map(|row| row[..8].to_vec()).collect();
-        let hidden = Hybrid::from_base(&copy.0).forward_hidden(&inputs, None, None);
-        let [batch, time, width] = hidden.dims();
-        let loss = copy.0.cross_entropy(hidden.reshape([batch * time, width]), targets());
+        let log_p = log_softmax(logits(&copy.0), 1);
+        let log_q = log_softmax(logits(teacher), 1).autodiff();
+        let num_tokens = log_q.dims()[0] as f64;
+        let loss = (log_q.clone().exp() * (log_q - log_p)).sum() / num_tokens;
         let value = loss.clone().inner().into_scalar::<f32>();
         (value, to_values(copy.gradients(&loss)))
     }
 
-    fn targets() -> Tensor<1, Int> {
-        let ids: Vec<i32> = ROWS.iter().flat_map(|row| row[1..].iter().map(|&id| id as i32)).collect();
-        let size = ids.len();
-        Tensor::from_data(TensorData::new(ids, [size]), (&Device::flex(), DType::I32))
+    fn logits(decoder: &Decoder) -> Tensor<2> {
+        let hidden = Hybrid::from_base(decoder).forward_hidden(&rows(), None, None);
+        let [batch, time, width] = hidden.dims();
+        decoder.logits(hidden.reshape([batch * time, width]))
+    }
+
+    fn rows() -> Vec<Vec<u32>> {
+        ROWS.iter().map(|row| row.to_vec()).collect()
     }
 
     fn to_values(rows: Vec<Tensor<1>>) -> Vec<Vec<f32>> {
         rows.into_iter().map(|row| row.into_data().try_to_vec().unwrap()).collect()
     }
 
-    fn layerwise(decoder: &Decoder, is_trained: &(dyn Fn(&str) -> bool + Sync)) -> (f32, Vec<Vec<f32>>) {
-        let inputs: Vec<Vec<u32>> = ROWS.iter().map(|row| row[..8].to_vec()).collect();
-        let weights = Tensor::full([16], 1.0 / 16.0, (&Device::flex(), DType::F32));
-        let found = decoder.loss_and_gradient(&inputs, DType::F32, is_trained, |head, needs_head| {
-            weighted_cross_entropy_loss(head, &targets(), &weights, needs_head)
+    fn layerwise(
+        decoder: &Decoder,
+        teacher: &Decoder,
+        is_trained: &(dyn Fn(&str) -> bool + Sync),
+    ) -> (f32, Vec<Vec<f32>>) {
+        let hidden = Hybrid::from_base(teacher).forward_hidden(&rows(), None, None);
+        let [batch, time, width] = hidden.dims();
+        let teacher = teacher.head_inputs(hidden.reshape([batch * time, width]));
+        let found = decoder.loss_and_gradient(&rows(), DType::F32, is_trained, |head, needs_head| {
+            kl_divergence_loss(head, &teacher, needs_head)
         });
         (found.loss.into_scalar::<f32>(), to_values(found.gradient))
     }
@@ -230,8 +241,8 @@ mod tests {
                 let twins =
                     Twins::new(&variant, &base, &mut RandomParams::new(Seed(3), &Device::flex())).unwrap();
                 let mut hybrid = base.with_twins(&twins, &[1].into_iter().collect::<Mask>());
-                let (expected_loss, expected) = loss_of_whole_graph(&hybrid);
-                let (loss, found) = layerwise(&hybrid, &|_| true);
+                let (expected_loss, expected) = divergence_of_whole_graph(&hybrid, &base);
+                let (loss, found) = layerwise(&hybrid, &base, &|_| true);
                 assert!((loss - expected_loss).abs() < 1e-5);
                 let mut names = Vec::new();
                 hybrid.visit(&mut |name, _| names.push(name.to_owned()));
@@ -240,7 +251,7 @@ mod tests {
                     assert_near(name, found, expected);
                 }
                 let is_trained = |name: &str| name.contains("linear_attn") || name == NORM;
-                let (_, selected) = layerwise(&hybrid, &is_trained);
+                let (_, selected) = layerwise(&hybrid, &base, &is_trained);
                 let expected = names.iter().zip(&expected).filter(|(name, _)| is_trained(name));
                 assert_eq!(selected.len(), expected.clone().count());
                 for (found, (name, expected)) in selected.iter().zip(expected) {

@@ -69,7 +69,7 @@ pub use kv_cache::KvCache;
 pub use linear::{linear, linear_f32, linear_triple, stacked_linear, swiglu, to_column_major};
 pub use logits::{
     HeadInputs, HeadLoss, argmax_into, head_loss_bytes, kl_divergence_loss, linear_cross_entropy,
-    token_log_likelihoods, weighted_cross_entropy_loss,
+    token_log_likelihoods,
 };
 pub use mean_squared_error::mean_squared_error;
 pub use norm::{add_rms_norm, rms_norm};

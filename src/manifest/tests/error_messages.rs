@@ -86,6 +86,21 @@ const TABLES: &[(&str, &str, &str)] = &[
         "`distil.token-budget` takes a whole number such as 512, \"64k\", \"100M\" or \"1B\", not `\"many\"`",
         "\"many\"",
     ),
+    (
+        "logit-distil = { hybrids = [\"opt\", \"opt\"] }",
+        "`logit-distil.hybrids[1]` must be different from the values before it",
+        "\"opt\"",
+    ),
+    (
+        "logit-distil = { hybrids = [\"opt\"], batch-size = 8, micro-batch-size = 3 }",
+        "a batch of 8 sequences cannot be split into micro-batches of 3",
+        "3",
+    ),
+    (
+        "logit-distil = { hybrids = [{ replaced = 0 }] }",
+        "`logit-distil.hybrids[0].replaced` must be at least 1",
+        "0",
+    ),
     ("distil.token-budget = \"2000000B\"", "`distil.token-budget` must be at most 1000000B", "\"2000000B\""),
     ("distil.batch-size = 0", "`distil.batch-size` must be at least 1", "0"),
     (
@@ -311,8 +326,11 @@ fn hints_say_what_to_write() {
     for (text, expected) in [
         ("distil.tokn-budget = 1", "did you mean `token-budget`?"),
         ("distil.token_budget = 1", "did you mean `token-budget`?"),
-        ("batch-size = 1", "`batch-size` is a key of `distil`, `pretrain`"),
-        ("learning-rate = 1", "`learning-rate` is a key of `distil.optimizer`, `pretrain.optimizer`"),
+        ("batch-size = 1", "`batch-size` is a key of `distil`, `logit-distil`, `pretrain`"),
+        (
+            "learning-rate = 1",
+            "`learning-rate` is a key of `distil.optimizer`, `logit-distil.optimizer`, `pretrain.optimizer`",
+        ),
         ("distil.name = 1", "write `name` at the top of the file, before the first `[table]`"),
         ("search.depth = 1", "the keys of `search` are `strategy`, `stop`, `earlier-stops`, `prune`"),
         ("search.stop = { never = { x = 1 } }", "`search.stop.never` takes no keys"),

@@ -1,7 +1,7 @@
 //! Losses of an output head together with their gradients, in chunks of rows. The logits of all rows are
 //! never held at once.
 
-use burn::tensor::{DType, Int, Tensor, activation::log_softmax};
+use burn::tensor::{Tensor, activation::log_softmax};
 
 use crate::linear::{linear_f32, product, transposed_product_f32};
 
@@ -45,25 +45,6 @@ pub fn kl_divergence_loss(
         let q = log_q.clone().exp();
         let loss = (q.clone() * (log_q - log_p.clone())).sum() / num_rows;
         (loss, (log_p.exp() - q) / num_rows)
-    })
-}
-
-/// Returns the sum over the rows of `weights_n` times the negative log-likelihood of the row's token in
-/// `targets_n`, and its gradients. A row with the weight 0 has no effect.
-pub fn weighted_cross_entropy_loss(
-    head: &HeadInputs<'_>,
-    targets_n: &Tensor<1, Int>,
-    weights_n: &Tensor<1>,
-    needs_head_gradient: bool,
-) -> HeadLoss {
-    chunked_loss(head, rows_per_chunk(head), needs_head_gradient, |start, log_p| {
-        let rows = log_p.dims()[0];
-        let targets = targets_n.clone().narrow(0, start, rows).reshape([rows, 1]);
-        let weights = weights_n.clone().narrow(0, start, rows).reshape([rows, 1]);
-        let loss = (log_p.clone().gather(1, targets.clone()) * weights.clone()).sum().neg();
-        let minus_one = Tensor::full([rows, 1], -1.0, (&log_p.device(), DType::F32));
-        let errors = log_p.exp().scatter(1, targets, minus_one, burn::tensor::IndexingUpdateOp::Add);
-        (loss, errors * weights)
     })
 }
 
