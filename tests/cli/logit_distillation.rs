@@ -161,3 +161,18 @@ fn a_search_that_stops_before_the_number_of_layers_fails_the_training_only() {
     sweep.stderr_contains("has no hybrid with 4 layers replaced");
     assert_eq!(project.table("searches").height(), 1);
 }
+
+/// The twins of the bundled base are distilled on fewer tokens than in the quick start, so that a hybrid with all
+/// layers replaced is worse than the base.
+#[test]
+fn training_closes_at_least_half_of_the_gap_between_a_hybrid_and_the_bundled_base() {
+    let settings = ["logit-distil.hybrids=[{ replaced = 8 }]"];
+    let project = Project::from_manifest("experiments/logit-distil-mini.toml", &settings);
+    project.sweep().success();
+    let table = project.table_of("logit-distil-mini", "tuned_hybrids");
+    let value = |column: &str| numbers(&table, column)[0];
+    assert!(value("p_base") - value("p_hybrid") > 0.04, "{table}");
+    assert!(value("p_tuned") - value("p_hybrid") >= 0.5 * (value("p_base") - value("p_hybrid")), "{table}");
+    assert!(value("p_value_gain") < 0.01, "{table}");
+    assert!(value("divergence_after") < value("divergence_before"), "{table}");
+}

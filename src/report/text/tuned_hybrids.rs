@@ -12,7 +12,7 @@ pub(super) fn tuned_hybrids_text(records: &ExperimentRecords) -> String {
         return String::new();
     }
     let percent = |share: f64| format!("{:.1}", 100.0 * share);
-    let names = ["task", "variant", "layers", "divergence", "base", "hybrid", "trained", "gap closed"];
+    let names = ["task", "variant", "layers", "divergence", "base", "hybrid", "trained", "closed"];
     let lines = rows.iter().map(|row| {
         let mark = if row.p_value_gain < SIGNIFICANCE { "*" } else { "" };
         vec![
@@ -30,7 +30,8 @@ pub(super) fn tuned_hybrids_text(records: &ExperimentRecords) -> String {
     let table: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
     format!(
         "{}\nHybrids trained after their search: replaced layers, divergence from the base in\nnats per token, \
-         and test scores in percent of base, hybrid, and trained hybrid.\n* The trained hybrid differs from \
+         and test scores in percent of base, hybrid, and trained hybrid. The\nlast column is the part of the gap \
+         between base and hybrid that the training closed.\n* The trained hybrid differs from \
          the hybrid before at p < {SIGNIFICANCE}.\n",
         format_table(&table)
     )
