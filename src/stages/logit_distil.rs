@@ -57,8 +57,8 @@ pub struct LogitDistilSpec {
     pub corpus: CorpusIdentity,
 }
 
-/// Adds the cells that train the hybrids of the search `cell`, in the order of `logit-distil.hybrids`. Returns
-/// their ids and jobs.
+/// Adds the cells that train the hybrids of the search `cell`, in the order of `logit-distil.hybrids`.
+/// Returns their ids and jobs.
 pub(super) fn plan_tuned_hybrids(
     point: &SweepPoint<'_>,
     planner: &mut Planner,

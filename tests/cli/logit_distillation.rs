@@ -92,7 +92,7 @@ fn trainings_along_an_axis_share_one_search() {
     let project = Project::with_settings(TWO_HYBRIDS);
     let axes = r#"sweep.axes={ "logit-distil.seed" = [0, 1, 2] }"#;
     let plan = project.plan().set(axes).json();
-    let stages: Vec<&str> = plan["cells"].as_array().unwrap().iter().map(|cell| stage_of(cell)).collect();
+    let stages: Vec<&str> = plan["cells"].as_array().unwrap().iter().map(stage_of).collect();
     let count = |stage: &str| stages.iter().filter(|found| **found == stage).count();
     assert_eq!(["search", "logit-distil", "tuned-score"].map(count), [1, 6, 6], "{stages:?}");
 }
@@ -162,8 +162,8 @@ fn a_search_that_stops_before_the_number_of_layers_fails_the_training_only() {
     assert_eq!(project.table("searches").height(), 1);
 }
 
-/// The twins of the bundled base are distilled on fewer tokens than in the quick start, so that a hybrid with all
-/// layers replaced is worse than the base.
+/// The twins of the bundled base are distilled on fewer tokens than in the quick start, so that a hybrid with
+/// all layers replaced is worse than the base.
 #[test]
 fn training_closes_at_least_half_of_the_gap_between_a_hybrid_and_the_bundled_base() {
     let settings = ["logit-distil.hybrids=[{ replaced = 8 }]"];

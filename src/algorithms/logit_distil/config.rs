@@ -5,14 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use dtr_core::count::Count;
 use dtr_core::seed::Seed;
-use dtr_model::optimizer::AdamWConfig;
 
 use crate::algorithms::training::TrainingSchedule;
-use crate::algorithms::tuning::TrainedParts;
+use crate::algorithms::tuning::{TrainedParts, TuningOptimizerConfig};
 
-/// The hyperparameters of logit distillation. After a search, a hybrid of the search is trained to predict the
-/// next token as its base does. The loss is the Kullback-Leibler divergence of the hybrid's distribution from
-/// the base's, over the whole vocabulary, at temperature 1. The text is that of `corpus`.
+/// The hyperparameters of logit distillation. After a search, a hybrid of the search is trained to predict
+/// the next token as its base does. The loss is the Kullback-Leibler divergence of the hybrid's distribution
+/// from the base's, over the whole vocabulary, at temperature 1. The text is that of `corpus`.
 ///
 /// The trained hybrid, the same hybrid before this training, and the base are scored on the test split of the
 /// search's task.
@@ -36,8 +35,8 @@ pub struct LogitDistilConfig {
     /// several such micro-batches in parallel. A GPU computes one after another.
     #[schemars(range(min = 1, max = 65_536))]
     pub micro_batch_size: usize,
-    /// The optimizer and its schedule. Its learning rate is that of the linear blocks.
-    pub optimizer: AdamWConfig,
+    /// The optimizer and its schedule.
+    pub optimizer: TuningOptimizerConfig,
     /// Seed of the order of the data.
     pub seed: Seed,
 }
@@ -74,13 +73,7 @@ impl Default for LogitDistilConfig {
             sequence_length: 2048,
             batch_size: 32,
             micro_batch_size: 1,
-            optimizer: AdamWConfig {
-                learning_rate: 1e-4,
-                final_fraction: 0.1,
-                warmup_fraction: 0.02,
-                weight_decay: 0.0,
-                ..AdamWConfig::default()
-            },
+            optimizer: TuningOptimizerConfig::default(),
             seed: Seed(0),
         }
     }

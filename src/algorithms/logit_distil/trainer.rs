@@ -51,8 +51,8 @@ struct DistilProgress {
 }
 
 impl<'a> LogitDistiller<'a> {
-    /// Creates the trainer of the hybrid of `base` in which `twins` replace the layers of `mask`. Resumes from
-    /// `checkpoint` if its file exists.
+    /// Creates the trainer of the hybrid of `base` in which `twins` replace the layers of `mask`. Resumes
+    /// from `checkpoint` if its file exists.
     ///
     /// # Errors
     /// Fails if `mask` is empty, or if the checkpoint cannot be read.
@@ -63,7 +63,8 @@ impl<'a> LogitDistiller<'a> {
         config: &LogitDistilConfig,
         checkpoint: &CheckpointFile,
     ) -> Result<Self> {
-        let hybrid = TunedDecoder::new(base.with_twins(twins, mask), &config.optimizer, &config.train)?;
+        let hybrid =
+            TunedDecoder::new(base.with_twins(twins, mask), &config.optimizer.to_adamw(), &config.train)?;
         let (config, checkpoint, mask) = (config.clone(), checkpoint.clone(), mask.clone());
         let mut trainer =
             Self { base, hybrid, mask, config, checkpoint, progress: DistilProgress::default() };
@@ -77,8 +78,8 @@ impl<'a> LogitDistiller<'a> {
     /// Trains until the token budget is spent.
     ///
     /// # Errors
-    /// Fails if the divergence or the gradient is not finite, sequences cannot be read, a checkpoint cannot be
-    /// written, or the user asked to stop.
+    /// Fails if the divergence or the gradient is not finite, sequences cannot be read, a checkpoint cannot
+    /// be written, or the user asked to stop.
     pub fn run(&mut self, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let schedule = self.config.training_schedule();
         run_training(self, schedule, sequences, observer)

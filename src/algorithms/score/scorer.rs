@@ -226,7 +226,7 @@ impl<'a> Scorer<'a> {
     /// Returns the number of layers whose outputs fit in the cache.
     fn max_cached_layers(&self) -> usize {
         let tokens: usize = self.parts.iter().flatten().map(Batch::num_tokens).sum();
-        let dtype_bytes = self.base.dtype().size();
-        self.limits.max_cache_bytes / (tokens * self.base.config.hidden_size * dtype_bytes).max(1)
+        let number_bytes = self.base.dtype().size();
+        self.limits.max_cache_bytes / (tokens * self.base.config.hidden_size * number_bytes).max(1)
     }
 }

@@ -26,8 +26,8 @@ struct TrainedGroup {
 }
 
 impl TunedDecoder {
-    /// Creates the optimizers of the parts of `decoder` that `train` names, and casts these parts to f32. With
-    /// less precision, the weights would swallow small updates.
+    /// Creates the optimizers of the parts of `decoder` that `train` names, and casts these parts to f32.
+    /// With less precision, the weights would swallow small updates.
     ///
     /// # Errors
     /// Fails if `decoder` has no such part.
@@ -69,8 +69,8 @@ impl TunedDecoder {
         count_parameters(&mut select(&mut self.decoder, &groups))
     }
 
-    /// Does the optimizer step `step` of `num_steps`. `gradient` holds a vector for each trained parameter, in
-    /// visiting order. Returns the norm of the gradient, `[1]`.
+    /// Does the optimizer step `step` of `num_steps`. `gradient` holds a vector for each trained parameter,
+    /// in visiting order. Returns the norm of the gradient, `[1]`.
     pub fn update(&mut self, gradient: Vec<Tensor<1>>, step: u64, num_steps: u64) -> Tensor<1> {
         let groups = self.trained_groups();
         let mut rows: Vec<Vec<Tensor<1>>> = vec![Vec::new(); groups.len()];

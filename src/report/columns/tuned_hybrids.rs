@@ -5,9 +5,9 @@ use polars::prelude::Column;
 use crate::report::schema::{ColumnSpec, ColumnValue, TableRow, TableSpec, tables};
 
 tables! {
-    /// One row per hybrid that was trained after its search by logit distillation: its test score beside those
-    /// of two controls, the same hybrid before this training and the base. All scores are on the same items of
-    /// the test split of the search's task.
+    /// One row per hybrid that was trained after its search by logit distillation: its test score beside
+    /// those of two controls, the same hybrid before this training and the base. All scores are on the same
+    /// items of the test split of the search's task.
     tuned_hybrids: TunedHybridRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -56,9 +56,9 @@ tables! {
         gain_low: f64 => "points",
         /// Upper end of the confidence interval of `gain`, by a paired bootstrap of 9,999 resamples.
         gain_high: f64 => "points",
-        /// Two-sided p-value of a paired test of the hybrid after this training against the hybrid before it, on
-        /// the same items (McNemar's exact test, or a permutation test if some answers are neither right nor
-        /// wrong), not corrected for multiple comparisons.
+        /// Two-sided p-value of a paired test of the hybrid after this training against the hybrid before it,
+        /// on the same items (McNemar's exact test, or a permutation test if some answers are neither right
+        /// nor wrong), not corrected for multiple comparisons.
         p_value_gain: f64 => "probability",
         /// `p_tuned` minus `p_base` on the same items, from -100 to 100.
         difference: f64 => "points",

@@ -29,10 +29,10 @@ pub(super) fn tuned_hybrids_text(records: &ExperimentRecords) -> String {
     let header = names.map(str::to_owned).to_vec();
     let table: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
     format!(
-        "{}\nHybrids trained after their search: replaced layers, divergence from the base in\nnats per token, \
-         and test scores in percent of base, hybrid, and trained hybrid. The\nlast column is the part of the gap \
-         between base and hybrid that the training closed.\n* The trained hybrid differs from \
-         the hybrid before at p < {SIGNIFICANCE}.\n",
+        "{}\nHybrids trained after their search: replaced layers, divergence from the base in\n\
+         nats per token, and test scores in percent of base, hybrid, and trained hybrid.\n\
+         The last column is the part of the gap between base and hybrid that is closed.\n\
+         * The trained hybrid differs from the hybrid before at p < {SIGNIFICANCE}.\n",
         format_table(&table)
     )
 }
