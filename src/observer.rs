@@ -25,6 +25,12 @@ pub trait Observer: Sync {
     /// Returns whether the user asked to stop.
     fn is_interrupted(&self) -> bool;
 
+    /// Returns how often the user asked for a checkpoint so far. A training compares this number with the
+    /// number at its start, because several trainings may run at the same time.
+    fn num_checkpoint_requests(&self) -> u64 {
+        0
+    }
+
     /// Returns an error if the user asked to stop. Algorithms call this only where a stop loses no progress.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::{DeviceArgs, print_json};
 use crate::bench::device::{self, BenchModelShape, OperationMeasurement};
 use crate::bench::search_optimisations::{SearchCost, SearchOptimisations};
 use crate::bench::{SearchCase, bundled_base_cases, deep_base_case};
-use crate::runner::{ProgressDisplay, StopFlag};
+use crate::runner::{ProgressDisplay, UserRequests};
 
 /// Run benchmarks on this machine.
 #[derive(Args)]
@@ -69,7 +69,7 @@ impl BenchCommand {
 
 impl DeviceBenchmark {
     fn run(self) -> Result<u8> {
-        let progress = ProgressDisplay::new(0, StopFlag::listen()?);
+        let progress = ProgressDisplay::new(0, UserRequests::listen()?);
         let task = progress.start_task("operations", 60, "operations");
         let print = |line: &OperationMeasurement| {
             println!("{}", serde_json::to_string(line).expect("a measurement is plain JSON"))
@@ -81,7 +81,7 @@ impl DeviceBenchmark {
 
 impl SearchBenchmark {
     fn run(self) -> Result<u8> {
-        let progress = ProgressDisplay::new(0, StopFlag::listen()?);
+        let progress = ProgressDisplay::new(0, UserRequests::listen()?);
         let task = progress.start_task("twins of the base", 31_744, "tokens");
         let mut cases = bundled_base_cases(&self.base, self.items, &task)?;
         drop(task);

@@ -8,7 +8,7 @@ use super::{DeviceArgs, ExperimentArgs, ResultsArgs, SandboxArgs, print_json};
 use crate::device::UsageMeter;
 use crate::plan::Plan;
 use crate::publish::check_consistency;
-use crate::runner::{ProgressDisplay, RunContext, StopFlag, SupervisorConnection};
+use crate::runner::{ProgressDisplay, RunContext, SupervisorConnection, UserRequests};
 use crate::store::{Audit, DamagedFile, Store};
 use crate::verify::{
     RecomputeSample, RecomputedCells, ReportComparison, compare_rebuilt_report, recompute_cells,
@@ -152,7 +152,7 @@ fn recompute(
     sandbox: &SandboxArgs,
     sample: RecomputeSample,
 ) -> Result<RecomputedCells> {
-    let progress = ProgressDisplay::new(sample.size, StopFlag::listen()?);
+    let progress = ProgressDisplay::new(sample.size, UserRequests::listen()?);
     let meter = UsageMeter::for_device(device.device, 1);
     let context = RunContext {
         store,

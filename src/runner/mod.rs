@@ -7,7 +7,7 @@ mod progress;
 mod remote_progress_bar;
 mod running_cell;
 mod saved_usage;
-mod stop;
+mod signals;
 mod supervisor;
 mod usage_recorder;
 
@@ -16,7 +16,7 @@ pub use panics::catch_cell_panic;
 pub use program_sandbox::SandboxOptions;
 pub use progress::{ProgressDisplay, ProgressTask};
 pub use running_cell::{ClaimOutcome, NotClaimed, RunningCell, log_crash, log_stop, record_failure};
-pub use stop::StopFlag;
+pub use signals::UserRequests;
 pub use supervisor::{
     SupervisorConnection, SweepDivision, SweepState, WorkEnd, WorkerCrash, WorkerRole, supervise,
 };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::remote_progress_bar::RemoteProgressBar;
-use super::stop::StopFlag;
+use super::signals::UserRequests;
 use super::supervisor::{MessageSender, ProgressMessage, SupervisorConnection, WorkerMessage, WorkerRole};
 use super::usage_recorder::UsageRecorder;
 use crate::observer::Observer;
@@ -21,14 +21,14 @@ const MIN_LINE_INTERVAL: Duration = Duration::from_secs(10);
 pub struct ProgressDisplay {
     bars: Option<MultiProgress>,
     overall: ProgressBar,
-    stop_flag: StopFlag,
+    requests: UserRequests,
     /// Sends the progress to the supervisor, if the supervisor draws the bars.
     sender: Option<MessageSender>,
 }
 
 impl ProgressDisplay {
     /// Starts a display for `num_cells` cells, with bars if standard error is a terminal.
-    pub fn new(num_cells: usize, stop_flag: StopFlag) -> Self {
+    pub fn new(num_cells: usize, requests: UserRequests) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bars = terminal.then(MultiProgress::new);
         let overall = match &bars {
@@ -36,13 +36,13 @@ impl ProgressDisplay {
             None => ProgressBar::hidden(),
         };
         overall.set_style(style("{bar:24} {pos}/{len} cells  {elapsed}"));
-        Self { bars, overall, stop_flag, sender: None }
+        Self { bars, overall, requests, sender: None }
     }
 
     /// Starts the display of a worker process. If several workers run, the supervisor draws the bars of all
     /// workers.
     pub fn for_worker(num_cells: usize, supervisor: &SupervisorConnection) -> Self {
-        let display = Self::new(num_cells, supervisor.stop_flag());
+        let display = Self::new(num_cells, supervisor.user_requests());
         match supervisor.role() {
             WorkerRole::Parallel { sends_progress: true, .. } => {
                 Self { sender: Some(supervisor.sender().clone()), ..display }
@@ -83,7 +83,7 @@ impl ProgressDisplay {
 
     /// Returns whether the user has asked to stop.
     pub fn is_interrupted(&self) -> bool {
-        self.stop_flag.is_set()
+        self.requests.must_stop()
     }
 
     /// Starts the display of a task with `total` units of work. `unit` names the unit, for example `tokens`.
@@ -195,6 +195,10 @@ impl Observer for ProgressTask<'_> {
 
     fn is_interrupted(&self) -> bool {
         self.display.is_interrupted()
+    }
+
+    fn num_checkpoint_requests(&self) -> u64 {
+        self.display.requests.num_checkpoints()
     }
 }
 

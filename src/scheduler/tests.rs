@@ -11,7 +11,8 @@ use crate::device::{DeviceChoice, TimeAndEnergy, UsageMeter};
 use crate::manifest::load_manifest;
 use crate::plan::plan_for_cpu;
 use crate::runner::{
-    ClaimOutcome, ProgressDisplay, RunningCell, SandboxOptions, StopFlag, SupervisorConnection, UsageRecorder,
+    ClaimOutcome, ProgressDisplay, RunningCell, SandboxOptions, SupervisorConnection, UsageRecorder,
+    UserRequests,
 };
 use crate::stages::{DistilJob, PretrainJob, Stage};
 use crate::store::{EventKind, Lookup, Provenance, read_events};
@@ -35,7 +36,7 @@ impl TestRun {
             plan: plan_for_cpu(&load_manifest(&manifest, &[]).unwrap()).unwrap(),
             store: Store::open(results.path()).unwrap(),
             results,
-            progress: ProgressDisplay::new(1, StopFlag::default()),
+            progress: ProgressDisplay::new(1, UserRequests::default()),
             meter: UsageMeter::for_device(DeviceChoice::Cpu, 1),
             supervisor: SupervisorConnection::default(),
             sandbox: SandboxOptions::default(),

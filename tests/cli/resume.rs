@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dtr::store::EventKind;
 use dtr_core::seed::Seed;
 use rand::RngExt;
+use rustix::process::Signal;
 
 use crate::project::{Project, WITH_CHECKPOINTS, wait_until};
 
@@ -113,6 +114,48 @@ fn ctrl_c_saves_a_checkpoint_and_the_same_command_resumes() {
     let messages = [project.messages("pretrain"), project.messages("distil")].concat();
     assert!(messages.iter().any(|line| line.contains("resumes after step")), "{messages:?}");
     assert!(!messages.iter().any(|line| line.contains("was killed or ran out of memory")), "{messages:?}");
+    assert!(project.comparable_outputs() == Project::finished(WITH_CHECKPOINTS).comparable_outputs());
+}
+
+/// Slurm sends the signal twice within 20 ms, to the sweep and to its workers.
+#[test]
+fn a_sweep_that_is_terminated_twice_saves_a_checkpoint_and_the_same_command_resumes() {
+    let project = Project::with_settings(WITH_CHECKPOINTS);
+    for stage in ["pretrain", "distil"] {
+        let sweep = project.sweep().start();
+        wait_until("the start of the cell", || project.num_started(stage) > 0);
+        std::thread::sleep(Duration::from_millis(300));
+        for _ in 0..2 {
+            sweep.send_to_all(Signal::TERM);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let output = sweep.finish();
+        output.assert_code(130);
+        output.stderr_contains("run the same command again to resume");
+        assert!(project.events(stage).iter().any(|(_, event)| event.kind == EventKind::Stopped));
+        assert!(project.files("").iter().any(|path| is_in_checkpoint(path)), "no checkpoint was saved");
+    }
+    project.sweep().success();
+    let messages = [project.messages("pretrain"), project.messages("distil")].concat();
+    assert!(!messages.iter().any(|line| line.contains("was killed or ran out of memory")), "{messages:?}");
+    assert!(project.comparable_outputs() == Project::finished(WITH_CHECKPOINTS).comparable_outputs());
+}
+
+#[test]
+fn a_sweep_writes_a_checkpoint_on_request_and_goes_on() {
+    let project = Project::with_settings(WITH_CHECKPOINTS);
+    let mut sweep = project.sweep().start();
+    for stage in ["pretrain", "distil"] {
+        let is_written = || project.messages(stage).iter().any(|line| line.contains("wrote a checkpoint"));
+        wait_until("the start of the cell", || project.num_started(stage) > 0);
+        wait_until("the requested checkpoint", || {
+            sweep.send_to_all(Signal::USR1);
+            std::thread::sleep(Duration::from_millis(50));
+            is_written() || sweep.has_ended()
+        });
+        assert!(is_written(), "the {stage} cell wrote no checkpoint");
+    }
+    sweep.finish().assert_code(0);
     assert!(project.comparable_outputs() == Project::finished(WITH_CHECKPOINTS).comparable_outputs());
 }
 

@@ -137,7 +137,22 @@ impl RunningDtr {
 
     /// Sends the program the signal that Ctrl-C would send.
     pub fn interrupt(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        self.send(Signal::INT);
+    }
+
+    pub fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Sends a signal to the program and to the processes that it has started, as Slurm does.
+    pub fn send_to_all(&self, signal: Signal) {
+        let id = self.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        self.send(signal);
+        for child in children.split_whitespace() {
+            // A child may have ended meanwhile.
+            let _ = kill_process(Pid::from_raw(child.parse().unwrap()).unwrap(), signal);
+        }
     }
 
     pub fn finish(self) -> DtrOutput {

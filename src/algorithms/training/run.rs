@@ -29,7 +29,7 @@ pub trait Training {
 ///
 /// # Errors
 /// Fails if `training` fails, if a checkpoint cannot be written, or if the user asked to stop. If the user
-/// asked to stop, writes a last checkpoint first.
+/// asked to stop, writes a last checkpoint first. If the user asked for a checkpoint, writes one and goes on.
 pub fn run_training(
     training: &mut impl Training,
     schedule: TrainingSchedule,
@@ -39,10 +39,12 @@ pub fn run_training(
     let first = training.num_steps_done();
     observer.advance(first * schedule.tokens_per_step());
     let (mut timer, mut writer) = (CheckpointTimer::start(), CheckpointWriter::default());
+    let mut num_requests = observer.num_checkpoint_requests();
     for step in first..schedule.num_steps {
         training.train_step(step, sequences, observer)?;
         observer.advance(schedule.tokens_per_step());
-        timer.save_if_due(observer.is_interrupted(), || {
+        let is_requested = observer.num_checkpoint_requests() > num_requests;
+        timer.save_if_due(is_requested || observer.is_interrupted(), || {
             observer.before_checkpoint()?;
             // The memory need not hold two groups of checkpoints.
             writer.finish()?;
@@ -52,6 +54,11 @@ pub fn run_training(
             writer.finish()?;
         }
         observer.check_interrupted()?;
+        if is_requested {
+            num_requests = observer.num_checkpoint_requests();
+            writer.finish()?;
+            observer.message(&format!("wrote a checkpoint after step {}, as SIGUSR1 asked", step + 1));
+        }
     }
     writer.finish()
 }

@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::messages::{MessageSender, SweepDivision, WorkerAssignment, WorkerMessage, WorkerRole};
 use super::sweep_state::{SweepState, WorkEnd};
-use super::{STOP, SUPERVISOR};
-use crate::runner::stop::{StopFlag, on_interrupt};
+use super::{CHECKPOINT, STOP, SUPERVISOR};
+use crate::runner::signals::{UserRequests, handle_signals};
 use crate::store::CellKey;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::Digest;
@@ -24,7 +24,7 @@ pub struct SupervisorConnection {
     grants: Option<Mutex<Receiver<Vec<CellKey>>>>,
     role: WorkerRole,
     sweep_state: SweepState,
-    stop_flag: StopFlag,
+    requests: UserRequests,
 }
 
 impl SupervisorConnection {
@@ -50,15 +50,15 @@ impl SupervisorConnection {
         lines.read_line(&mut assignment).map_err(|_| no_supervisor())?;
         let WorkerAssignment { role, sweep_state } =
             serde_json::from_str(&assignment).map_err(|_| no_supervisor())?;
-        // A terminal sends Ctrl-C to both processes. The worker ignores Ctrl-C, because the supervisor sends
-        // `stop`.
-        on_interrupt(|| {})?;
-        let stop_flag = StopFlag::default();
-        let flag = stop_flag.clone();
+        // A terminal or Slurm sends a signal to both processes. The worker ignores the signal, because the
+        // supervisor sends a line.
+        handle_signals(|_| {})?;
+        let requests = UserRequests::default();
+        let target = requests.clone();
         let (grant_sender, grants) = channel();
-        std::thread::spawn(move || receive_lines(lines, &flag, &grant_sender));
+        std::thread::spawn(move || receive_lines(lines, &target, &grant_sender));
         let (sender, grants) = (MessageSender::new(socket), Some(Mutex::new(grants)));
-        Ok(Some(Self { sender, grants, role, sweep_state, stop_flag }))
+        Ok(Some(Self { sender, grants, role, sweep_state, requests }))
     }
 
     /// Returns the part of the sweep that this process runs.
@@ -71,9 +71,9 @@ impl SupervisorConnection {
         &self.sender
     }
 
-    /// Returns the flag that is set once the user has asked to stop.
-    pub fn stop_flag(&self) -> StopFlag {
-        self.stop_flag.clone()
+    /// Returns the requests of the user, which the supervisor forwards.
+    pub fn user_requests(&self) -> UserRequests {
+        self.requests.clone()
     }
 
     /// Returns the state of the sweep when this worker started.
@@ -132,13 +132,14 @@ impl SupervisorConnection {
     }
 }
 
-/// Reads the lines that the supervisor sends. For each line `stop`, requests a stop through `stop_flag`. For
-/// each line with the keys of granted cells, sends the keys to `grants`. Ends this process when the
-/// supervisor has ended.
-fn receive_lines(lines: impl BufRead, stop_flag: &StopFlag, grants: &Sender<Vec<CellKey>>) {
+/// Reads the lines that the supervisor sends. For each line `stop`, requests a stop, and for each line
+/// `checkpoint`, a checkpoint. For each line with the keys of granted cells, sends the keys to `grants`. Ends
+/// this process when the supervisor has ended.
+fn receive_lines(lines: impl BufRead, requests: &UserRequests, grants: &Sender<Vec<CellKey>>) {
     for line in lines.lines().map_while(std::io::Result::ok) {
         match serde_json::from_str(&line) {
-            _ if line == STOP => stop_flag.request_stop(),
+            _ if line == STOP => requests.request_stop(),
+            _ if line == CHECKPOINT => requests.request_checkpoint(),
             Ok(keys) => drop(grants.send(keys)),
             // The line after a worker's assignment is empty, or it is `stop`.
             Err(_) => {}

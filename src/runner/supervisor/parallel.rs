@@ -6,7 +6,7 @@ use std::thread;
 use super::messages::{SweepDivision, WorkerRole};
 use super::supervise::{Supervisor, Worker};
 use crate::runner::progress::ProgressDisplay;
-use crate::runner::stop::StopFlag;
+use crate::runner::signals::UserRequests;
 use dtr_core::error::{Error, ErrorKind, Result};
 
 /// Runs the workers of a division to their end. Returns the exit code of a worker that failed, or 0.
@@ -16,7 +16,7 @@ use dtr_core::error::{Error, ErrorKind, Result};
 /// # Errors
 /// Fails if the user interrupts the run, or if [`Supervisor::run_to_end`] fails for a worker.
 pub(super) fn run_parallel_workers(supervisor: &Supervisor, division: &SweepDivision) -> Result<u8> {
-    let display = Arc::new(ProgressDisplay::new(division.num_cells, StopFlag::default()));
+    let display = Arc::new(ProgressDisplay::new(division.num_cells, UserRequests::default()));
     display.add_done_cells(division.num_ended_cells);
     let role = WorkerRole::Parallel {
         memory_limit: division.memory_limit,

@@ -8,6 +8,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::sys::signal::Signal;
+
 use super::SUPERVISOR;
 use super::crash_report::{CrashReport, is_user_signal, max_worker_peak_bytes};
 use super::messages::{WorkerAssignment, WorkerMessage, WorkerRole};
@@ -29,7 +31,7 @@ use dtr_core::system_info::{oom_kill_count, running_program};
 /// crashes while it runs no cell, because the next worker would crash too.
 pub fn supervise() -> Result<u8> {
     let supervisor =
-        Supervisor { workers: WorkerConnections::with_interrupt_handler()?, state: Mutex::default() };
+        Supervisor { workers: WorkerConnections::with_signal_handler()?, state: Mutex::default() };
     let run_alone = |role| supervisor.run_to_end(&Worker { number: 0, role, display: None });
     let code = run_alone(WorkerRole::First)?;
     let division = supervisor.state().division.clone();
@@ -93,6 +95,10 @@ impl Supervisor {
                 return Ok(u8::try_from(code).unwrap_or(ErrorKind::Failed.exit_code()));
             }
             let signal = status.signal().unwrap_or_default();
+            if signal == Signal::SIGUSR1 as i32 {
+                // The process received the request for a checkpoint before it could handle it.
+                continue;
+            }
             if is_user_signal(signal) {
                 return Err(Error::new(
                     ErrorKind::Interrupted,

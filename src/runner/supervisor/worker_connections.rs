@@ -1,17 +1,17 @@
-//! The sockets through which the supervisor sends lines to the workers. After Ctrl-C, the supervisor sends
-//! the line `stop`.
+//! The sockets through which the supervisor sends lines to the workers. After Ctrl-C or SIGTERM, the
+//! supervisor sends the line `stop`, and after SIGUSR1 the line `checkpoint`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::STOP;
 use super::messages::WorkerAssignment;
-use crate::runner::stop::on_interrupt;
+use super::{CHECKPOINT, STOP};
+use crate::runner::signals::{UserSignal, handle_signals};
 use dtr_core::error::Result;
 
-/// The sockets to the current workers. After Ctrl-C, each of these workers receives the line `stop`.
+/// The sockets to the current workers. Each of these workers receives the user's requests.
 #[derive(Clone, Default)]
 pub(super) struct WorkerConnections(Arc<Mutex<WorkerSockets>>);
 
@@ -27,16 +27,27 @@ impl WorkerSockets {
     /// Sends `stop` to the current workers. Ignores dead workers.
     fn stop_all(&mut self) {
         self.is_stopping = true;
-        self.sockets.values_mut().for_each(|socket| write_line(socket, STOP));
+        self.send_to_all(STOP);
+    }
+
+    fn send_to_all(&mut self, line: &str) {
+        self.sockets.values_mut().for_each(|socket| write_line(socket, line));
     }
 }
 
 impl WorkerConnections {
-    /// Creates the connections, without any worker. Installs a handler that forwards Ctrl-C to all workers.
-    pub(super) fn with_interrupt_handler() -> Result<Self> {
+    /// Creates the connections, without any worker. Installs a handler that forwards signals to all workers.
+    ///
+    /// Each Ctrl-C sends `stop`, so the second one ends the workers at once. SIGTERM sends `stop` only if it
+    /// was not sent before.
+    pub(super) fn with_signal_handler() -> Result<Self> {
         let connections = Self::default();
         let handler = connections.clone();
-        on_interrupt(move || handler.lock().stop_all())?;
+        handle_signals(move |signal| match signal {
+            UserSignal::Interrupt => handler.lock().stop_all(),
+            UserSignal::Terminate => handler.stop_all(),
+            UserSignal::Checkpoint => handler.lock().send_to_all(CHECKPOINT),
+        })?;
         Ok(connections)
     }
 
