@@ -30,8 +30,12 @@ pub(super) fn provenance_entries(records: &ExperimentRecords) -> Vec<ProvenanceE
         entry("Machine", join_distinct(cells, |cell| machine(&cell.record.provenance))),
         entry("Program", join_distinct(cells, |cell| program(&cell.record.provenance))),
         entry("Finished", finish_dates(cells)),
-        entry("Confidence intervals", format!("Wilson, {} %", 100.0 * records.confidence)),
+        entry("Confidence intervals", confidence_intervals(records.confidence)),
     ]
+}
+
+fn confidence_intervals(confidence: f64) -> String {
+    format!("{} %: Wilson's, or bootstrap if some answers are neither right nor wrong", 100.0 * confidence)
 }
 
 fn stage_counts(cells: &[CellWorkCounts]) -> String {

@@ -92,8 +92,9 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
     let num_differing = rows.iter().filter(|row| (hybrid.p_value)(row) < SIGNIFICANCE).count();
     format!(
         "{} replaces {} of the layers of its base. On the test split it scores at least as high as the base \
-         in {num_matching} of {}. The scores differ with p < {SIGNIFICANCE} in {num_differing} (exact \
-         McNemar test on the same items, without correction for multiple comparisons).",
+         in {num_matching} of {}. The scores differ with p < {SIGNIFICANCE} in {num_differing} (paired test on \
+         the same items, without correction for multiple comparisons: McNemar's exact test, or a permutation \
+         test if some answers are neither right nor wrong).",
         hybrid.name,
         percent_range(&percentages),
         pluralize(rows.len(), "search", "searches"),
