@@ -26,7 +26,8 @@ pub(super) enum UserSignal {
 /// What the user has asked of the running work. Clones share the requests.
 #[derive(Clone, Default)]
 pub struct UserRequests {
-    must_stop: Arc<AtomicBool>,
+    is_stop_requested: Arc<AtomicBool>,
+    is_terminated: Arc<AtomicBool>,
     num_checkpoints: Arc<AtomicU64>,
 }
 
@@ -40,7 +41,7 @@ impl UserRequests {
         let target = requests.clone();
         handle_signals(move |signal| match signal {
             UserSignal::Interrupt => target.request_stop(),
-            UserSignal::Terminate => target.must_stop.store(true, Ordering::SeqCst),
+            UserSignal::Terminate => target.terminate(),
             UserSignal::Checkpoint => target.request_checkpoint(),
         })?;
         Ok(requests)
@@ -48,9 +49,14 @@ impl UserRequests {
 
     /// Asks the work to stop. Ends the process if a stop was requested before.
     pub fn request_stop(&self) {
-        if self.must_stop.swap(true, Ordering::SeqCst) {
+        if self.is_stop_requested.swap(true, Ordering::SeqCst) {
             std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
         }
+    }
+
+    /// Makes the work stop after SIGTERM. Never ends the process, and does not count as a requested stop.
+    pub fn terminate(&self) {
+        self.is_terminated.store(true, Ordering::SeqCst);
     }
 
     /// Asks the work to write a checkpoint and to continue.
@@ -60,7 +66,7 @@ impl UserRequests {
 
     /// Returns whether the work must stop.
     pub fn must_stop(&self) -> bool {
-        self.must_stop.load(Ordering::SeqCst)
+        self.is_stop_requested.load(Ordering::SeqCst) || self.is_terminated.load(Ordering::SeqCst)
     }
 
     /// Returns how often a checkpoint was requested so far.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use super::messages::{MessageSender, SweepDivision, WorkerAssignment, WorkerMessage, WorkerRole};
 use super::sweep_state::{SweepState, WorkEnd};
 use super::{CHECKPOINT, STOP, SUPERVISOR};
-use crate::runner::signals::{UserRequests, handle_signals};
+use crate::runner::signals::{UserRequests, UserSignal, handle_signals};
 use crate::store::CellKey;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::Digest;
@@ -50,10 +50,15 @@ impl SupervisorConnection {
         lines.read_line(&mut assignment).map_err(|_| no_supervisor())?;
         let WorkerAssignment { role, sweep_state } =
             serde_json::from_str(&assignment).map_err(|_| no_supervisor())?;
-        // A terminal or Slurm sends a signal to both processes. The worker ignores the signal, because the
-        // supervisor sends a line.
-        handle_signals(|_| {})?;
         let requests = UserRequests::default();
+        let target = requests.clone();
+        // A terminal sends Ctrl-C to both processes, and Slurm sends each signal to both. For Ctrl-C and
+        // SIGUSR1, the supervisor sends a line. A user may send SIGTERM to a worker alone.
+        handle_signals(move |signal| {
+            if signal == UserSignal::Terminate {
+                target.terminate();
+            }
+        })?;
         let target = requests.clone();
         let (grant_sender, grants) = channel();
         std::thread::spawn(move || receive_lines(lines, &target, &grant_sender));
