@@ -1,8 +1,8 @@
 //! The gradient of a decoder's parameters, computed one layer at a time.
 //!
 //! The forward pass keeps only the input of each layer. The backward pass runs each layer again, from its
-//! input (activation checkpointing, arXiv 1604.06174). Except for the inputs of the layers, the memory of a
-//! pass does not depend on the number of layers.
+//! input (activation checkpointing, arXiv 1604.06174). So intermediate activations exist for one layer only.
+//! The layers' inputs, parameters and gradients still take memory in proportion to the number of layers.
 
 use burn::tensor::{DType, Int, Tensor};
 
@@ -19,7 +19,7 @@ const HEAD: &str = "lm_head.weight";
 pub struct LossAndGradient {
     /// The loss, `[1]`, in f32.
     pub loss: Tensor<1>,
-    /// The gradient of each trained parameter, a vector `[n]` in f32, in visiting order.
+    /// The gradient of each trained parameter, a vector `[n]` in f32, in the order of `Parameters::visit`.
     pub gradient: Vec<Tensor<1>>,
 }
 
@@ -28,8 +28,8 @@ impl Decoder {
     /// The gradient covers the parameters for whose names `is_trained` returns true.
     ///
     /// The pass computes with copies of the parameters in `dtype`. `head_loss` computes the loss from the
-    /// inputs of the output head, one row for each token. Its second argument is whether it has to compute
-    /// the gradient of the head's weight.
+    /// inputs of the output head, one row for each token. The second argument of `head_loss` tells whether
+    /// the head's weight needs a gradient.
     pub fn loss_and_gradient(
         &self,
         ids: &[Vec<u32>],
@@ -119,7 +119,8 @@ impl LayerwisePass<'_> {
         (inputs, x)
     }
 
-    /// Returns the gradient of the final norm's input, and that of its weight if the weight is trained.
+    /// Returns the gradient of the final norm's input, and the gradient of the norm's weight if the weight is
+    /// trained.
     fn norm_backward(&self, x_nd: Tensor<2>, d_output_nd: Tensor<2>) -> (Tensor<2>, Option<Tensor<1>>) {
         let is_trained = (self.is_trained)(NORM);
         let x = x_nd.autodiff().require_grad();
@@ -152,7 +153,7 @@ impl LayerwisePass<'_> {
         (d_x, rows.into_iter().map(|row| row.cast(DType::F32)).collect())
     }
 
-    /// Returns the gradient of the embedding as the input of the first layer, `[n]`.
+    /// Returns the part of the embedding's gradient that comes through the input of the first layer, `[n]`.
     fn embedding_backward(&self, ids_bt: Tensor<2, Int>, d_output_btd: Tensor<3>) -> Tensor<1> {
         let [batch, time, width] = d_output_btd.dims();
         let table = self.decoder.embedding.clone().autodiff().require_grad();
@@ -168,7 +169,7 @@ fn layer_name(layer: usize) -> String {
     format!("model.layers.{layer}")
 }
 
-/// A layer whose parameters have the names that they have in the decoder.
+/// A layer that visits its parameters under their names in the decoder.
 #[derive(Clone)]
 struct NamedLayer {
     name: String,

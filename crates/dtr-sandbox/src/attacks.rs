@@ -22,7 +22,7 @@ struct Attack {
 /// The content of the file that no program may read or change.
 const SECRET: &[u8] = b"secret";
 
-/// Defines `denied`, which fails unless a call raises an error of the system.
+/// Defines the Python function `denied`, which fails unless a call raises `OSError`.
 const DENIED: &str = "
 import ctypes, io, posix
 def denied(call, *arguments):
@@ -34,8 +34,8 @@ def denied(call, *arguments):
 ";
 
 impl Sandbox {
-    /// Attacks the sandbox in the ways that matter: network, files, processes, memory, time and forged
-    /// verdicts. Returns one result for each attack.
+    /// Attacks the sandbox through the network, files, processes, memory, time and forged verdicts. Returns
+    /// one result for each attack.
     ///
     /// # Errors
     /// Fails when a process cannot be started, or the secret file for the attacks cannot be written.
@@ -133,7 +133,8 @@ os._exit(0)
 
 const WRITE: &str = "write outside the program's folder";
 
-/// Returns attacks on memory, on time and on the verdict. The verdict must name how they end.
+/// Returns attacks on memory, on time and on the verdict. The sandbox must not let any of these programs
+/// pass, and the verdict must name the reason.
 fn attacks_on_limits_and_verdict() -> [Attack; 4] {
     let attack = |name, program: &str, held| Attack { name, program: program.to_owned(), held };
     [

@@ -1,11 +1,12 @@
-//! Control groups of version 2, which limit the memory and the threads of one program, where the system lets
+//! Control groups (cgroup v2), which limit the memory and the threads of one program. Not every system lets
 //! this process create them.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a program's control group beyond its address space: the page cache of its files, for example.
+/// The bytes that a program's control group may use beyond the limit of the program's address space, for the
+/// page cache of its files for example.
 const EXTRA_BYTES: u64 = 256 << 20;
 /// The most threads and processes of one program.
 const MAX_TASKS: &str = "64";
@@ -16,7 +17,8 @@ pub(crate) fn find_parent() -> Option<PathBuf> {
     find_parent_in(Path::new("/sys/fs/cgroup"), &groups)
 }
 
-/// Searches the control group of version 2 in `groups`, the text of `/proc/self/cgroup`, and its ancestors.
+/// Reads this process's control group from `groups`, the text of `/proc/self/cgroup`. Returns that group or
+/// its nearest ancestor in which this process can limit memory and threads.
 fn find_parent_in(root: &Path, groups: &str) -> Option<PathBuf> {
     let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let own = root.join(own.trim_start_matches('/'));

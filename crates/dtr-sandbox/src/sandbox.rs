@@ -26,23 +26,23 @@ const RUNNER_FILES: [(&str, &str); 4] = [
     ("code_sanitizer.py", include_str!("../python/code_sanitizer.py")),
 ];
 
-/// What to do on a machine that does not confine programs.
+/// The policy for a machine that does not confine programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfinementPolicy {
     /// Refuse to run programs.
     Require,
-    /// Run programs with the layers that there are. The user accepts the danger.
+    /// Run programs with the available layers of protection. The user accepts the danger.
     AcceptUnsafe,
 }
 
-/// What one attack on the sandbox achieved.
+/// The result of one attack on the sandbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttackResult {
     /// The attack, such as `open a network socket`.
     pub name: String,
     /// Whether the sandbox held.
     pub is_held: bool,
-    /// What stopped the attack, or what it achieved.
+    /// The reason why the attack failed, or its effect if it succeeded.
     pub detail: String,
 }
 
@@ -124,8 +124,8 @@ impl Sandbox {
         self.judge(program.to_job(&self.limits))
     }
 
-    /// Runs programs in parallel, on all processors but one. Runs each program that exceeds a time limit once
-    /// more, with nothing else running.
+    /// Runs programs in parallel, on all processors but one. Afterwards, the sandbox repeats each program
+    /// that exceeded a time limit, one at a time.
     ///
     /// # Errors
     /// Fails when [`run_program`](Self::run_program) fails for any program.
@@ -162,8 +162,8 @@ impl Sandbox {
         self.answer(Job::reference_outputs(task, &self.limits))?.map_err(fail)
     }
 
-    /// Extracts the code of tasks from texts, as EvalPlus' `sanitize` does. A text comes with the name of the
-    /// function that the task asks for.
+    /// Extracts code from texts, as EvalPlus' `sanitize` does. Each element of `texts` is a text and the name
+    /// of the function that the task asks for.
     ///
     /// # Errors
     /// Fails when the texts take longer than `trusted_seconds`.
@@ -178,8 +178,8 @@ impl Sandbox {
     }
 }
 
-/// Threads and processes that the user may have beyond those at the start of the sandbox. Other programs of
-/// the same user count too, so the limit is generous.
+/// The number of threads and processes that the user may start after the start of the sandbox. Other programs
+/// of the same user count too, so the limit is generous.
 const EXTRA_TASKS: u64 = 1024;
 
 /// Creates a folder that every user can enter, with the runner in it.

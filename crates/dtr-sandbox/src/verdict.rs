@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What became of a program.
+/// The outcome of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VerdictStatus {
@@ -18,10 +18,10 @@ pub enum VerdictStatus {
     Refused,
 }
 
-/// The name that the reference implementation, `code_eval` or EvalPlus, has for what became of a program.
+/// The outcome of a program in the terms of the reference implementation, `code_eval` or EvalPlus.
 ///
-/// The references call a program that dies without a verdict timed out. EvalPlus calls a program that exceeds
-/// the limit of one input failed.
+/// Both report a timeout for a program that dies without a verdict. EvalPlus reports a failure for a program
+/// that exceeds the time limit of one input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReferenceStatus {
@@ -36,9 +36,9 @@ pub enum ReferenceStatus {
 /// The verdict on one program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// What became of the program.
+    /// The outcome of the program.
     pub status: VerdictStatus,
-    /// What the reference implementation calls it. `None` if the sandbox did not run the program.
+    /// The outcome in the reference implementation's terms. `None` if the sandbox did not run the program.
     pub reference_status: Option<ReferenceStatus>,
     /// Why the program did not pass.
     pub cause: Option<String>,

@@ -43,14 +43,14 @@ pub struct ShotSampler {
 }
 
 impl ShotSampler {
-    /// Creates the sampler of a task that has `num_examples` rows for examples, and `num_shots` examples in
-    /// each prompt. lm-evaluation-harness uses the seed 1234.
+    /// Creates the sampler of a task. `num_examples` is the number of rows that can be examples. Each prompt
+    /// gets `num_shots` of these rows. lm-evaluation-harness uses the seed 1234.
     pub fn new(selection: ShotSelection, seed: u64, num_examples: usize, num_shots: usize) -> Self {
         Self { selection, random: PythonRandom::new(seed), num_examples, num_shots }
     }
 
-    /// Selects the examples of the next document, which is not one of the rows for examples. Returns their
-    /// row numbers in the order of the prompt.
+    /// Selects the examples of the next document. The document itself is not among the rows that can be
+    /// examples. Returns the row numbers of the examples in the order of the prompt.
     ///
     /// # Errors
     /// Fails if there are too few rows.
@@ -65,9 +65,9 @@ impl ShotSampler {
     /// Selects the examples of the next document, where documents and examples come from the same split.
     /// `is_document` tells whether a row equals the document. Such a row is never an example.
     ///
-    /// lm-evaluation-harness draws one row more than it needs, and removes the document. It does so if the
-    /// examples come from the test split. If documents and examples come from the validation split, it removes
-    /// nothing. [`draw`](Self::draw) then gives its examples.
+    /// If documents and examples come from the test split, lm-evaluation-harness draws one row more than it
+    /// needs, and removes the document. If both come from the validation split, lm-evaluation-harness removes
+    /// nothing. [`draw`](Self::draw) selects the same examples for such a task.
     ///
     /// # Errors
     /// Fails if too few rows remain. lm-evaluation-harness fails too if the draw holds several copies of the

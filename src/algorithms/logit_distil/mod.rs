@@ -1,4 +1,4 @@
-//! Logit distillation: a hybrid that a search chose learns to predict as its base does.
+//! Logit distillation: a hybrid that a search chose learns to predict the next token as its base does.
 //!
 //! The loss is the Kullback-Leibler divergence of the hybrid's next-token distribution from the base's, over
 //! the whole vocabulary and all tokens. RADLADS (arXiv 2505.03005) and HALO (arXiv 2601.22156) train hybrids

@@ -105,7 +105,7 @@ impl TunedDecoder {
         tensors
     }
 
-    /// Restores what [`TunedDecoder::checkpoint_tensors`] returned after `num_steps` steps.
+    /// Restores the tensors that [`TunedDecoder::checkpoint_tensors`] returned after `num_steps` steps.
     ///
     /// # Errors
     /// Fails if the checkpoint lacks a tensor, or holds other tensors.

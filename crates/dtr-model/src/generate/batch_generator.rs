@@ -13,8 +13,8 @@ use crate::batch_decoder::{FilledRow, MAX_UNREAD_STEPS};
 use crate::{BatchDecoder, Hybrid, Tokenizer};
 use dtr_core::error::{Error, Result};
 
-/// The largest number of recorded steps after which the host reads the tokens. A row whose text has ended is
-/// computed until then.
+/// The largest number of recorded steps after which the host reads the tokens. Until then, the device also
+/// computes the rows whose texts have ended.
 const STEPS_PER_READ: usize = 8;
 const _: () = assert!(STEPS_PER_READ <= MAX_UNREAD_STEPS);
 
@@ -121,9 +121,9 @@ impl<'a> BatchGenerator<'a> {
 
     /// Continues each prompt of `prompts`, a list of token ids.
     ///
-    /// `new_matcher` returns the stop matcher of a prompt. The matcher receives each piece of the prompt's
-    /// text, in order, and returns whether the text ends in this piece. The text contains the piece. A piece
-    /// consists of complete characters, and can be shorter or longer than a token.
+    /// `new_matcher` returns the stop matcher of a prompt. The matcher receives each piece of the new text,
+    /// in order, and returns whether the text ends in this piece. The result includes this last piece. A
+    /// piece consists of complete characters, and can be shorter or longer than a token.
     ///
     /// `on_finished` receives the index of each prompt with its text, in the order in which the texts end.
     /// [`ControlFlow::Break`] ends the generation.

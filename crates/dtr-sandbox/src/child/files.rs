@@ -26,7 +26,7 @@ const ROOT_OPTIONS: &std::ffi::CStr = c"size=1m,mode=0755";
 /// Replaces the root of the mount namespace by a temporary file system that holds only the files of the
 /// interpreter, all read-only, and an empty folder for the program.
 pub(super) fn enter_small_root(config: &ChildConfig) -> io::Result<()> {
-    // The superuser's folders must be open to the user that the process changes to.
+    // The process may change to another user later, and that user must be able to read these folders.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     let root = &config.work_folder;
@@ -43,7 +43,7 @@ pub(super) fn enter_small_root(config: &ChildConfig) -> io::Result<()> {
     mount("tmpfs", &work_folder, "tmpfs", flags, WORK_OPTIONS)?;
     mount_remount(root, MountFlags::BIND | MountFlags::RDONLY | flags, c"")?;
     std::env::set_current_dir(root)?;
-    // With both arguments equal, the old root lies over the new one until it is unmounted.
+    // With both arguments equal, the old root covers the new root until the old root is unmounted.
     rustix::process::pivot_root(".", ".")?;
     unmount(".", UnmountFlags::DETACH)?;
     std::env::set_current_dir("/")

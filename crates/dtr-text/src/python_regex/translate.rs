@@ -98,7 +98,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Translates `\1` to `\99`, and octal numbers of three digits.
+    /// Translates a backreference (`\1`, `\2` and so on, up to `\99`) or an octal number of three digits.
     fn translate_backreference(&mut self, first: char) -> Result<(), String> {
         let mut digits = String::from(first);
         digits.extend(self.pattern.next_if(char::is_ascii_digit));
@@ -110,12 +110,12 @@ impl Translator<'_> {
             self.push_literal(character.ok_or_else(|| format!(r"`\{digits}` is no character"))?);
             return Ok(());
         }
-        // In a group, so that a digit after the reference does not become part of it.
+        // The group separates the backreference from a digit that follows it.
         self.out += &format!(r"(?:\{digits})");
         Ok(())
     }
 
-    /// Translates a count such as `{2,3}`. Without a count, a brace is a character.
+    /// Translates a count such as `{2,3}`. A brace that begins no count is a literal character.
     fn translate_count(&mut self) {
         let mut ahead = self.pattern.clone();
         let mut count = String::new();
@@ -193,7 +193,7 @@ impl Translator<'_> {
             letters.extend((!is_repeated).then_some(next));
             next = self.pattern.next().ok_or("a group has no end")?;
         }
-        // The translation itself leaves out what the flag `x` ignores.
+        // The output needs no flag `x`, because the translation removes whitespace and comments.
         let letters = letters.replace('x', "");
         let letters = letters.trim_end_matches('-');
         if next == ':' {
