@@ -1,8 +1,7 @@
 //! The functions that the fuzz targets call. Each function takes the bytes of a file and reads this file as
 //! the program does.
 //!
-//! No input may make a reader panic or hang. It must be possible to render each error, and the error must
-//! name the file.
+//! No input may make a reader panic or hang. The rendered text of each error must name the file.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -69,8 +68,9 @@ pub fn read_manifest(bytes: &[u8]) {
 pub fn read_record(bytes: &[u8]) {
     let key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().expect("a key");
     let cell = CellId { stage: StageName::new("score"), key };
-    // A fuzzer does not find a valid digest by chance. If the input does not begin with a brace, the bytes
-    // after the first byte therefore become the body of a record with a valid digest.
+    // An input that begins with a brace is the whole record. From any other input, this function drops the
+    // first byte, and makes the other bytes the body of a record. It adds a valid digest, because a fuzzer
+    // does not find one by chance.
     let sealed = match bytes.split_first() {
         Some((b'{', _)) | None => bytes.to_vec(),
         Some((_, body)) => {

@@ -30,7 +30,8 @@ fn sweep_together(project: &Project, experiments: &[&[&str]]) -> u64 {
     sweeps.into_iter().map(finish).sum()
 }
 
-/// Checks that each cell was computed once. The logs of searches name the computed score cells.
+/// Checks that each cell was computed once. Score cells are counted in the logs of the searches that computed
+/// these scores.
 pub fn check_cells_were_computed_once(project: &Project) {
     let mut num_scored = BTreeMap::new();
     for stage in ["pretrain", "distil", "search"] {

@@ -116,7 +116,7 @@ fn cells_that_ran_together_run_alone_after_a_crash() {
 fn a_worker_that_dies_between_cells_ends_the_sweep() {
     let project = Project::finished(ONE_SEARCH).copy();
     let mut stderr = String::new();
-    // The worker has little to do. If the worker ends before the test kills it, the test tries again.
+    // The worker ends soon. If it ends before the test can kill it, the test tries again.
     wait_until("the death of a worker", || {
         let mut sweep = project.sweep().start();
         let children = format!("/proc/{0}/task/{0}/children", sweep.id());

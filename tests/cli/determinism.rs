@@ -1,4 +1,5 @@
-//! One seed gives the same bytes for any number of threads, order of cells and grouping of variants.
+//! With one seed, a sweep writes the same bytes for any number of threads, any order of cells and any
+//! grouping of variants.
 
 use std::collections::BTreeMap;
 use std::fs;

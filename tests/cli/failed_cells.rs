@@ -1,4 +1,4 @@
-//! Failures of cells are recorded with their cause and reported, and the other cells run.
+//! A sweep records and reports the failure of a cell with its cause, and runs the other cells.
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! On a full or read-only disk, errors have a hint, and finished cells are kept.
 //!
-//! The tests mount tmpfs disks in a mount namespace, which ends with the test.
+//! The tests mount tmpfs disks in a mount namespace. The disks vanish when the test ends.
 
 use std::process::{Command, Output};
 
@@ -47,7 +47,8 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_full_disk_ends_the_sweep_and_keeps_finished_cells() {
-    // After the first sweep the disk has room for some small files, but not for twins.
+    // After the first sweep, the script shrinks the disk. It then has room for small files, but not for
+    // twins.
     let script = r#"
         mount -t tmpfs -o size=64m tmpfs "$DISK"
         try "$SWEEP" | head -1

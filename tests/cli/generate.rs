@@ -53,7 +53,7 @@ fn the_prompts_of_a_file_are_continued_in_batches() {
     let folder = TempFolder::new();
     let lines = TRANSFORMERS_TEXTS.iter().enumerate();
     let lines = lines.map(|(id, (prompt, _))| json!({ "prompt": prompt, "id": [id] }).to_string() + "\n");
-    // The third text has fewer tokens than the others, because its stop string ends it.
+    // Only the third text contains the stop string, so this text ends earlier than the other texts.
     folder.write("prompts.jsonl", lines.collect::<String>() + "\n");
     let stop = "what does yvonne";
     for rows in ["1", "2", "8"] {
@@ -125,7 +125,8 @@ fn a_chat_needs_a_template_and_renders_it() {
     assert_eq!(chat, generate("the lamp is in the study. the lamp? where is").json());
 }
 
-/// The expected text is the continuation that transformers 5.17 generates with the stored output head.
+/// The expected text is the continuation that transformers 5.17 generates with the output head in the weights
+/// file.
 #[test]
 fn a_stored_head_is_used_although_the_config_ties_it() {
     let model = TempFolder::new();

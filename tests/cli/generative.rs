@@ -1,5 +1,5 @@
-//! Tasks that a model answers by generating text: few-shot prompts, metrics, programs in the sandbox, and
-//! searches on them.
+//! Generative tasks, which a model answers by generating text. The tests cover few-shot prompts, metrics,
+//! programs in the sandbox, and searches.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::skipped::report_skipped;
 use crate::table_columns::{counts, numbers, texts};
 use crate::temp_folder::TempFolder;
 
-/// The question that the bundled base answers best: where an object is.
+/// A task that asks where an object is. The bundled base answers this question best.
 const TASK: &str = r#"
 [tasks.where.source.generative]
 test = "rows.jsonl"
@@ -35,7 +35,7 @@ token-budget = "4k"
 stop = { never = {} }
 "#;
 
-/// Creates a project with [`TASK`] and the lines of `scoring`.
+/// Creates a project with [`TASK`]. `scoring` holds the lines that set the metric of the task.
 fn project(scoring: &str) -> Project {
     let quickstart = repository_root().join("experiments/quickstart.toml");
     let manifest = format!(

@@ -41,7 +41,7 @@ fn path_source(path: &Path) -> String {
     format!("models.g.source={{ path = {path:?} }}")
 }
 
-/// Creates a project with one search. `source` is the setting of its base.
+/// Creates a project with one search. `source` is the setting that names the base.
 fn project(source: &str) -> Project {
     Project::with_settings(&[&[source], &SETTINGS[..]].concat())
 }

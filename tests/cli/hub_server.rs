@@ -16,7 +16,8 @@ const MIN_LARGE_FILE_BYTES: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum InjectedFault {
     None,
-    /// In the next `times` answers with a large file, the connection breaks after `after_bytes` bytes.
+    /// For the next `times` requests of large files, the server closes the connection after `after_bytes`
+    /// bytes.
     Disconnect {
         times: usize,
         after_bytes: usize,
@@ -36,7 +37,7 @@ struct ServerState {
     /// A repository, and the token that it requires.
     gated: Option<(String, String)>,
     fault: Option<InjectedFault>,
-    /// The start of each byte range without an end that clients requested from large files, in order.
+    /// The first byte of each request for the rest of a large file, in the order of the requests.
     range_starts: Vec<usize>,
     num_requests: usize,
 }
@@ -70,9 +71,9 @@ impl HubServer {
         self.state.lock().unwrap().gated = Some((repo.to_owned(), token.to_owned()));
     }
 
-    /// Returns the start of each byte range that clients requested from large files since the last call.
+    /// Returns the first byte of each byte range that clients requested from large files since the last call.
     ///
-    /// The list leaves out ranges with an end, because clients request such ranges only to find the size of a
+    /// Ranges with a last byte are left out, because clients request such ranges only to find the size of a
     /// file.
     pub fn take_range_starts(&self) -> Vec<usize> {
         std::mem::take(&mut self.state.lock().unwrap().range_starts)

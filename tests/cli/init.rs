@@ -10,7 +10,7 @@ use crate::hub_server::COMMIT;
 use crate::project::{files_below, repository_root};
 use crate::temp_folder::TempFolder;
 
-/// Rows in the fields of ARC-Easy, whose words the bundled base knows.
+/// Returns rows with the columns of ARC-Easy. The bundled base knows the words of these rows.
 fn rows() -> String {
     let row = |(said, answer): &(&str, &str)| {
         format!(
@@ -21,7 +21,7 @@ fn rows() -> String {
     [("the lamp is in the kitchen.", "A"), ("the lamp is in the garden.", "B")].iter().map(row).collect()
 }
 
-/// The files of ARC-Easy in the bundled task.
+/// Returns the URIs of the two ARC-Easy files in the text of a manifest.
 fn arc_easy_uris(manifest: &str) -> Vec<&str> {
     let uris = manifest.split('"').filter(|text| text.starts_with("hf://datasets/allenai/ai2_arc"));
     let uris: Vec<&str> = uris.collect();
@@ -43,7 +43,7 @@ fn refused(folder: &TempFolder, arguments: &[&str], texts: &[&str]) {
     assert_eq!(files_below(folder.root()), before, "{arguments:?} wrote a file");
 }
 
-/// Returns whether a line about the time contains `text`.
+/// Returns whether a line that begins with `time ` contains `text`.
 fn has_time(output: &DtrOutput, text: &str) -> bool {
     output.stdout().lines().any(|line| line.starts_with("time ") && line.contains(text))
 }
@@ -79,7 +79,7 @@ fn a_manifest_for_a_gguf_file_is_planned_with_its_memory_and_time() {
         ),
         "{stdout}"
     );
-    // `dtr plan` prints the same, without the time.
+    // `dtr plan` prints the same lines, except for the first two lines and the time.
     let plan = dtr(&folder, &["plan", "manifests/a.toml"]).success().stdout();
     let without_time: String = stdout
         .lines()
@@ -143,7 +143,7 @@ fn the_shape_of_a_repository_is_known_if_the_hub_is_reachable() {
         .stdout_contains("memory       mini: ");
     let text = fs::read_to_string(project.folder.path("pinned.toml")).unwrap();
     assert!(text.contains(&format!("revision = {COMMIT:?}")), "{text}");
-    // The name or the revision is wrong.
+    // The hub has no repository of this name.
     let before = files_below(project.folder.root()).len();
     hub_init(&project, &["lab/nothing", "--output", "x.toml"]).exit(5).stderr_contains("lab/nothing");
     assert_eq!(files_below(project.folder.root()).len(), before, "a file was written");

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::project::{LONG_SEARCHES, ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
 use crate::table_columns::{numbers, texts};
 
-/// Settings of a search whose scores take so long that a test can kill the search between two scores.
+/// Settings that slow down the scores of a search, so that a test can kill the search between two scores.
 const SLOW_SEARCH: &[&str] = &[
     "models.tiny.source.pretrain.num-layers=8",
     "tasks.recall.source.synthetic.validation-items=512",
@@ -27,7 +27,7 @@ const CHECKPOINT_HEADER: usize = 65;
 /// Maximum rounding error of the seconds between two events of a log. The log rounds to milliseconds.
 const ROUNDING: f64 = 0.005;
 
-/// Returns the seconds that processes have spent on the unfinished cells of a stage, as saved on disk.
+/// Returns the seconds that the usage files of a stage's unfinished cells record.
 fn saved_seconds(project: &Project, stage: &str) -> f64 {
     let seconds = |path: &Path| {
         let usage: Value = serde_json::from_slice(&fs::read(path).unwrap()[CHECKPOINT_HEADER..]).unwrap();
@@ -36,7 +36,7 @@ fn saved_seconds(project: &Project, stage: &str) -> f64 {
     project.cell_files(stage, "usage.json").iter().map(|path| seconds(path)).sum()
 }
 
-/// Returns the seconds of a stage's cells in the table `stages`.
+/// Returns the sum of the seconds that the table `stages` shows for a stage's cells.
 fn recorded_seconds(project: &Project, stage: &str) -> f64 {
     let table = project.table("stages");
     let rows = texts(&table, "stage").into_iter().zip(numbers(&table, "seconds"));
@@ -52,7 +52,8 @@ fn seconds_between(start: &CellEvent, end: &CellEvent) -> f64 {
     end.duration_since(start).as_secs_f64()
 }
 
-/// Returns the seconds from the `Started` event of the last process to its last event other than `Done`.
+/// Returns the seconds from the `Started` event of the last process to the last event of this process. Leaves
+/// out the event `Done`.
 fn last_process_seconds(events: &[CellEvent]) -> f64 {
     let process = events.iter().max_by_key(|event| &event.at).unwrap().process;
     let is_before_record = |event: &&CellEvent| event.process == process && event.kind != EventKind::Done;

@@ -1,4 +1,5 @@
-//! Hybrids are trained after their search on the logits of their base, and scored beside their controls.
+//! Logit distillation trains a hybrid after its search to reproduce the logits of the base. The report
+//! compares the trained hybrid with the untrained hybrid and with the base.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,8 @@ use crate::dtr_command::DtrCommand;
 use crate::project::{Project, wait_until};
 use crate::table_columns::{counts, numbers, texts};
 
-/// Settings for sweeps with one search, whose hybrids with two and with four replaced layers are trained.
+/// Settings for sweeps with one search. The sweeps train the search's hybrids with two and with four replaced
+/// layers.
 const TWO_HYBRIDS: &[&str] = &[
     r#"sweep.variant=["gla"]"#,
     r#"sweep.task=["recall"]"#,
@@ -47,7 +49,8 @@ fn trained_hybrids_are_scored_beside_the_hybrid_before_and_the_base() {
     let searches = project.table("searches");
     let p_base = numbers(&searches, "p_base")[0];
     assert!(numbers(&table, "p_base").iter().all(|score| *score == p_base));
-    // `M_opt` replaces all four layers, so it is the hybrid before the training.
+    // The hybrid `M_opt` of the search replaces all four layers. It is therefore also the untrained hybrid
+    // with four replaced layers.
     assert_eq!(numbers(&table, "p_hybrid")[row_of(&table, 4)], numbers(&searches, "p_opt")[0]);
     for (stage, records) in [("search", 1), ("logit-distil", 2), ("tuned-score", 2)] {
         assert_eq!(project.num_records(stage), records, "{stage}");
@@ -63,7 +66,7 @@ fn a_finished_training_is_not_repeated() {
     let project = Project::finished(TWO_HYBRIDS).copy();
     let again = project.sweep().json();
     assert_eq!(again["done"], 0);
-    // Another recipe trains anew, with the same twins and the same search.
+    // Another seed of logit distillation repeats both trainings, but neither the distillation nor the search.
     let other = project.sweep().set("logit-distil.seed=1").json();
     assert_eq!(other["done"], 4, "two trainings and their scores");
 }
@@ -145,7 +148,7 @@ fn a_trained_hybrid_is_exported_and_runs() {
             .json()
     };
     assert_eq!(generate(&directory)["tokens"], 9);
-    // The exported weights are those of the training.
+    // The exported weights are the trained weights.
     let untrained = folder.path("untrained");
     project.command("export").arg(&untrained).success();
     let read = |directory: &Path| fs::read(directory.join("model.safetensors")).unwrap();
@@ -162,8 +165,8 @@ fn a_search_that_stops_before_the_number_of_layers_fails_the_training_only() {
     assert_eq!(project.table("searches").height(), 1);
 }
 
-/// The twins of the bundled base are distilled on fewer tokens than in the quick start, so that a hybrid with
-/// all layers replaced is worse than the base.
+/// The experiment distils twins on fewer tokens than the quick start. A hybrid with all layers replaced is
+/// therefore worse than the base.
 #[test]
 fn training_closes_at_least_half_of_the_gap_between_a_hybrid_and_the_bundled_base() {
     let settings = ["logit-distil.hybrids=[{ replaced = 8 }]"];

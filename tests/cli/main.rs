@@ -1,4 +1,6 @@
 //! Tests of the program `dtr`. Most modules test one feature each. The other modules are helpers.
+//!
+//! `docs/introduction.md` defines terms such as *base*, *twin*, *mask* and *cell*.
 
 #[path = "../support/dtr_command.rs"]
 mod dtr_command;

@@ -1,4 +1,5 @@
-//! `dtr publish`: published results are read in a clone that has neither bases nor data files nor twins.
+//! Tests of `dtr publish`. `dtr report` and `dtr verify` can read the published results in a clone without
+//! bases, data files and twins.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,7 +17,7 @@ use crate::temp_folder::TempFolder;
 /// The name of the archive in a folder of published results.
 const ARCHIVE: &str = "records/small.jsonl.xz";
 
-/// A folder like a clone of a repository: it has a manifest and published results, and nothing else.
+/// A folder that holds only a manifest and published results, like a clone of a repository.
 struct Clone {
     folder: TempFolder,
     settings: Vec<String>,
@@ -88,7 +89,7 @@ fn clone() -> Clone {
     Clone::of(Project::finished(ONE_SEARCH), ONE_SEARCH)
 }
 
-/// Returns the reasons of the differences that a verification lists.
+/// Returns the reasons for the differences in the summary of `dtr verify`.
 fn reasons(summary: &Value) -> Vec<String> {
     let differences = summary["differences"].as_array().unwrap().iter();
     differences.map(|difference| difference["reason"].as_str().unwrap().to_owned()).collect()
@@ -241,7 +242,7 @@ fn published_results_need_no_base_and_no_data_file() {
     // Another path may be another file, so a manifest with another path is refused.
     let moved = command("report", "published").set(r#"models.local.source.path="other""#).exit(2);
     assert!(moved.message().contains("models.local.source.path"), "{}", moved.message());
-    // Without published results, the files are needed.
+    // A report on results that are not published needs the files.
     command("report", "results").exit(5).stderr_contains("cannot list `corpus`");
 }
 

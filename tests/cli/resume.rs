@@ -117,7 +117,7 @@ fn ctrl_c_saves_a_checkpoint_and_the_same_command_resumes() {
     assert!(project.comparable_outputs() == Project::finished(WITH_CHECKPOINTS).comparable_outputs());
 }
 
-/// Slurm sends the signal twice within 20 ms, to the sweep and to its workers.
+/// The test imitates Slurm, which sends the signal twice within 20 ms to the sweep and to its workers.
 #[test]
 fn a_sweep_that_is_terminated_twice_saves_a_checkpoint_and_the_same_command_resumes() {
     let project = Project::with_settings(WITH_CHECKPOINTS);

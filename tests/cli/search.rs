@@ -31,8 +31,8 @@ fn trials(table: &DataFrame, column: &str) -> Vec<Trial> {
 
 /// Checks that in each round the chosen layer has the highest upper bound.
 ///
-/// The upper bound of a candidate is the score that it would have with all unscored items correct. The score
-/// of a candidate is at most its upper bound, so no other candidate can win the round.
+/// The upper bound of a candidate is its score if all of its unscored items were answered correctly. A
+/// candidate with a lower upper bound than the chosen layer's score therefore cannot win the round.
 #[test]
 fn recorded_trials_imply_the_recorded_trajectory() {
     let project = Project::finished(LONG_SEARCHES);

@@ -43,7 +43,7 @@ fn another_threshold_searches_again_over_cached_scores() {
     let num_scores = project.num_records("score");
     let summary = project.sweep().set("search.stop={ max-relative-drop = 0.01 }").json();
     assert_eq!(summary["done"], 4);
-    // In each of the four searches, at most the test scores of the hybrids `M_best` and `M_opt` are new.
+    // Each of the four searches adds at most two scores: the test scores of its hybrids `M_best` and `M_opt`.
     let num_added = project.num_records("score") - num_scores;
     assert!(num_added <= 8, "a stricter threshold scored {num_added} masks anew");
 }

@@ -1,4 +1,4 @@
-//! Throughput experiments time each expected base and hybrid once at every size, and report their memory. A
+//! Throughput experiments time each base and each hybrid once at every size, and report the memory of each. A
 //! size is a context length and a batch size.
 
 use std::collections::BTreeSet;

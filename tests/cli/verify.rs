@@ -1,4 +1,4 @@
-//! `dtr verify` reports exactly the results that differ.
+//! `dtr verify` checks stored results, and reports exactly the results that differ.
 
 use std::fs;
 

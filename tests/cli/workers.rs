@@ -21,7 +21,7 @@ fn sweep_in_two(project: &Project) -> DtrCommand {
     project.sweep().args(["--workers", "2"])
 }
 
-/// Returns the ids of the processes that have started a search.
+/// Returns the ids of all processes that have started a search.
 fn searching_processes(project: &Project) -> BTreeSet<u32> {
     let events = project.events("search").into_iter().map(|(_, event)| event);
     events.filter(|event| event.kind == EventKind::Started).map(|event| event.process).collect()

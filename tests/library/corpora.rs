@@ -1,4 +1,5 @@
-//! Corpora of files: texts that are damaged, endless or not UTF-8 are refused, and errors name file and line.
+//! Checks that corpora refuse files that are damaged, endless or not UTF-8. The error names the file and
+//! line.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -83,8 +84,8 @@ fn write_gzip(folder: &TempFolder, name: &str, piece: &[u8], count: usize) -> Pa
     path
 }
 
-/// Maximum growth of this process's memory while it reads a file. The longest allowed line, row or document
-/// has 128 MiB and needs a few times as much memory.
+/// Maximum growth of this process's memory while it reads a file. A line, row or document may have 128 MiB,
+/// and reading it takes a few times as much memory.
 const MAX_GROWTH_KIB: u64 = 900 << 10;
 
 /// Returns the peak memory of this process in KiB.
@@ -108,7 +109,7 @@ fn an_endless_line_row_or_document_is_refused_in_bounded_memory() {
         let folder = TempFolder::new();
         let path = folder.write(name, start);
         if name == "a.json" {
-            // A JSON string cannot contain NUL, so a sparse file cannot hold this row.
+            // A JSON string cannot contain the NUL bytes of a sparse file, so this file holds letters.
             let mut file = File::options().append(true).open(&path).unwrap();
             (0..129).for_each(|_| file.write_all(&[b'a'; 1 << 20]).unwrap());
         } else {

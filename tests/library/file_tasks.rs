@@ -1,5 +1,5 @@
-//! Tasks over rows of files: invalid rows, templates, labels and choices are refused, and the error names the
-//! invalid part.
+//! Checks that tasks over rows of files refuse invalid rows, templates, labels and choices. The error names
+//! the invalid part.
 
 use std::fs;
 use std::io::Write;
@@ -235,8 +235,8 @@ fn only_the_first_rows_are_read_if_only_they_are_wanted() {
 fn the_json_text_of_a_row_decides_its_split() {
     let fixtures = root().join("tests/fixtures/tasks");
     let lines = fs::read_to_string(fixtures.join("science.jsonl")).unwrap();
-    // The rule that assigns a row to a split must never change. The cell keys of earlier versions stay valid
-    // only with this rule.
+    // The rule that assigns a row to a split must never change. Otherwise, stored cells of earlier versions
+    // would hold scores of other rows.
     let is_test = |line: &str| {
         let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
         blake3::hash(serde_json::to_string(&row).unwrap().as_bytes()).as_bytes()[0] % 2 == 1
@@ -290,7 +290,7 @@ fn items_with_shots(shots: &str, prompt: &str, continuation: Option<&str>) -> Ve
 fn examples_end_with_the_correct_choice_and_precede_every_prompt() {
     let shots = "{ count = 2, from = OWN, sampler = \"first\", description = \"Answer.\\n\" }";
     let items = items_with_shots(shots, "Q: {{q}}\nA:", None);
-    // A row is never an example for itself.
+    // The examples in a row's prompt never include the row.
     assert_eq!(items[0].prompt, "Answer.\nQ: 1?\nA: y1\n\nQ: 2?\nA: x2\n\nQ: 0?\nA:");
     assert_eq!(items[1].prompt, "Answer.\nQ: 0?\nA: x0\n\nQ: 2?\nA: x2\n\nQ: 1?\nA:");
     assert_eq!(items[3].prompt, "Answer.\nQ: 0?\nA: x0\n\nQ: 1?\nA: y1\n\nQ: 3?\nA:");

@@ -269,7 +269,8 @@ fn every_required_key_is_asked_for() {
         let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
         let (last, table) = steps.split_last().unwrap();
         entry_mut(&mut manifest, table).as_table_mut().unwrap().remove(last);
-        // If `variants.gla.block` does not name a kind of block, the error names the key `block`.
+        // Without its key `gla`, the table `variants.gla.block` names no kind of block. The error names
+        // `block`.
         let key = if last == "gla" && table.len() == 3 { "block" } else { last };
         check_manifest(&mut refusals, path, &[key], toml::to_string(&manifest).unwrap());
     }

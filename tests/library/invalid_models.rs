@@ -188,7 +188,7 @@ fn every_tensor_must_exist_once_with_the_shape_of_the_config() {
         let model = TinyModel::new();
         let path = model.folder.path("model.safetensors");
         let mut tensors = NamedTensors::from_module(&mut decoder);
-        // Each of these shapes and dtypes takes 16 bytes, like four F32 numbers.
+        // Each of these tensors has 16 bytes, like four F32 numbers.
         let name = "model.layers.0.self_attn.k_proj.weight";
         assert_eq!(shapes[name], [4, 16]);
         tensors.insert(name, vec![4], vec![0.5; 4]);
@@ -220,7 +220,7 @@ fn tensors_that_the_model_does_not_have_are_named_and_ignored() {
     let mut decoder = BaseModel::read(model.folder.root(), &Device::flex()).unwrap().decoder;
     let mut tensors = NamedTensors::from_module(&mut decoder);
     tensors.insert("v_head.summary.weight", vec![8], vec![0.0; 8]);
-    // Files of Llama 2 contain rotary frequencies. dtr ignores rotary frequencies without a warning.
+    // Files of Llama 2 contain a tensor of rotary frequencies. dtr ignores this tensor without a warning.
     tensors.insert("model.layers.0.self_attn.rotary_emb.inv_freq", vec![2], vec![1.0, 0.5]);
     tensors.save(&path).unwrap();
     let old = "\"v_head.summary.weight\":{\"dtype\":\"F32\",\"shape\":[8]";

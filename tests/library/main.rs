@@ -1,4 +1,6 @@
 //! Tests of the library without the program: readers refuse invalid inputs, and distillation improves twins.
+//!
+//! `docs/introduction.md` defines terms such as *base*, *twin*, *mask* and *cell*.
 
 #[path = "../support/temp_folder.rs"]
 mod temp_folder;

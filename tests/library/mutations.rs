@@ -1,4 +1,5 @@
-//! Thousands of random mutations of valid files of each kind: no reader panics, and errors name the file.
+//! Reads thousands of random mutations of valid files. No reader may panic, and each error must name its
+//! file.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -159,7 +160,7 @@ fn no_gguf_file_makes_its_reader_panic() {
 /// Reads the tokenizer of a GGUF file, and its model. A file whose name begins with `tokenizer` has no model.
 fn read_gguf(path: &Path) -> Result<()> {
     let tokenizer = BaseModel::read_tokenizer(path)?;
-    // A tokenizer that was read may still fail to encode a text, but it must not panic.
+    // An accepted tokenizer may fail to encode a text, but must not panic.
     let _ = tokenizer.encode("some text, é\n", true).and_then(|tokens| tokenizer.decode(&tokens));
     read_eos_token_ids(path)?;
     match path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("tokenizer")) {
@@ -185,7 +186,7 @@ fn no_tokenizer_makes_its_reader_panic() {
     let valid = fs::read(root().join("tests/fixtures/tasks/model/tokenizer.json")).unwrap();
     check_mutations(&path, &valid, 300, "tokenizer.json", || {
         let tokenizer = Tokenizer::read(&path)?;
-        // A tokenizer that is accepted may fail to encode a text, but must not panic.
+        // An accepted tokenizer may fail to encode a text, but must not panic.
         let _ = tokenizer.encode("some text, é\n", true).and_then(|tokens| tokenizer.decode(&tokens));
         Ok(())
     });
@@ -233,14 +234,14 @@ fn no_record_makes_its_reader_panic() {
     let cell = CellId { stage: StageName::new("score"), key };
     let path = store.cell_folder(&cell).record_path();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    // The body lacks an outcome, so that no mutation of it is a valid record.
+    // The body lacks an outcome, so no mutation of the body is a valid record.
     let body = format!(
         "{{\"format\":1,\"stage\":\"score\",\"key\":\"{key}\",\"version\":1,\"spec\":{{}},\"inputs\":{{}}}}"
     );
     for seed in 0..3_000 * mutation_factor() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // In half of the files, a mutation can change any byte. In the other half, it changes only the body,
-        // and the digest matches the changed body.
+        // For even seeds, the mutation can change any byte of the file. For odd seeds, the mutation changes
+        // only the body, and the digest matches the changed body.
         let bytes = match seed % 2 {
             0 => mutate(&record_bytes(body.as_bytes()), &mut rng),
             _ => record_bytes(&mutate(body.as_bytes(), &mut rng)),

@@ -1,4 +1,4 @@
-//! Parquet files that are cut or forged, or have no text columns, are refused.
+//! Checks that dtr refuses Parquet files that are cut off, are forged, or have no text columns.
 
 use dtr::data::FileTask;
 use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, Series};

@@ -8,8 +8,8 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 /// Maximum length of an error in bytes. An error may quote a line of a manifest.
 const MAX_MESSAGE_BYTES: usize = 4_000;
 
-/// Counts invalid inputs, and collects the inputs that were not refused correctly. One run of a test then
-/// shows all failures.
+/// Counts invalid inputs, and collects the inputs that were not refused correctly. One run of a test can
+/// therefore show all failures.
 #[derive(Default)]
 pub struct Refusals {
     count: usize,
@@ -17,7 +17,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// Checks that `attempt` fails because of its input, with an error that contains all of `texts`.
+    /// Checks that `attempt` returns an error that blames the input and contains all of `texts`.
     pub fn check<T>(&mut self, case: &str, texts: &[&str], attempt: impl FnOnce() -> Result<T>) {
         self.count += 1;
         match catch_unwind(AssertUnwindSafe(attempt)) {

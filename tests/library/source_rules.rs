@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use crate::module_layers::rust_files;
 use crate::root;
 
-/// The sources that may start processes. The supervisor starts workers. In `claim.rs`, only the unit tests
-/// start processes.
+/// The sources that may start processes. The supervisor starts workers, and `dtr-sandbox` starts programs
+/// that a model wrote. In `claim.rs`, only the unit tests start processes.
 const MAY_START_PROCESSES: [&str; 4] =
     ["src/runner/supervisor/", "src/store/claim.rs", "crates/dtr-sandbox/", "tests/"];
 
-/// Returns the paths of the source files that contain one of `texts`, except for this file.
+/// Returns the paths of the source files that contain one of `texts`. Leaves out this file.
 fn sources_that_contain(texts: &[&str]) -> Vec<String> {
     let folders = ["src", "crates", "tests", "fuzz/src", "fuzz/fuzz_targets"];
     let files: Vec<_> = folders.iter().flat_map(|folder| rust_files(&root().join(folder))).collect();

@@ -1,4 +1,4 @@
-//! Linear attention blocks against flash-linear-attention: outputs, final states and gradients.
+//! Compares linear attention blocks with flash-linear-attention: outputs, final states and gradients.
 
 use crate::support::{ReferenceTensors, assert_close, fixture};
 use burn::tensor::{DType, Device, Tensor};

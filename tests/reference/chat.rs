@@ -24,7 +24,7 @@ fn tokens(model: &Value) -> BTreeMap<String, String> {
     serde_json::from_value(model["tokens"].clone()).unwrap()
 }
 
-/// Returns a description of each chat whose text differs from that of transformers.
+/// Describes each chat for which dtr and transformers render different texts.
 fn differences(chat: &ChatTemplate, model: &Value, messages: &Value) -> Vec<String> {
     let mut differences = Vec::new();
     for case in model["chats"].as_array().unwrap() {

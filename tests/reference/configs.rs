@@ -26,7 +26,8 @@ fn changed(plain: &Value, changes: &Value, model_type: &str) -> Map<String, Valu
     fields
 }
 
-/// Returns whether two configurations give the same logits for prompts that fit into both contexts.
+/// Returns whether two configurations differ at most in their context lengths. Such configurations give the
+/// same logits for prompts that fit into both contexts.
 fn compute_the_same(a: &DecoderConfig, b: &DecoderConfig) -> bool {
     let without_context =
         |config: &DecoderConfig| DecoderConfig { max_positions: 0, cache_window: None, ..config.clone() };
@@ -51,7 +52,7 @@ fn values(config: &DecoderConfig) -> Value {
 fn difference(parsed: &Result<DecoderConfig>, outcome: &Value, plain: &DecoderConfig) -> Option<String> {
     let (same_logits, same_tokens) = (&outcome["same_logits"], &outcome["same_tokens"]);
     let config = match parsed {
-        // If transformers refuses a change, such as `null` for a flag, dtr may ignore the change.
+        // transformers refuses some changes, such as `null` for a flag. dtr may ignore such a change.
         Ok(config) if outcome["error"].is_string() => {
             return (!compute_the_same(config, plain))
                 .then(|| "transformers refuses the change, but dtr applies it".to_owned());

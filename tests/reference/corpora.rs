@@ -1,4 +1,5 @@
-//! Token sequences of a public corpus hold whole documents, and are the same every time.
+//! Checks that dtr packs a public corpus into the same token sequences every time. The sequences together
+//! hold whole documents, except that the last document may be cut.
 //!
 //! `DTR_PUBLIC` names the folder with the files of the corpus and of a public tokenizer.
 

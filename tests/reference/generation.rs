@@ -1,4 +1,4 @@
-//! Compares texts that are generated in batches with those of Hugging Face transformers, which continues all
+//! Compares texts that dtr and Hugging Face transformers generate in batches. transformers continues all
 //! prompts as one batch with left padding. Some stop strings begin and end inside a token.
 
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
-//! Compares the prompts of tasks that a model answers by generating text with those of
-//! lm-evaluation-harness.
+//! Compares the prompts of generative tasks in dtr and in lm-evaluation-harness. A model answers an item of a
+//! generative task by generating text.
 //!
-//! `DTR_PUBLIC` names the folder with the files of GSM8K. The fixture holds SHA-256 digests of the prompts that
-//! the harness builds from the same files.
+//! `DTR_PUBLIC` names the folder with the files of GSM8K. The fixture holds SHA-256 digests of the prompts
+//! that the harness builds from the same files.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use dtr::manifest::load_manifest;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Loads the items of a task of `experiments/base/generative.toml`, whose files are in `data`.
+/// Loads the items of a task of `experiments/published-generative.toml` from the files in the folder `data`.
 fn items(name: &str, data: &Path, splits: &str, split: Split) -> Vec<GenerativeItem> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/published-generative.toml");
     let set = |key: &str, value: &str| format!("tasks.{name}.source.generative.{key}={value:?}");
@@ -32,7 +32,7 @@ fn sha256(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Compares the digests of all prompts with the entry of the fixture for `count` shots.
+/// Compares the digests of all prompts with the digests that the fixture holds for `count` shots.
 fn check_prompts(name: &str, count: u64) {
     let Some(data) = public_folder("data/gsm8k") else { return };
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/dtr-text/tests/fixtures/gsm8k.json");

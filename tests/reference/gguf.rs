@@ -73,7 +73,7 @@ fn token_ids_of_scored_tokens_are_those_of_sentencepiece_and_transformers() {
     let tokenizer = tokenizer(&path("llama"));
     let found = tokenizer.encode(text["text"].as_str().unwrap(), true).unwrap();
     assert_eq!(found, ids(&expected["ids"]["llama"]));
-    // transformers adds no beginning-of-text token if it reads a GGUF file.
+    // dtr adds a beginning-of-text token. transformers adds none when it reads a GGUF file.
     assert_eq!(found[1..], ids(&expected["ids"]["llama by transformers"]));
     assert_eq!(tokenizer.decode(&found).unwrap(), text["text"].as_str().unwrap());
     let special = &expected["special"];

@@ -1,4 +1,4 @@
-//! Logit distillation against PyTorch: the divergence, its gradients, and one step of AdamW.
+//! Compares logit distillation with PyTorch: the divergence, its gradients, and one step of AdamW.
 
 use crate::support::{ReferenceTensors, assert_close, fixture};
 use burn::tensor::{DType, Device, Tensor};

@@ -1,7 +1,10 @@
 //! Comparisons with other implementations.
 //!
-//! Each module compares results with a fixture in `tests/fixtures/`, which the Python script of the same name
-//! wrote. The module `corpora` has no fixture. It reads a public corpus with a public tokenizer.
+//! Most modules read a fixture in `tests/fixtures/` that the Python script with the module's name wrote. The
+//! module `generative` reads a fixture of the crate `dtr-text`. The module `corpora` has no fixture: it reads
+//! a public corpus with a public tokenizer.
+//!
+//! `docs/introduction.md` defines terms such as *base*, *twin*, *mask* and *cell*.
 
 #[path = "../support/skipped.rs"]
 mod skipped;

@@ -1,5 +1,5 @@
 //! Checks that dtr and Hugging Face transformers give the same token ids with published tokenizers. The text
-//! has many scripts, numbers, emoji, code and spaces.
+//! contains words in many scripts, numbers, emoji, code and spaces.
 //!
 //! `DTR_PUBLIC` names the folder with the files of the tokenizers.
 

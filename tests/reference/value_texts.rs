@@ -52,8 +52,8 @@ fn may_differ(template: &str, value: &str) -> bool {
     REFUSED_TEMPLATES.contains(&template) || is_huge || template.contains("**") || template == "{{ -v }}"
 }
 
-/// Renders each template with each value, and compares the text with that of Jinja. `render` returns `None`
-/// for a value that cannot be passed to a template.
+/// Renders each template with each value, and compares the text with the text from Jinja. `render` returns
+/// `None` for a value that cannot be passed to a template.
 ///
 /// If Jinja renders a text, dtr must render the same text. If [`may_differ`] returns true, dtr may refuse the
 /// template instead.
@@ -69,8 +69,8 @@ fn check(environment: &str, render: impl Fn(&str, usize, &str) -> Option<Result<
             let place = format!("{template} of {value}");
             match (computed, texts[index].as_deref()) {
                 (Ok(text), Some(expected)) if text == expected => {}
-                // The template engine stores a huge integer as an object. It orders objects and numbers by
-                // their kind, not by their value.
+                // The template engine stores a huge integer as an object. To order an object
+                // and a number, the engine compares their kinds instead of their values.
                 (Ok(_), Some(_)) if *template == "{{ v > 1 }}" && may_differ(template, value) => {}
                 (Ok(text), Some(expected)) => differing.push(format!("{place}: {text:?}, not {expected:?}")),
                 (Err(_), Some(_)) if may_differ(template, value) => num_refused += 1,

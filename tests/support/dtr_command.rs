@@ -1,4 +1,4 @@
-//! A builder for commands of the program `dtr`, and the outputs of these commands.
+//! A builder for commands that run `dtr`, and the outputs of these commands.
 
 use std::ffi::OsStr;
 use std::io::Write;

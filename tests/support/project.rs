@@ -16,8 +16,8 @@ use crate::temp_folder::TempFolder;
 /// Settings for sweeps with one variant and one task.
 pub const ONE_SEARCH: &[&str] = &[r#"sweep.variant=["gla"]"#, r#"sweep.task=["recall"]"#];
 
-/// Settings for sweeps whose pretraining and distillation take several seconds. This time is long enough to
-/// write checkpoints.
+/// Settings for sweeps whose pretraining and distillation take several seconds, so that the sweeps write
+/// checkpoints.
 pub const WITH_CHECKPOINTS: &[&str] = &[r#"pretrain.token-budget="48k""#, r#"distil.token-budget="32k""#];
 
 /// Settings for sweeps whose searches replace several layers.
@@ -26,7 +26,8 @@ pub const LONG_SEARCHES: &[&str] = &["search.stop={ max-relative-drop = 0.5 }"];
 /// The folder of cells in a results folder.
 const CELLS: &str = "cells-v2";
 
-/// Files that `Project::comparable_outputs` leaves out: the lock, and tables and pages that contain times.
+/// Files that `Project::comparable_outputs` leaves out: the lock file, and the tables and the page that
+/// contain times.
 ///
 /// `throughput.parquet` and `speedup.parquet` contain times too, but need no entry: the compared experiments
 /// measure no throughput, so these tables are empty.
@@ -36,7 +37,7 @@ const NOT_COMPARED: [&str; 5] =
 /// Maximum time that a test waits for an event. Even on a busy machine, every event comes much sooner.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(240);
 
-/// The bytes of tables and figures by file name.
+/// The contents of tables and figures. The keys are file names.
 pub type Outputs = BTreeMap<String, Vec<u8>>;
 
 /// A manifest with settings, and a temporary folder for its results.
@@ -65,8 +66,8 @@ impl Project {
         Self { manifest: repository_root().join(manifest), settings, folder: TempFolder::new() }
     }
 
-    /// Creates a project of the manifest with the text `manifest`. `files` are the names and contents of files
-    /// beside the manifest.
+    /// Creates a project of the manifest with the text `manifest`. `files` are the names and contents of
+    /// files beside the manifest.
     pub fn from_text(manifest: &str, files: &[(&str, &str)]) -> Self {
         let folder = TempFolder::new();
         files.iter().for_each(|(name, content)| drop(folder.write(name, content)));
@@ -130,8 +131,8 @@ impl Project {
         files
     }
 
-    /// Returns the files called `name` in the cell folders of a stage. If `stage` is empty, searches the cell
-    /// folders of all stages.
+    /// Returns the files called `name` in the cell folders of a stage. If `stage` is empty, returns the files
+    /// of all stages.
     pub fn cell_files(&self, stage: &str, name: &str) -> Vec<PathBuf> {
         let files = self.files(&format!("{CELLS}/{stage}"));
         files.into_iter().filter(|path| path.ends_with(name)).collect()

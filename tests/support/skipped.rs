@@ -5,8 +5,9 @@ use std::io::{Write, stderr};
 
 /// Reports on standard error that the running test is skipped.
 ///
-/// The line bypasses the test runner, which hides the output of passing tests. The function also appends the
-/// line to the file that `DTR_SKIPPED_TESTS` names. CI counts the lines of that file.
+/// The test runner hides the texts that a passing test prints with `eprintln!`. The function therefore writes
+/// the line to the stream itself. It also appends the line to the file that `DTR_SKIPPED_TESTS` names. CI
+/// counts the lines of this file.
 pub fn report_skipped(reason: &str) {
     let thread = std::thread::current();
     let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("a test"));
