@@ -8,7 +8,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use dtr_core::error::{Error, Result};
 
 /// Messages and source locations of the latest panics of all threads. The payload of a panic reaches the
-/// thread of the cell without the source location. The thread of the cell finds the location here by the
+/// cell's thread without the source location. The cell's thread looks up the location here by the panic's
 /// message.
 static LATEST_PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 

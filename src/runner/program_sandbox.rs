@@ -1,4 +1,4 @@
-//! The settings of the sandbox in which programs run that a model wrote.
+//! The settings of the sandbox for programs that a model wrote.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,8 @@ use dtr_core::error::Result;
 use dtr_core::system_info::running_program;
 use dtr_sandbox::{ConfinementPolicy, ProgramLimits, PythonInterpreter, Sandbox};
 
-/// The settings of the sandbox. The default is the program `python3` in `PATH`, which must be confined.
+/// The settings of the sandbox. By default, the interpreter is `python3` in `PATH`, and confinement is
+/// required.
 #[derive(Clone, Debug)]
 pub struct SandboxOptions {
     python: PathBuf,
@@ -37,7 +38,7 @@ impl SandboxOptions {
     ///
     /// # Errors
     /// Fails if the interpreter cannot be run, or if the machine cannot confine programs and the user has not
-    /// accepted that.
+    /// accepted unconfined programs.
     pub fn open(&self) -> Result<Sandbox> {
         Sandbox::new(&running_program(), &self.python, ProgramLimits::default(), self.policy)
     }

@@ -1,8 +1,8 @@
 //! Handles the signals through which a user or a scheduler of jobs controls a run.
 //!
 //! After the first Ctrl-C, the running work saves its progress and stops. The second Ctrl-C ends the process
-//! at once. SIGTERM stops the work in the same way, but a second SIGTERM changes nothing, because Slurm sends
-//! it twice. After SIGUSR1, the running training writes a checkpoint and continues.
+//! at once. SIGTERM stops the work in the same way. A second SIGTERM changes nothing, because Slurm may send
+//! SIGTERM twice. After SIGUSR1, the running training writes a checkpoint and continues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +23,7 @@ pub(super) enum UserSignal {
     Checkpoint,
 }
 
-/// What the user has asked of the running work. Clones share the requests.
+/// The user's requests to the running work. Clones share the requests.
 #[derive(Clone, Default)]
 pub struct UserRequests {
     is_stop_requested: Arc<AtomicBool>,
@@ -32,7 +32,7 @@ pub struct UserRequests {
 }
 
 impl UserRequests {
-    /// Returns requests that the signals of this process make from now on.
+    /// Returns requests that change when this process receives a signal.
     ///
     /// # Errors
     /// Fails if the handler cannot be installed.

@@ -11,8 +11,8 @@ use crate::device::{MeterReading, TimeAndEnergy, UsageMeter};
 use crate::store::{CellId, EventLog};
 use dtr_core::error::Result;
 
-/// Minimum time between two writes of the usage. Without it, a search with many short evaluations would write
-/// the usage after each evaluation.
+/// Minimum time between two writes of the usage. Without this minimum, a search with many short evaluations
+/// would write the usage after each evaluation.
 const MIN_SAVE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Measures the time and the energy that this process spends on a group of cells.

@@ -53,8 +53,8 @@ fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<CellKey>> {
     Ok(inputs)
 }
 
-/// Divides cells into groups. The cells of a group run together. Each isolated cell forms a group of its own.
-/// This group follows the group of the cells with which the isolated cell could run.
+/// Divides cells into groups. The cells of a group run together. An isolated cell may have crashed a worker,
+/// so it forms a group of its own. This group follows the group that the cell would otherwise join.
 fn group_cells<'a>(
     cells: impl Iterator<Item = &'a Cell>,
     is_isolated: impl Fn(&Cell) -> bool,
@@ -108,7 +108,8 @@ impl<'a> Scheduler<'a> {
         Self { plan, context, policy, verified, done: BTreeSet::new(), summary: RunSummary::default() }
     }
 
-    /// Adds the done cells that this run reads and does not select to `done`. Verifies their files.
+    /// Adds to `done` the cells that are done and not selected, and whose results this run reads. Verifies
+    /// the files of these cells.
     fn find_done_unselected(&mut self) -> Result<()> {
         for cell in self.plan.cells.iter().filter(|cell| !self.plan.is_selected(cell)) {
             let is_read = self.verified.contains(&cell.key());

@@ -58,7 +58,7 @@ fn first_parallel_stage() -> usize {
 }
 
 impl<'a> Scheduler<'a> {
-    /// Plans the division of the cells that can run in parallel among several workers. Returns `None` if one
+    /// Plans a division among several workers of the cells that can run in parallel. Returns `None` if one
     /// worker should run all of these cells.
     fn plan_division(&self, options: WorkerOptions) -> Result<Option<SweepDivision>> {
         if self.policy.fail_fast && !self.summary.failed.is_empty() {
@@ -104,8 +104,8 @@ impl<'a> Scheduler<'a> {
         Ok(pending)
     }
 
-    /// Adds the done cells that cannot run in parallel to `done`, because the parallel cells may read the
-    /// results of these cells. Does not verify the files of these cells, because the first worker has
+    /// Adds to `done` the done cells of the stages that do not run in parallel. The parallel cells may read
+    /// the results of these cells. Does not verify the files of these cells, because the first worker has
     /// verified them.
     fn find_done_inputs(&mut self) -> Result<()> {
         for cell in self.plan.cells.iter().filter(|cell| !can_run_in_parallel(cell.stage())) {

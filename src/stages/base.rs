@@ -1,4 +1,6 @@
-//! The source of a base model: a directory or GGUF file with its weights, or a cell that trains it.
+//! The source of a base: a directory or a GGUF file with weights, or a cell that trains the base.
+//!
+//! A base is the transformer in which a hybrid replaces layers.
 
 use std::path::{Path, PathBuf};
 
@@ -37,14 +39,14 @@ pub enum BaseSource {
     },
 }
 
-/// The base in a cell's specification.
+/// The description of a base in the specification of a cell that uses the base.
 ///
-/// If a pretrain cell trains the base, the specification does not identify the weights. Instead, the pretrain
-/// cell is an input of the cell.
+/// If a pretrain cell trains the base, the specification does not identify the weights. Instead, the cell
+/// that uses the base has the pretrain cell as an input.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BaseSpec {
-    /// The identity of the weights. `None` if a pretrain cell trains the base. The pretrain cell is then the
-    /// input `base` of the cell.
+    /// The identity of the weights. `None` if a pretrain cell trains the base. The role of the pretrain cell
+    /// among the inputs is then `base`.
     pub model: Option<ModelIdentity>,
     /// The floating-point type that the base computes in.
     #[serde(skip_serializing_if = "Dtype::is_f32")]
@@ -52,10 +54,10 @@ pub struct BaseSpec {
 }
 
 impl BaseSource {
-    /// Returns the name by which publications call the base, or `None` if a pretrain cell trains the base.
+    /// Returns the name of the base in publications, or `None` if a pretrain cell trains the base.
     ///
-    /// For a base from the hub, the name is the name of the repository without the owner. For a local
-    /// directory, the name is `declared`: the name of the base in the manifest.
+    /// A base from the hub has the name of its repository, without the owner. A base in local files has the
+    /// name `declared`, which is its name in the manifest.
     pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
         match self {
             Self::Stored {
@@ -102,7 +104,7 @@ impl BaseSource {
         BaseSpec { model, dtype: self.dtype() }
     }
 
-    /// Returns the base as it appears in the specification of a cell that scores it on `task`.
+    /// Returns the base as it appears in the specification of a cell that scores the base on `task`.
     pub(super) fn spec_for_task(&self, task: &Task) -> BaseSpec {
         match task.generative() {
             Some(_) => BaseSpec { model: self.identity().cloned(), dtype: self.dtype() },

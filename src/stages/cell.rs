@@ -36,16 +36,16 @@ impl CellLabels {
         words.join(" ")
     }
 
-    /// Returns the labels without the axes `search.*` and without the axes of training after the search. A
-    /// cell whose result searches read has such labels, because several searches share the cell.
+    /// Returns the labels without the axes `search.*` and `logit-distil.*`. Pretrain and distil cells have
+    /// such labels, because several searches share one of these cells.
     pub fn without_search_axes(&self) -> Self {
         let mut labels = self.without_tuning_axes();
         labels.axes.retain(|key, _| !key.starts_with("search."));
         labels
     }
 
-    /// Returns the labels without the axes `logit-distil.*`. A search has such labels, because several
-    /// trainings after the search share the search.
+    /// Returns the labels without the axes `logit-distil.*`. A search cell has such labels, because several
+    /// logit-distil cells share the search.
     pub fn without_tuning_axes(&self) -> Self {
         let mut labels = self.clone();
         labels.axes.retain(|key, _| !key.starts_with("logit-distil."));

@@ -1,8 +1,8 @@
 //! The identities of bases, corpora and tasks. The specification of a cell contains identities, and the key
 //! of the cell is a digest of its specification.
 //!
-//! An identity depends only on content. An identity leaves out names, paths, and settings that do not change
-//! results.
+//! An identity depends only on content. It leaves out names in the manifest, local paths, and settings that
+//! do not change results.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,11 +31,11 @@ pub enum ModelIdentity {
     Files {
         /// The digests of the files on which the outputs of the base depend, by file name.
         files: BTreeMap<String, Digest>,
-        /// A version number. It increases when a new version of dtr reads these files differently. `None` if
-        /// all versions of dtr read these files in the same way.
+        /// A number that increases when a new version of dtr reads these files differently. `None` if all
+        /// versions of dtr read these files in the same way.
         #[serde(rename = "reading", skip_serializing_if = "Option::is_none")]
         reader_version: Option<u32>,
-        /// The digest of the files that decide how a chat is rendered and how a text ends. `None` if the
+        /// The digest of the files that set the chat template and the end of generation. `None` if the
         /// directory has no such file.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         generation_files: Option<Digest>,
@@ -49,7 +49,7 @@ pub enum ModelIdentity {
         file: String,
     },
     /// A base in a repository of the hub, at a commit. The commit determines the content of the files.
-    // This variant is after `HubFile`, because a reader takes the first variant whose fields are present.
+    // This variant is after `HubFile`, because serde reads the first variant whose fields are present.
     Hub(PinnedRepo),
 }
 
@@ -79,7 +79,7 @@ impl ModelIdentity {
         Ok(Some((path, identity)))
     }
 
-    /// Returns the identity of a model that generates no text. The identity leaves out how texts end.
+    /// Returns the identity without the files that matter only for generated text.
     pub fn without_generation_files(self) -> Self {
         match self {
             Self::Files { files, reader_version, .. } => {
@@ -218,7 +218,7 @@ pub enum SplitIdentity {
         rows: FileIdentity,
         /// Whether the rows of the file are divided into a validation half and a test half.
         is_cut: bool,
-        /// The settings of the task. Paths and numbers of items are the same in all identities.
+        /// The settings of the task, without its paths and its numbers of items.
         task: Box<GenerativeTask>,
         /// The identity of the file with the tests of programs.
         #[serde(default, skip_serializing_if = "Option::is_none")]

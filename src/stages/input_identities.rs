@@ -33,7 +33,7 @@ pub struct InputIdentities {
 }
 
 impl InputIdentities {
-    /// Checks the sizes of all shapes, which may come from a file that a stranger wrote.
+    /// Checks the sizes in all shapes, because the shapes may come from an untrusted file.
     ///
     /// # Errors
     /// Fails if a size is out of range.

@@ -1,4 +1,6 @@
-//! The stage `logit-distil`: trains a hybrid that a search chose on the logits of its base.
+//! The stage `logit-distil`: trains a hybrid on the logits of its base.
+//!
+//! A hybrid is a base with some layers replaced. A search has chosen the layers.
 
 use serde::Serialize;
 

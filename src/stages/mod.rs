@@ -1,4 +1,5 @@
-//! The stages. A stage is a kind of work whose results the store keeps.
+//! The stages. A stage is a kind of work, such as the training of a base. Its unit of work is a cell, whose
+//! result the [store](crate::store) keeps.
 //!
 //! Each stage has its own file or folder here, which holds its specification, its inputs, its computation and
 //! its resources. [`STAGES`] lists the stages in the order in which their cells run.

@@ -97,8 +97,8 @@ impl ModelCache {
         read_twins(&twins_file(context.store, cell)?, variant, &replicas[0])
     }
 
-    /// Returns the hybrid that the logit-distil cell `tuned` trained, on the first device, in the dtype of
-    /// the base. Its replaced layers hold their linear blocks.
+    /// Returns the hybrid that the logit-distil cell `tuned` trained. The hybrid is on the first device, in
+    /// the dtype of the base, and contains its twins.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.

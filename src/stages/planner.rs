@@ -83,7 +83,7 @@ impl Planner {
     }
 
     /// Adds a cell whose result becomes a row of a table. Does nothing if the cell was added before with the
-    /// same labels, because an axis of the sweep does not affect the cell.
+    /// same labels. This happens if an axis of the sweep does not affect the cell.
     ///
     /// # Errors
     /// Fails if the cell was added before with other labels, because the table would have two equal rows.
@@ -150,8 +150,8 @@ impl Planner {
         self.identity_source.get(&mut self.identities.tasks, &key, compute)
     }
 
-    /// Returns the shape of the base `model`, which a pretrain cell trains, and the digest of its tokenizer's
-    /// file. The digest is `None` for the tokenizer of the synthetic language.
+    /// Returns the shape of a base and the digest of its tokenizer's file. `model` names a base that a
+    /// pretrain cell trains. The digest is `None` for the tokenizer of the synthetic language.
     ///
     /// # Errors
     /// Fails if the tokenizer cannot be read.

@@ -1,7 +1,7 @@
 //! The stage `tuned-score`: scores a hybrid that was trained after its search, together with its controls.
 //!
-//! The controls are the same hybrid before this training, and the base. All are scored on the test split of
-//! the search's task.
+//! The controls are the same hybrid before this training, and the base. The stage scores all three models on
+//! the test split of the search's task.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub struct TunedScoreJob {
     pub search_labels: CellLabels,
     /// The cell that trained the hybrid.
     pub tuned: CellId,
-    /// The job of this cell.
+    /// The job of the cell `tuned`.
     pub training: LogitDistilJob,
 }
 
@@ -97,7 +97,7 @@ impl Stage for TunedScoreJob {
 
     fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> ResourceEstimate {
         let dtype = self.search.base.dtype();
-        // The trained hybrid shares the parameters with the base that the training did not change.
+        // This is an upper bound, because the trained hybrid shares untrained parameters with the base.
         let weight_bytes = 2 * weight_bytes(config, dtype) + twin_bytes(config, &self.search.variant, dtype);
         let peak_bytes = weight_bytes + twin_bytes(config, &self.search.variant, Dtype::F32);
         ResourceEstimate { evaluations: 3, weight_bytes, peak_bytes, ..ResourceEstimate::default() }

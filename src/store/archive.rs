@@ -1,7 +1,7 @@
 //! An archive of records: one compressed file that holds the records of many cells, without their artifacts.
 //!
-//! The file is JSON Lines, compressed by xz. The first line is a header, whose content the store does not
-//! know. Each other line is a record, sorted by stage and key. Every line holds a digest and a body, as a
+//! The file is JSON Lines, compressed by xz. The first line is a header, whose content the caller defines.
+//! Each other line is a record, sorted by stage and key. Every line holds a digest and a body, as a
 //! `record.json` does. Equal records give equal bytes.
 //!
 //! An archive may come from a stranger. Its records are read into memory, and nothing in it is used as a
@@ -27,7 +27,7 @@ use super::record::{self, Outcome, Record, RecordOnDisk};
 /// The largest content of an archive after decompression, in bytes.
 const MAX_BYTES: u64 = 1 << 29;
 
-/// The longest line of an archive, in bytes. The longest lines are answers to tens of thousands of items.
+/// The longest line of an archive, in bytes. The longest lines hold answers to tens of thousands of items.
 const MAX_LINE_BYTES: u64 = 1 << 25;
 
 /// The largest memory of the decoder, in KiB.
@@ -52,7 +52,7 @@ pub struct RecordArchive {
 }
 
 impl RecordArchive {
-    /// Reads the archive at `path`. Does not check the records, which are checked when they are looked up.
+    /// Reads the archive at `path`. Does not check the records. The lookup of a record checks this record.
     ///
     /// # Errors
     /// Fails if the file cannot be read, exceeds a limit, or holds a line that is not the record of a cell.

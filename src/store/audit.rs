@@ -49,7 +49,7 @@ impl Store {
         Ok(audit)
     }
 
-    /// Audits a cell that has a record. In an archive, a record stands alone.
+    /// Audits a cell that has a record. In an archive, a cell has no files other than its record.
     fn audit_cell(&self, cell: &CellId, audit: &mut Audit) {
         audit.num_records += 1;
         match self.audit_record(cell) {

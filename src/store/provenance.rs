@@ -72,8 +72,8 @@ impl Provenance {
         }
     }
 
-    /// Returns the provenance with the folders of absolute paths removed from the command line. They may name
-    /// a user.
+    /// Returns the provenance with the folders of absolute paths removed from the command line. These folders
+    /// may contain a user's name.
     pub fn without_folders(self) -> Self {
         let file_name = |word: String| match word.rsplit_once('/') {
             Some((_, name)) if word.starts_with('/') => name.to_owned(),

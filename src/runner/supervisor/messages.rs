@@ -24,7 +24,7 @@ pub(super) struct WorkerAssignment {
 #[serde(rename_all = "kebab-case")]
 pub enum WorkerRole {
     /// The first worker of a sweep. It runs every cell and writes the report. If several workers divide the
-    /// cells that can run in parallel, the first worker ends before these cells.
+    /// cells that can run in parallel, the first worker ends before these cells start.
     First,
     /// One of several workers that run at the same time. It runs the cells that the supervisor grants to it.
     Parallel {

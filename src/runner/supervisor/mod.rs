@@ -5,11 +5,11 @@
 //! starts a worker process and waits for the worker.
 //!
 //! The two processes exchange lines of JSON over a pair of sockets. The worker's socket is its standard
-//! input. The supervisor first sends the state of the sweep. Later the supervisor sends `stop` whenever the
-//! user presses Ctrl-C, `stop` after the first SIGTERM, and `checkpoint` after SIGUSR1. The worker reports
-//! each cell that it starts or ends. When the worker crashes, the supervisor knows which cells were running.
-//! The supervisor starts the next worker, which records the crash and continues. When one process ends, its
-//! socket closes. The other process then reads the end of the stream.
+//! input. The supervisor first sends the state of the sweep. Later the supervisor sends `stop` after each
+//! Ctrl-C and after the first SIGTERM. After SIGUSR1, the supervisor sends `checkpoint`. The worker reports
+//! each cell that the worker starts or ends. When the worker crashes, the supervisor knows which cells were
+//! running. The supervisor starts the next worker, which records the crash and continues. When one process
+//! ends, its socket closes. The other process then reads the end of the stream.
 //!
 //! Several workers can run score and search cells in parallel. The first worker runs the cells of the earlier
 //! stages. Then the first worker may ask the supervisor to start several workers. The first worker ends after

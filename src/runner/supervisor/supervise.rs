@@ -96,7 +96,7 @@ impl Supervisor {
             }
             let signal = status.signal().unwrap_or_default();
             if signal == Signal::SIGUSR1 as i32 {
-                // The process received the request for a checkpoint before it could handle it.
+                // The signal ended the process, because the process had not installed its handler yet.
                 continue;
             }
             if is_user_signal(signal) {

@@ -38,8 +38,8 @@ impl WorkerSockets {
 impl WorkerConnections {
     /// Creates the connections, without any worker. Installs a handler that forwards signals to all workers.
     ///
-    /// Each Ctrl-C sends `stop`, so the second one ends the workers at once. SIGTERM sends `stop` only if it
-    /// was not sent before.
+    /// Each Ctrl-C sends `stop`, so the second Ctrl-C ends the workers at once. SIGTERM sends `stop` only if
+    /// `stop` was not sent before.
     pub(super) fn with_signal_handler() -> Result<Self> {
         let connections = Self::default();
         let handler = connections.clone();

@@ -1,4 +1,7 @@
-//! The stage `distil`: trains the linear twins of one variant.
+//! The stage `distil`: trains the twins of one variant.
+//!
+//! A twin is a linear block that can replace the attention of one layer. A variant is the shape and the
+//! initial values of the twins.
 //!
 //! Cells with the same base, recipe and corpus form a group. The base is the teacher. Each forward pass of
 //! the base serves the twins of all cells in the group.
@@ -158,8 +161,8 @@ struct ClaimedJob<'a> {
     claimed: RunningCell<'a>,
 }
 
-/// Claims the cells of `pending` that no other process has claimed. If other processes have claimed all of
-/// them, waits until the first cell of `pending` is free or done.
+/// Claims the cells of `pending` that are not done and that no other process has claimed. If other processes
+/// have claimed all cells of `pending`, waits until the first of these cells is free or done.
 fn claim_available<'a>(
     context: &'a RunContext<'a>,
     pending: &[(&'a Cell, &'a DistilJob)],

@@ -215,8 +215,8 @@ impl SearchJob {
         Cell::new(score, labels.clone())
     }
 
-    /// Returns the cells and the values of the exact scores of a search on the validation split. The base
-    /// comes first. `labels` are the labels of the search.
+    /// Returns the exact scores of a search on the validation split, each with its cell. The score of the
+    /// base comes first. `labels` are the labels of the search.
     ///
     /// # Errors
     /// Fails if the specification of a cell cannot be created.

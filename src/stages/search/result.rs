@@ -1,4 +1,6 @@
 //! The result of a search for the layers to replace.
+//!
+//! A search proceeds in rounds. Each round scores several candidates, which are hybrids, and has one winner.
 
 use serde::{Deserialize, Serialize};
 
