@@ -51,9 +51,9 @@ impl SavedUsage {
         self.earlier + self.last_process
     }
 
-    /// Returns the usage after a crash of the last process, which ran for `seconds`. If the saved time of the
-    /// last process is shorter than `seconds`, replaces the saved time by `seconds`. The energy is then
-    /// `None`, because the saved energy does not cover the time up to the crash.
+    /// Returns the usage after a crash of the last process, which ran for `seconds` device seconds. If the
+    /// saved time of the last process is shorter than `seconds`, replaces the saved time by `seconds`. The
+    /// energy is then `None`, because the saved energy does not cover the time up to the crash.
     pub(super) fn extended_to(self, seconds: f64) -> Self {
         match self.last_process.seconds < seconds {
             true => Self { last_process: TimeAndEnergy { seconds, joules: None }, ..self },

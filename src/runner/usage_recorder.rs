@@ -54,8 +54,8 @@ impl<'a> UsageRecorder<'a> {
     }
 
     /// Saves the usage so far. Does nothing if the last save was less than 100 ms ago. Call this function
-    /// before you write a checkpoint or a score. The saved usage then includes the work for that checkpoint
-    /// or score.
+    /// before you write a checkpoint or a score. The saved usage then lacks less than 100 ms of the work for
+    /// that checkpoint or score.
     ///
     /// # Errors
     /// Fails if a file cannot be written.

@@ -33,7 +33,7 @@ pub struct Leftover {
 pub enum LeftoverKind {
     /// A file of a cell without a record, such as a checkpoint from which a sweep would resume.
     Unfinished,
-    /// A checkpoint of a cell that is done.
+    /// The checkpoint folder of a cell that is done.
     Checkpoint,
     /// A damaged record, which was renamed when its cell was computed again.
     CorruptRecord,

@@ -117,7 +117,7 @@ impl Supervisor {
     }
 
     /// Runs one process of a worker to its end. Updates `running`, which holds the cells that the process is
-    /// running. Returns the exit status of the process, and its last line on standard error.
+    /// running. Returns the exit status of the process and the line from [`StderrTee::crash_line`].
     fn run_process(
         &self,
         worker: &Worker,

@@ -40,7 +40,7 @@ pub struct SweepState {
     pub done: BTreeSet<CellKey>,
     /// Cells that failed in this sweep. The sweep does not run them again.
     pub failed: BTreeSet<CellKey>,
-    /// Cells that crashed a worker. The next worker records these failures.
+    /// Cells that crashed a worker. The next worker records a failure for each of these cells.
     pub crashed: BTreeMap<CellKey, WorkerCrash>,
     /// Cells that ran together when a worker crashed. Any of these cells may have caused the crash. The next
     /// worker logs the crash.
