@@ -5,9 +5,10 @@ use dtr_model::Mask;
 /// A hybrid whose score a search requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The hybrid whose cached hidden states the candidate reuses, up to the first layer that differs. Greedy
-    /// and beam search add one layer to this hybrid. For strategies with an order that is known in advance, it
-    /// is the hybrid accepted last. Candidates with the same incumbent share hidden states.
+    /// The hybrid whose cached hidden states the candidate reuses, up to the first layer in which the two
+    /// differ. In greedy and beam search, the candidate replaces one layer more than the incumbent. In the
+    /// other strategies, the incumbent is the hybrid that was accepted last. Candidates with the same
+    /// incumbent share its cached states.
     pub incumbent: &'a Mask,
     /// The layers that the candidate replaces.
     pub mask: &'a Mask,

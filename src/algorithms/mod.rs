@@ -1,5 +1,5 @@
 //! The algorithms: distillation of twins, scoring of hybrids, search, training of hybrids after the search,
-//! pretraining of base models, and throughput measurement.
+//! pretraining of base models, and throughput measurement. [`dtr_model`] defines base, twin, hybrid and mask.
 
 pub mod candidate;
 pub mod distil;

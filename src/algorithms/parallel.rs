@@ -1,4 +1,4 @@
-//! Parallel maps, with one thread per item or with rayon's threads.
+//! Functions that process the items of a list in parallel, in one thread per item or in rayon's thread pool.
 
 use std::panic::resume_unwind;
 use std::thread;

@@ -1,15 +1,15 @@
-//! Lower-triangular matrices built by merging diagonal blocks, for the chunkwise forms of linear attention.
-//! In shapes, `m` is batch times heads, `n` the number of chunks, and `c` the chunk length.
+//! Builds lower-triangular matrices by merging diagonal blocks, for the chunkwise forms of linear attention.
+//! In shapes, `m` is batch times heads, `n` is the number of chunks, and `c` is the chunk length.
 
 use burn::tensor::Tensor;
 
 /// Builds lower-triangular matrices `[m, n, c, c]` from their diagonals `[m, n, c]` and a function that
 /// computes the blocks below the diagonal.
 ///
-/// Each step merges pairs of neighbouring diagonal blocks. Their size `half` is 1 in the first step and
-/// doubles with each step. A step calls `below(half, blocks)` once. `blocks` holds the diagonal blocks,
-/// `[m, n·c/half, half, half]`. For each pair, `below` returns the block that is below the pair's first block
-/// and left of its second block. The result has the shape `[m, n·c/(2·half), half, half]`.
+/// Each step merges pairs of neighbouring diagonal blocks `A` and `D` into larger blocks `[[A, 0], [B, D]]`.
+/// The size `half` of `A` and `D` is 1 in the first step and doubles with each step. A step calls
+/// `below(half, blocks)` once. `blocks` holds the diagonal blocks, `[m, n·c/half, half, half]`. `below`
+/// returns the block `B` of each pair, `[m, n·c/(2·half), half, half]`.
 pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>) -> Tensor<4>) -> Tensor<4> {
     let [outer, chunks, size] = diagonal.dims();
     let mut blocks = diagonal.reshape([outer, chunks * size, 1, 1]);
@@ -46,8 +46,8 @@ pub(crate) fn split_row_halves(x_mnck: &Tensor<4>, half: usize) -> (Tensor<4>, T
     (select_every_second(blocks.clone(), 0), select_every_second(blocks, 1))
 }
 
-/// For each pair of neighbouring diagonal blocks of size `half` in matrices `[m, n, c, c]`, returns the block
-/// that is below the pair's first block and left of its second block: `[m, n·c/(2·half), half, half]`.
+/// Divides the diagonals of matrices `[m, n, c, c]` into blocks `[[A, U], [B, D]]`, where `A` and `D` have
+/// the size `half`. Returns all blocks `B`, `[m, n·c/(2·half), half, half]`.
 fn blocks_below(matrix: &Tensor<4>, half: usize) -> Tensor<4> {
     let [outer, chunks, size, _] = matrix.dims();
     let pairs = size / (2 * half);

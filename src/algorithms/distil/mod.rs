@@ -2,9 +2,12 @@
 //! to reproduce the output of the layer's full-attention block.
 //!
 //! A twin gets the same normalised hidden states as the full-attention block. Its loss is the mean squared
-//! error to the block's output. Only twins are trained. The hidden states always come from the base (teacher
-//! forcing). One forward pass of the base therefore serves all layers and all variants, and the twins do not
-//! depend on one another.
+//! error to the block's output. Only twins are trained. The hidden states always come from the base, and
+//! never from other twins (teacher forcing). The twins therefore do not depend on one another, and one
+//! forward pass of the base serves the twins of all layers.
+//!
+//! A variant is a kind of twin, such as gated linear attention. The twins of one variant for all layers are
+//! a [`Student`]. The students of all variants share the forward passes of the base.
 
 mod config;
 mod distilled;

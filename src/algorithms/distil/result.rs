@@ -34,14 +34,15 @@ pub struct LayerLoss {
     pub layer: u32,
     /// The loss before the first step.
     pub initial: f64,
-    /// The mean loss of the last steps (at most 8).
+    /// The mean loss over the last 8 steps, or over all steps if there are fewer.
     pub r#final: f64,
     /// The variance of the block's output. It is the loss of a twin that always returns the mean output.
     pub output_variance: f64,
 }
 
 impl LayerLoss {
-    /// Returns the initial loss divided by the output's variance. The division makes layers comparable.
+    /// Returns the initial loss divided by the output's variance. Unlike plain losses, these quotients can be
+    /// compared between layers.
     pub fn initial_normalised(&self) -> f64 {
         self.normalised(self.initial)
     }

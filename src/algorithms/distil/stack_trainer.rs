@@ -1,4 +1,4 @@
-//! Trains the twins of a stack of layers.
+//! Trains the twins of a stack of layers. A single module computes all twins of a stack at once.
 
 use std::ops::Range;
 
@@ -19,8 +19,8 @@ use crate::algorithms::training::{divergence_error, ensure_finite};
 const TABLE: &str = "distil";
 
 /// The twins of a stack of successive layers, and their optimizer. One step trains all of these twins. Each
-/// twin has its own loss, and its gradient is clipped by its own norm. The twins therefore learn as if each
-/// were trained alone.
+/// twin has its own loss, and each twin's gradient is clipped by the norm of this gradient alone. The twins
+/// therefore learn as if each were trained alone.
 pub(super) struct StackTrainer {
     pub(super) layers: Range<usize>,
     /// The variant's name, for error messages.
@@ -79,8 +79,8 @@ impl StackTrainer {
     /// Does one optimizer step. `io` holds the inputs and outputs of the layers' full-attention blocks, one
     /// layer after another.
     ///
-    /// If the variant's `init` is `Calibrated`, the first step begins with the calibration of the twins'
-    /// gates and scales on these inputs.
+    /// If the variant's `init` is `Calibrated`, the first step starts by calibrating the gates and scales of
+    /// the twins on these inputs.
     pub fn train_step(&mut self, context: &StepContext<'_>, io: &MixerIo) -> PendingLosses {
         let is_first = context.step == 0;
         if is_first && self.init == TwinInit::Calibrated {

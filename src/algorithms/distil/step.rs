@@ -30,7 +30,7 @@ pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], 
 }
 
 /// Trains a student's first stack of twins without a forward pass of the base. `io` holds the inputs and
-/// outputs of the stack's layers, one layer after another.
+/// outputs of the full-attention blocks in the stack's layers, one layer after another.
 pub fn train_first_stack(base: &Decoder, student: &mut Student, io: &MixerIo, step: u64, num_steps: u64) {
     let [rows, time, _] = io.input.dims();
     let batch = rows / student.stack_trainers()[0].layers.len();
@@ -67,8 +67,8 @@ impl<'a> StepContext<'a> {
         Self { base, layers, autodiff_context: forward_context.autodiff(), forward_context, step, num_steps }
     }
 
-    /// Calls `callback` for each trained layer in order, with the layer's index among the trained layers and
-    /// the input and output of its attention.
+    /// Runs the base on `batch`. Calls `callback` for each trained layer in order. The arguments are the
+    /// layer's index among the trained layers, and the input and output of the layer's attention.
     fn for_each_mixer_io(&self, batch: &[Vec<u32>], mut callback: impl FnMut(usize, MixerIo)) {
         let Range { start, end } = self.layers;
         self.base.for_each_mixer_io(batch, &self.forward_context, end, |layer, io| {
@@ -78,8 +78,8 @@ impl<'a> StepContext<'a> {
         });
     }
 
-    /// Computes the inputs and outputs of all layers, then trains all twins in parallel on the threads of the
-    /// CPU. On a CPU, each stack holds a single twin.
+    /// Computes the attention inputs and outputs of all layers. Then trains all twins in parallel on the
+    /// threads of the CPU. On a CPU, each stack holds a single twin.
     fn train_in_parallel(
         &self,
         batch: &[Vec<u32>],
@@ -97,9 +97,9 @@ impl<'a> StepContext<'a> {
         students.par_iter_mut().map(train_all).collect()
     }
 
-    /// Trains the twins of each stack of layers as soon as the base has run the layers of this stack. The
-    /// device therefore holds the inputs and outputs of only one stack at a time. All work is enqueued before
-    /// the losses are read. The device therefore does not wait for the host within a step.
+    /// Trains the twins of each stack as soon as the base has run the layers of this stack. The device
+    /// therefore holds the attention inputs and outputs of only one stack at a time. Enqueues all work before
+    /// it reads any loss, so that the device does not wait for the host within a step.
     fn train_stack_by_stack(
         &self,
         batch: &[Vec<u32>],

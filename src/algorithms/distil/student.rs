@@ -17,7 +17,7 @@ use super::stack_trainer::{StackTrainer, StepLoss, layer_divergence_error};
 use super::{DistilConfig, DistilResult, DistilledTwins, LayerCurvePoint, LayerLoss};
 use crate::algorithms::training::{EncodedCheckpoint, read_checkpoint};
 
-/// The approximate number of points of a loss curve, without the point after the first step.
+/// The approximate number of points of a loss curve. The point after the first step is not counted.
 const CURVE_POINTS: u64 = 64;
 
 /// The number of steps at the end of training over which the final loss is averaged.

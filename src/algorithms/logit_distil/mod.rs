@@ -1,8 +1,9 @@
-//! Logit distillation: a hybrid that a search chose learns to predict the next token as its base does.
+//! Logit distillation trains a hybrid that a search has chosen. The hybrid learns to reproduce the base's
+//! next-token distribution.
 //!
-//! The loss is the Kullback-Leibler divergence of the hybrid's next-token distribution from the base's, over
-//! the whole vocabulary and all tokens. RADLADS (arXiv 2505.03005) and HALO (arXiv 2601.22156) train hybrids
-//! with this loss after the distillation of single layers.
+//! The loss is the Kullback-Leibler divergence `KL(base ‖ hybrid)` of the two distributions, over the whole
+//! vocabulary. It is averaged over all tokens. RADLADS (arXiv 2505.03005) and HALO (arXiv 2601.22156) train
+//! hybrids with this loss after the distillation of single layers.
 
 mod config;
 mod result;

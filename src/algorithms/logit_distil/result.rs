@@ -18,7 +18,7 @@ pub struct LogitDistilResult {
     pub steps: u64,
     /// The divergence before the first step, on the first batch, in nats per token.
     pub initial_divergence: f64,
-    /// The mean divergence in the last steps (at most 8), in nats per token.
+    /// The mean divergence over the last 8 steps, or over all steps if there are fewer. In nats per token.
     pub final_divergence: f64,
     /// The divergence curve.
     pub curve: Vec<DivergencePoint>,

@@ -51,11 +51,11 @@ struct DistilProgress {
 }
 
 impl<'a> LogitDistiller<'a> {
-    /// Creates the trainer of the hybrid of `base` in which `twins` replace the layers of `mask`. Resumes
-    /// from `checkpoint` if its file exists.
+    /// Creates a trainer. Its hybrid is `base` with the attention of the layers in `mask` replaced by
+    /// `twins`. Resumes from `checkpoint` if this file exists.
     ///
     /// # Errors
-    /// Fails if `mask` is empty, or if the checkpoint cannot be read.
+    /// Fails if `mask` is empty and only linear blocks are trained, or if the checkpoint cannot be read.
     pub fn new_or_resume(
         base: &'a Decoder,
         twins: &Twins,
@@ -85,7 +85,7 @@ impl<'a> LogitDistiller<'a> {
         run_training(self, schedule, sequences, observer)
     }
 
-    /// Ends the training. Returns its result, and the trained parameters under their names in the hybrid.
+    /// Ends the training. Returns the result, and the trained parameters under their names in the hybrid.
     pub fn finish(mut self) -> (LogitDistilResult, NamedTensors) {
         let DistilProgress { num_steps, initial, recent, curve, .. } = self.progress;
         let result = LogitDistilResult {
@@ -101,7 +101,7 @@ impl<'a> LogitDistiller<'a> {
         (result, self.hybrid.trained_tensors())
     }
 
-    /// Returns the mean divergence of the hybrid on the rows of `batch`, and its gradient.
+    /// Returns the mean divergence of the hybrid on the rows of `batch`, and the gradient of this mean.
     fn divergence_and_gradient(&self, batch: &[Vec<u32>]) -> Result<LossAndGradient> {
         let share = self.config.micro_batch_size.min(batch.len()) as f64 / batch.len() as f64;
         let micro_batches: Vec<&[Vec<u32>]> = batch.chunks(self.config.micro_batch_size).collect();
@@ -141,8 +141,8 @@ impl<'a> LogitDistiller<'a> {
     }
 }
 
-/// Returns the mean divergence of `hybrid` from `base` over the tokens of `rows`, and its gradient. Both
-/// compute in the dtype of the base.
+/// Returns the mean of `KL(base ‖ hybrid)` over the tokens of `rows`, and the gradient of this mean. Both
+/// models compute in the dtype of `base`.
 fn divergence_of(base: &Decoder, hybrid: &TunedDecoder, rows: &[Vec<u32>]) -> LossAndGradient {
     let hidden_btd = Hybrid::from_base(base).forward_hidden(rows, None, None);
     let [batch, time, width] = hidden_btd.dims();

@@ -1,4 +1,4 @@
-//! Tests that the loss of a base and its gradient on a GPU are close to those on the CPU.
+//! Tests that a GPU and the CPU compute nearly the same pretraining loss and the same gradient.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use dtr_ops::open_cuda_devices;
 
 use super::loss::loss_and_gradient;
 
-/// The largest relative error of the gradient for each dtype.
+/// The largest accepted relative error of the loss and of the gradient, for each dtype.
 const BOUNDS: [(DType, f64); 2] = [(DType::F32, 1e-4), (DType::BF16, 3e-2)];
 
-/// Returns the loss of the bundled base on four rows of tokens, and all numbers of its gradient.
+/// Returns the loss of the bundled base on four rows of tokens, and all numbers of the loss's gradient.
 fn loss_and_numbers(device: &Device, dtype: DType) -> (f64, Vec<f64>) {
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
     let base = BaseModel::read(&mini, device).unwrap();

@@ -37,8 +37,8 @@ pub struct Trainer {
     progress: PretrainProgress,
     config: PretrainConfig,
     checkpoint: CheckpointFile,
-    /// The last step. The trainer enqueues the next step before it reads the losses of this step, to keep a
-    /// GPU busy.
+    /// The last step, whose losses the trainer has not read yet. The trainer enqueues the next step before it
+    /// reads them, so that a GPU stays busy.
     unread: Option<UnreadStep>,
 }
 
@@ -143,7 +143,7 @@ impl Trainer {
         Ok(UnreadStep { step, losses, norm })
     }
 
-    /// Waits for the last step and records its loss.
+    /// Waits until the device has finished the last step. Records the loss of this step.
     fn read_last_step(&mut self, observer: &dyn Observer) -> Result<()> {
         match self.unread.take() {
             Some(unread) => self.record_loss(&unread, observer),

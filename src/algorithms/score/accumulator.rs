@@ -36,7 +36,7 @@ impl<'a> ScoreAccumulator<'a> {
         }
     }
 
-    /// Adds log-likelihoods. `tokens` is the number of tokens that the model processed to compute them.
+    /// Adds log-likelihoods. `tokens` is the number of tokens that the model processed for this purpose.
     pub fn add(&mut self, scored: impl Iterator<Item = TokenLogLikelihood>, tokens: u64) {
         for TokenLogLikelihood { item, choice, value } in scored {
             self.log_likelihoods[item][choice] += value;

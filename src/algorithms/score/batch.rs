@@ -1,4 +1,4 @@
-//! Token rows that go through the model in one pass, with the hidden states that are cached for them.
+//! A batch: the token rows of one forward pass, with cached hidden states of these rows.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,13 @@ use super::accumulator::TokenLogLikelihood;
 use super::batch_layout::BatchLayout;
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
-/// Token rows of some items, and the tokens of these rows whose log-likelihoods are scored.
+/// Token rows of some items, and the targets of these rows. A target is a token whose log-likelihood is
+/// scored.
 pub(super) struct Batch {
     /// `trees[i]` holds `i + 1` copies of the token rows. The copies let several hybrids run in one pass.
     trees: Vec<PrefixTree>,
-    /// Each target (a token whose log-likelihood is scored), with the index of the hidden state that predicts
-    /// it. The index is a position among all tokens of the batch.
+    /// Each target, with the index of the hidden state that predicts this target. The index is a position
+    /// among all tokens of the batch.
     targets: Vec<(usize, TargetToken)>,
     /// The indices of the hidden states in `targets`, sorted and without duplicates. Duplicates occur because
     /// the same hidden state can predict tokens of several choices.
@@ -56,12 +57,13 @@ impl Batch {
         self.targets.iter().map(|(_, target)| target)
     }
 
-    /// Returns each target with the index of the hidden state that predicts it.
+    /// Returns each target with the index of the hidden state that predicts this target.
     pub(super) fn indexed_targets(&self) -> &[(usize, TargetToken)] {
         &self.targets
     }
 
-    /// Returns the number of tokens without padding. This number does not depend on how rows are batched.
+    /// Returns the number of tokens without padding. Over all batches of a split, the sum of these numbers
+    /// does not depend on the division into batches.
     pub(super) fn num_unpadded_tokens(&self) -> u64 {
         self.num_unpadded_tokens
     }
@@ -110,10 +112,10 @@ impl Batch {
         }
     }
 
-    /// Runs several hybrids in one pass, each from the first layer of its `PartialRun` on. Returns the
-    /// log-likelihoods of the targets under each hybrid.
+    /// Runs several hybrids in one pass. Each hybrid starts at the first layer of its `PartialRun`. Returns
+    /// the log-likelihoods of the targets under each hybrid.
     ///
-    /// The hidden states before each of these first layers must be cached.
+    /// The hidden states before each first layer must be cached.
     pub(super) fn log_likelihoods(
         &self,
         base: &Decoder,

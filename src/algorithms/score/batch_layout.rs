@@ -1,5 +1,5 @@
-//! The layout of a batch: the positions of the tokens of its rows, and of the hidden states that predict its
-//! targets.
+//! The layout of a batch: the positions of the tokens in its rows, and the positions of the hidden states
+//! that predict its targets. A target is a token whose log-likelihood is scored.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -131,9 +131,9 @@ impl<'a> BatchLayout<'a> {
     }
 }
 
-/// Splits suffixes into blocks. Minimizes the number of tokens with padding, plus `overhead` for each block.
-/// `lengths` are the lengths of the suffixes in descending order. Returns the number of suffixes in each
-/// block.
+/// Splits suffixes into blocks. Minimizes the total number of tokens, including padding, plus `overhead` for
+/// each block. `lengths` are the lengths of the suffixes in descending order. Returns the number of suffixes
+/// in each block.
 fn block_sizes(lengths: &[usize], overhead: usize) -> Vec<usize> {
     // `best[n]` holds the minimal cost of the first `n` suffixes, and the size of their last block.
     let mut best = vec![(0, 0)];

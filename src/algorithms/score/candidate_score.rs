@@ -17,7 +17,7 @@ pub enum CandidateScore {
 }
 
 impl CandidateScore {
-    /// Returns the bounds of the score. Both bounds equal the score if it is exact.
+    /// Returns the bounds of the score. If the score is complete, both bounds equal the score.
     pub fn bounds(&self) -> ScoreBounds {
         match self {
             Self::Complete(result) => ScoreBounds::exact(result.score),

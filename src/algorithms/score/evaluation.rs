@@ -22,8 +22,8 @@ pub(super) struct Evaluation<'a> {
 }
 
 impl<'a> Evaluation<'a> {
-    /// Creates an evaluation of `candidate`. `hybrid` is the candidate's model. The model is run from
-    /// `first_layer` on.
+    /// Creates an evaluation of `candidate`. `hybrid` is the candidate's model, which runs from `first_layer`
+    /// on.
     pub fn new(
         candidate: Candidate<'a>,
         hybrid: Hybrid<'a>,

@@ -1,6 +1,10 @@
-//! Scores of hybrids on the items of a task, as in lm-evaluation-harness. A multiple-choice item is answered
-//! correctly if the right choice is the most likely continuation of the prompt. Other items are scored by the
-//! text that the model generates.
+//! Scores hybrids on the items of a task, as lm-evaluation-harness does. A multiple-choice item is answered
+//! correctly if the right choice has the highest log-likelihood after the prompt. With the metric `acc-norm`,
+//! log-likelihoods are divided by the lengths of the choices. Other items are scored by the text that the
+//! model generates.
+//!
+//! A split is scored part by part. After each part, a candidate is pruned if its score can no longer reach
+//! the threshold: the remaining parts are then not scored.
 
 mod accumulator;
 mod batch;

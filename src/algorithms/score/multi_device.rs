@@ -1,4 +1,4 @@
-//! Scoring of candidates on several devices, which share the candidates of a round.
+//! Scores candidates on several devices. The devices divide the candidates of a round among themselves.
 
 use dtr_core::error::Result;
 use dtr_model::{BaseModel, Mask, Twins};
@@ -16,7 +16,8 @@ pub struct MultiDeviceScorer<'a> {
 impl<'a> MultiDeviceScorer<'a> {
     /// Creates one scorer for each of `models`. A model is a base and its twins, all on one device.
     ///
-    /// If `base_score` is given, the items are divided into parts, and a candidate may be pruned after each.
+    /// If `base_score` is given, the items are divided into parts. A candidate may then be pruned after each
+    /// part.
     pub fn new(
         models: impl IntoIterator<Item = (&'a BaseModel, &'a Twins)>,
         requests: &'a TaskRequests,

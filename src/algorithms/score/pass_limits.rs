@@ -50,8 +50,8 @@ pub fn max_cache_bytes(is_cpu: bool) -> usize {
 }
 
 /// Returns the number of candidates that a search requests at once. On a CPU, several candidates keep all
-/// threads busy: a thread that has finished one candidate goes on with the next. On GPUs, the candidates of
-/// each device share passes.
+/// threads busy, because a thread without work for one candidate goes on with the next candidate. On GPUs,
+/// the candidates of each device share forward passes.
 pub fn candidates_per_batch(is_cpu: bool, num_devices: usize) -> usize {
     if is_cpu { num_devices.max(4) } else { 8 * num_devices }
 }
@@ -100,8 +100,8 @@ impl PassLimits {
     }
 
     /// Returns how many of `num_hybrids` hybrids run through a batch of `num_tokens` tokens in one pass. A
-    /// pass has as many hybrids as its size limit allows, but few enough that each thread has work. All
-    /// passes have about the same number of hybrids.
+    /// pass has as many hybrids as its size limit allows. If threads would have no work, a pass has fewer
+    /// hybrids. All passes have about the same number of hybrids.
     pub fn hybrids_per_pass(&self, num_hybrids: usize, num_batches: usize, num_tokens: usize) -> usize {
         let per_thread = num_hybrids * num_batches / self.num_threads;
         let most = (self.shared_pass_tokens / num_tokens).min(per_thread).max(1);

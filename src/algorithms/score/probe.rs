@@ -15,8 +15,9 @@ pub(super) struct GramMatrix(pub Vec<Vec<f64>>);
 
 /// Returns the fraction of items whose class is predicted correctly by probes trained on other items.
 ///
-/// `train` holds the inner products of the training states with one another. `test` holds the inner products
-/// of the test states (rows) with the training states (columns).
+/// Each item has a training state and a test state. `train` holds the inner products of the training states
+/// with one another. `test` holds the inner products of the test states (rows) with the training states
+/// (columns).
 pub(super) fn cross_validated_accuracy(classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> f64 {
     let correct = (0..NUM_FOLDS).map(|fold| num_correct(fold, classes, train, test)).sum::<usize>();
     correct as f64 / classes.len() as f64

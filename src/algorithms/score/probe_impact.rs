@@ -23,8 +23,7 @@ use super::probe::{GramMatrix, cross_validated_accuracy};
 use crate::data::scoring_requests::ScoringRequests;
 use crate::observer::Observer;
 
-/// The maximum number of items that probes are trained and tested on. The items are spread evenly over the
-/// split.
+/// The maximum number of items for training and testing probes. These items are spread evenly over the split.
 const MAX_ITEMS: usize = 512;
 
 /// Returns the impact of each layer of `base` on the items of `requests`.
@@ -91,8 +90,7 @@ fn compute_impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -
     1.0 - (linear_accuracy + cross_accuracy) / (2.0 * full_accuracy)
 }
 
-/// Scales each state to length 1. The norm layer before each block of the model also discards the length of a
-/// state.
+/// Scales each state to length 1. The norm layers of the model discard the length of a state in the same way.
 fn normalize(x_nd: Tensor<2>) -> Tensor<2> {
     let length_n1 = x_nd.clone().square().sum_dim(1).sqrt().clamp_min(f32::MIN_POSITIVE);
     x_nd / length_n1
@@ -108,11 +106,11 @@ fn gram_matrix(one_nd: &Tensor<2>, other_nd: &Tensor<2>) -> GramMatrix {
 /// The base's hidden states at the last token of each item's prompt, layer by layer.
 struct PromptStates {
     batches: Vec<PromptBatch>,
-    /// For each item, the row of its prompt after the states of all batches are concatenated.
+    /// The row of each item's prompt in the concatenated states of all batches.
     indices: Vec<i32>,
 }
 
-/// A batch of rows, with the base's hidden states before the layer that runs next.
+/// A batch of rows, with the base's hidden states before the next layer.
 struct PromptBatch {
     batch: Batch,
     states: PrefixTreeStates,

@@ -16,7 +16,7 @@ pub struct ScoreResult {
     /// The number of items whose prompt was truncated at its beginning to fit the model's context.
     pub num_truncated: u64,
     /// The number of tokens that the model processed, without padding. If several choices of an item
-    /// share a prompt, its tokens are counted once. Generated tokens are included.
+    /// share a prompt, the prompt's tokens are counted once. Generated tokens are included.
     pub tokens: u64,
     /// The answer to each item, in the split's order. Paired tests compare these answers.
     pub items: Vec<ItemAnswer>,

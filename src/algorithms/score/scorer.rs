@@ -19,7 +19,7 @@ use crate::data::scoring_requests::{PrefixGroup, ScoringRequests};
 /// Scores hybrids of one base on one split.
 ///
 /// A candidate has the same hidden states as its incumbent up to the first layer in which the two differ. The
-/// scorer caches the incumbent's states and runs each candidate from that layer on. The operations and their
+/// scorer caches the incumbent's states and runs each candidate from this layer on. The operations and their
 /// operands are the same as without the cache, so scores are the same to the bit. If several choices of an
 /// item have the same prompt, the prompt is computed once.
 pub struct Scorer<'a> {
@@ -196,8 +196,8 @@ impl<'a> Scorer<'a> {
         CandidateScore::Complete(known)
     }
 
-    /// Makes `incumbent` the hybrid whose hidden states are cached. Removes the cached states of the first
-    /// layer in which the new and the previous incumbent differ, and of all later layers.
+    /// Makes `incumbent` the hybrid whose hidden states are cached. Finds the first layer in which the new
+    /// and the previous incumbent differ. Removes the cached states of this layer and of all later layers.
     fn set_incumbent(&mut self, incumbent: &Mask) {
         if let Some(layer) = self.incumbent.first_difference(incumbent) {
             self.parts.iter_mut().flatten().for_each(|batch| batch.truncate_cache(layer as usize));

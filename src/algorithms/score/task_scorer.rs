@@ -18,7 +18,8 @@ pub enum TaskScorer<'a> {
 impl<'a> TaskScorer<'a> {
     /// Creates a scorer of the hybrids of `base` and `twins` on the items of `requests`.
     ///
-    /// If `base_score` is given, the items are divided into parts as in [`Scorer::with_pruning_parts`].
+    /// If `base_score` is given, the items are divided into parts, as in [`Scorer::with_pruning_parts`] and
+    /// [`GenerationScorer::with_pruning_parts`].
     pub fn new(
         base: &'a BaseModel,
         twins: Option<&'a Twins>,
@@ -40,7 +41,7 @@ impl<'a> TaskScorer<'a> {
         }
     }
 
-    /// Scores the hybrid with the layers of `mask` replaced on all items.
+    /// Scores, on all items, the hybrid that replaces the layers of `mask`.
     ///
     /// # Errors
     /// Fails if the model computes a value that is not finite, or if an answer cannot be scored.

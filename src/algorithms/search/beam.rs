@@ -1,5 +1,5 @@
-//! Beam search: each round keeps several hybrids, since a hybrid that loses its round may lead to a later
-//! winner.
+//! Beam search. Each round keeps several hybrids, because an extension of a losing hybrid may win a later
+//! round.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,11 @@ use crate::algorithms::score::ScoreBounds;
 /// Among masks with equal scores, the lexicographically lowest mask is the best. A beam of width 1 finds the
 /// same hybrids as the greedy search.
 ///
-/// The best mask of a round is its winner. Only the winner is compared with the threshold of `stop`, because
-/// another mask of the beam may score below the threshold and still lead to the next winner. A mask that
-/// extends two masks of the beam is tried only once.
+/// The best mask of a round is its winner. Only the winner is compared with the threshold of `stop`. Other
+/// masks of the beam may score below the threshold, because the next winner may still extend such a mask. A
+/// mask that extends two masks of the beam is tried only once.
 ///
-/// If `policy` prunes, a candidate is pruned as soon as it cannot enter the beam. At that time, the beam
+/// If `policy` prunes, a candidate is pruned as soon as it cannot enter the beam. For this decision, the beam
 /// holds the best masks of the round's earlier batches. Pruning does not change the hybrids that the search
 /// finds.
 pub fn beam_search(
@@ -78,7 +78,8 @@ impl Beam {
         Some(PruneBelow { score: *score, prunes_ties: mask >= last })
     }
 
-    /// Inserts a mask if it is among the best `width` masks. A pruned mask is never among them.
+    /// Inserts a mask if it is among the best `width` masks of the round so far. A pruned mask is never
+    /// inserted.
     fn insert(&mut self, mask: Mask, bounds: ScoreBounds) {
         let Some(score) = bounds.score() else { return };
         let is_better =

@@ -1,7 +1,7 @@
 //! Stop criteria that are evaluated after a search, on the winners of its rounds.
 //!
-//! A search under a stricter criterion has the same rounds up to its end, so the longer search need not run
-//! again.
+//! Under a stricter criterion, a search would have the same rounds, but would end after fewer of them. Its
+//! last accepted hybrid therefore follows from the rounds of the search that ran.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,9 +47,11 @@ pub enum EarlierStop {
 }
 
 impl EarlierStop {
-    /// Returns the last winner that a search with this criterion would have accepted, or the base as the hybrid
-    /// without replaced layers. `rounds` are the rounds of a search over `num_layers` layers, and `base` is the
-    /// base's validation score. Returns `None` if the search would have continued beyond `rounds`.
+    /// Returns the last hybrid that a search with this criterion would have accepted, and the hybrid's score.
+    /// Returns the base, with an empty mask, if the search would have accepted no hybrid. Returns `None` if
+    /// the search would have continued beyond `rounds`.
+    ///
+    /// `rounds` are the rounds of a search over `num_layers` layers. `base` is the base's validation score.
     pub fn last_accepted(self, base: f64, rounds: &[RoundWinner], num_layers: u32) -> Option<(Mask, f64)> {
         let num_accepted = match self {
             Self::MaxRelativeDrop(drop) => {

@@ -10,15 +10,16 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
-/// A layer that a round tried, and the score bounds of the incumbent with this layer replaced too.
+/// A layer that a round tried. The bounds are those of the candidate that replaces this layer and the
+/// incumbent's layers.
 type ScoredLayer = (u32, ScoreBounds);
 
 /// Replaces layers one by one. Each round scores the replacement of every remaining full-attention layer, and
 /// keeps the replacement with the highest score. If scores are equal, the lowest layer wins.
 ///
-/// The first round tries layers in `layer_order`. Each later round tries them in descending order of their
-/// scores in the previous round. The order, the batch size and pruning change only the outcome's list of
-/// trials. The trial of a pruned candidate holds only the bounds of its score.
+/// The first round tries layers in `layer_order`. Each later round tries the remaining layers in descending
+/// order of their scores in the previous round. This order, the batch size and pruning change only the
+/// outcome's list of trials. The trial of a pruned candidate holds only the bounds of its score.
 pub fn greedy_search(
     layer_order: &[u32],
     stop: &StopCriterion,

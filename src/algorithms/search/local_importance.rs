@@ -1,5 +1,5 @@
-//! Local importance, one of the paper's baselines. It ranks the layers once. A layer's rank depends on the
-//! score of the hybrid that replaces only this layer.
+//! The search strategy `local-importance`, one of the paper's baselines. The strategy ranks all layers once,
+//! by the scores of hybrids that each replace a single layer.
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -8,8 +8,8 @@ use super::state::{SearchState, exact_score};
 use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion, nested_masks};
 use crate::algorithms::candidate::Candidate;
 
-/// Scores the base with each single layer replaced, then replaces layers one by one in descending order of
-/// these scores. If scores are equal, the lowest layer comes first.
+/// For each layer, scores the hybrid that replaces only this layer. Then replaces layers one by one, in
+/// descending order of these scores. If scores are equal, the lowest layer comes first.
 ///
 /// The first round has the same candidates as the first round of a greedy search. Each later round has a
 /// single candidate.

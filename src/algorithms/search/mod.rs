@@ -1,8 +1,11 @@
-//! Stage two of Distill-then-Replace: the search, which chooses the layers to replace by validation scores
-//! alone. Each strategy has its own file.
+//! Stage two of Distill-then-Replace: the search for the layers to replace. A search sees only scores on the
+//! validation split. Each strategy has its own file.
 //!
-//! A search gets the scores of candidates from a [`ScoreFn`]. It does not depend on models, tasks or the
-//! store. To resume an interrupted search, run it again with the scores that are already stored.
+//! A search runs in rounds. Each round scores some candidates and has one winner. The search ends when the
+//! score of a winner is below a threshold, or when all layers are replaced.
+//!
+//! A search gets the scores of candidates from a [`ScoreFn`], and does not depend on models, tasks or the
+//! store. To resume an interrupted search, run it again with a function that returns the stored scores.
 
 mod beam;
 mod config;
@@ -54,8 +57,8 @@ pub struct SearchOutcome {
     pub opt: (Mask, f64),
 }
 
-/// Returns the lowest score that `stop` accepts, or `None` if it accepts every score. `base` is the base's
-/// score.
+/// Returns the lowest score that `stop` accepts, or `None` if `stop` accepts every score. `base` is the
+/// base's score.
 pub fn score_threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
     match *stop {
         StopCriterion::MaxRelativeDrop(drop) => Some(base * (1.0 - drop)),
@@ -69,8 +72,8 @@ pub fn score_threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
 pub struct BatchPolicy {
     /// Whether candidates are pruned once they can neither win nor enter the beam.
     pub prune: bool,
-    /// The number of candidates in a batch, at least one. Larger batches score more candidates in parallel.
-    /// Larger batches also prune candidates later, because the threshold does not change within a batch.
+    /// The number of candidates in a batch, at least one. In a larger batch, more candidates are scored in
+    /// parallel. But candidates are pruned later, because the threshold does not change within a batch.
     pub candidates_per_batch: usize,
 }
 

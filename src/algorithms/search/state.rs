@@ -1,9 +1,9 @@
 //! The state that all search strategies share: the finished rounds, the threshold, and the hybrids `M_best`
 //! and `M_opt` of [`SearchOutcome`]. The winner of a round has one replaced layer more than the winner of the
-//! round before.
+//! previous round.
 //!
-//! A strategy decides which masks a round tries and which of them wins. The state compares the winner with
-//! the threshold.
+//! A strategy decides which masks a round tries and which of these masks wins. The state decides whether the
+//! winner is accepted: its score must reach the threshold.
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -34,7 +34,7 @@ impl<'a> SearchState<'a> {
         Ok(Self { score, outcome })
     }
 
-    /// Returns the winner of the last accepted round, or the empty mask before the first round.
+    /// Returns the mask that was accepted last. Before the first round, this is the empty mask.
     pub fn last_accepted_mask(&self) -> Mask {
         self.outcome.opt.0.clone()
     }

@@ -1,5 +1,5 @@
-//! Uniform interleaving, one of the paper's baselines. The replaced layers are spread evenly over the base
-//! and do not depend on scores.
+//! The search strategy `uniform`, one of the paper's baselines. The replaced layers are spread evenly over
+//! the base and do not depend on scores.
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -7,8 +7,8 @@ use dtr_model::Mask;
 use super::state::SearchState;
 use super::{ScoreFn, SearchOutcome, StopCriterion};
 
-/// Scores hybrids whose replaced layers are spread evenly. Each round replaces one layer more than the round
-/// before. The masks of successive rounds are not nested.
+/// Scores hybrids whose replaced layers are spread evenly. Each round replaces one layer more than the
+/// previous round, but not always the layers of the previous round.
 pub fn uniform_search(
     num_layers: u32,
     stop: &StopCriterion,

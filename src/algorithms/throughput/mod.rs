@@ -1,9 +1,10 @@
-//! The throughput of a base or a hybrid: the time to read prompts (prefill) and to decode after them.
+//! Measures the throughput of a base or a hybrid: the time to read prompts (prefill), and the time to decode
+//! tokens after the prompts.
 //!
-//! The protocol is that of Jet-Nemotron's public script, which the paper uses. Prompts are random tokens. A
-//! model reads them in chunks, and then decodes tokens greedily one by one. The first runs are a warm-up. The
-//! clock is read after the device has finished all work. Speed does not depend on the values of weights, so
-//! weights are random.
+//! The protocol follows Jet-Nemotron's public script, which the paper uses. Prompts are random tokens. A
+//! model reads the prompts in chunks, and then decodes tokens greedily one by one. The first runs are a
+//! warm-up. The clock is read after the device has finished all work. Speed does not depend on the values of
+//! weights, so weights are random.
 
 mod config;
 mod repeated_weights;
@@ -33,8 +34,8 @@ pub struct PromptShape {
     pub batch_size: usize,
 }
 
-/// Times prefill and decoding of `model`. Returns the bytes of its state after the prompt, and the times of
-/// each run after the warm-up.
+/// Times prefill and decoding of `model`. Returns the size of the model's state after the prompts, and the
+/// times of each run that follows the warm-up.
 ///
 /// # Errors
 /// Fails if the device fails or the user asked to stop.

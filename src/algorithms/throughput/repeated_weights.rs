@@ -1,4 +1,5 @@
-//! Random weights for timing, generated quickly for models of any size.
+//! Random weights for timing. They are generated quickly for models of any size, because each weight matrix
+//! repeats one block of random numbers, the tile.
 
 use burn::tensor::{DType, Device};
 use rand_distr::{Distribution, StandardNormal};
@@ -12,7 +13,7 @@ use dtr_ops::preferred_dtype;
 /// different places of the tile.
 const TILE_SIZE: usize = 65_521;
 
-/// A source of parameters. It fills each parameter by repeating one block of random numbers, the tile.
+/// A source of parameters that fills each random parameter with copies of a tile.
 pub struct RepeatedRandomWeights {
     seed: Seed,
     normal: Vec<f32>,

@@ -11,10 +11,10 @@ pub struct ThroughputResult {
     pub cache_bytes: u64,
     /// Bytes of recurrent states and convolution states after the prompt.
     pub state_bytes: u64,
-    /// Mean number of CPUs that other processes used during the timing, or `None` if the system does not
-    /// report it.
+    /// Mean number of CPUs that other processes used during the timing. `None` if the system does not report
+    /// this number.
     pub other_cpus: Option<f64>,
-    /// The times of each run after the warm-up.
+    /// The times of each run that follows the warm-up.
     pub runs: Vec<TimedRun>,
 }
 

@@ -40,7 +40,7 @@ impl CheckpointTimer {
     }
 }
 
-/// Returns the interval after a checkpoint that took `cost` to write.
+/// Returns the interval after a checkpoint that held up training for `cost`.
 fn interval_after(cost: Duration) -> Duration {
     (cost * INTERVAL_PER_COST).clamp(MIN_INTERVAL, MAX_INTERVAL)
 }

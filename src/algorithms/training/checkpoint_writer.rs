@@ -6,7 +6,8 @@ use dtr_core::error::Result;
 
 use super::EncodedCheckpoint;
 
-/// Writes one group of checkpoints at a time. A writer that is dropped waits for its last group.
+/// Writes one group of checkpoints at a time. When a writer is dropped, it waits until its last group is
+/// written.
 #[derive(Default)]
 pub struct CheckpointWriter {
     thread: Option<JoinHandle<Result<()>>>,

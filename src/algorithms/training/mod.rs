@@ -1,4 +1,4 @@
-//! The parts of a training loop that distillation and pretraining share.
+//! The training loop of distillation, logit distillation and pretraining, with its checkpoints.
 
 mod checkpoint;
 mod checkpoint_timer;

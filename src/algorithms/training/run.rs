@@ -46,7 +46,7 @@ pub fn run_training(
         let is_requested = observer.num_checkpoint_requests() > num_requests;
         timer.save_if_due(is_requested || observer.is_interrupted(), || {
             observer.before_checkpoint()?;
-            // The memory need not hold two groups of checkpoints.
+            // The previous group is written first, so that the memory never holds two groups of checkpoints.
             writer.finish()?;
             writer.write(training.encode_checkpoints(observer)?)
         })?;

@@ -4,7 +4,7 @@ use dtr_core::count::Count;
 
 use crate::data::token_sequences::SequenceShape;
 
-/// The number of a training run's optimizer steps, and their size.
+/// The number of optimizer steps of a training run, and the batch shape of each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainingSchedule {
     /// Number of optimizer steps.
@@ -16,7 +16,7 @@ pub struct TrainingSchedule {
 }
 
 impl TrainingSchedule {
-    /// Returns the schedule that spends `token_budget` in whole batches, with at least one step.
+    /// Returns the schedule with as many whole batches as `token_budget` allows, but at least one.
     pub fn new(token_budget: Count, batch_size: usize, sequence_length: usize) -> Self {
         let num_steps = (token_budget.0 / (batch_size * sequence_length) as u64).max(1);
         Self { num_steps, batch_size, sequence_length }

@@ -32,14 +32,14 @@ impl Default for AllParts {
     }
 }
 
-/// A group of a hybrid's parameters that have one learning rate.
+/// A group of parameters of a hybrid. All parameters of a group have the same learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterGroup {
     /// The linear blocks of the replaced layers.
     Mixers,
     /// Norms, MLPs, the embedding and the output head.
     Rest,
-    /// The attention of the other layers.
+    /// The attention of the layers that are not replaced.
     Attention,
 }
 

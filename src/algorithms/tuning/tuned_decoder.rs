@@ -26,11 +26,11 @@ struct TrainedGroup {
 }
 
 impl TunedDecoder {
-    /// Creates the optimizers of the parts of `decoder` that `train` names, and casts these parts to f32.
-    /// With less precision, the weights would swallow small updates.
+    /// Creates an optimizer for each group of parameters that `train` selects. Casts these parameters to f32,
+    /// because small updates would vanish when bf16 weights are rounded.
     ///
     /// # Errors
-    /// Fails if `decoder` has no such part.
+    /// Fails if `train` selects no parameter of `decoder`.
     pub fn new(mut decoder: Decoder, config: &AdamWConfig, train: &TrainedParts) -> Result<Self> {
         let device = decoder.device();
         let mut groups = Vec::new();

@@ -1,5 +1,5 @@
-//! Losses of an output head together with their gradients, in chunks of rows. The logits of all rows are
-//! never held at once.
+//! Computes the loss of an output head and the loss's gradients, in chunks of rows. Only the logits of one
+//! chunk are in memory at a time.
 
 use burn::tensor::{Tensor, activation::log_softmax};
 
@@ -8,7 +8,7 @@ use crate::linear::{linear_f32, product, transposed_product_f32};
 /// The largest number of logits of one model that a chunk holds: 128 MiB of f32.
 const MAX_CHUNK_LOGITS: usize = 1 << 25;
 
-/// The number of tensors of the logits' size that exist at once while a chunk is computed.
+/// The number of tensors with the shape of a chunk's logits that exist at once.
 const TENSORS_PER_CHUNK: u64 = 6;
 
 /// The loss of an output head, and the loss's gradients.
@@ -17,7 +17,7 @@ pub struct HeadLoss {
     pub loss: Tensor<1>,
     /// The gradient of the head's inputs, `[n, d]`, in the dtype of the inputs.
     pub d_x_nd: Tensor<2>,
-    /// The gradient of the head's weight, `[v, d]`, in f32. `None` if it was not asked for.
+    /// The gradient of the head's weight, `[v, d]`, in f32. `None` if the caller did not ask for it.
     pub d_head_vd: Option<Tensor<2>>,
 }
 
@@ -30,9 +30,10 @@ pub struct HeadInputs<'a> {
     pub weight_vd: &'a Tensor<2>,
 }
 
-/// Returns the mean over the rows of the Kullback-Leibler divergence of the student's distribution from the
-/// teacher's, `Σ p_t (log p_t − log p_s)` over the whole vocabulary (arXiv 1503.02531 at temperature 1), and
-/// its gradients with respect to the student.
+/// Returns the Kullback-Leibler divergence `KL(teacher ‖ student) = Σ p_t (log p_t − log p_s)`, averaged over
+/// the rows, and its gradients with respect to the student. The sum is over the whole vocabulary. `p_t` and
+/// `p_s` are the probabilities of a token under the teacher and under the student, as in arXiv 1503.02531 at
+/// temperature 1.
 pub fn kl_divergence_loss(
     student: &HeadInputs<'_>,
     teacher: &HeadInputs<'_>,

@@ -9,7 +9,7 @@ use crate::data::generation_requests::GenerationRequests;
 /// The answers that are known so far, and the bounds of the score that follow from them.
 pub(super) struct AnswerAccumulator<'a> {
     requests: &'a GenerationRequests,
-    /// The answer to each item, in the split's order. `None` if it is not known yet.
+    /// The answer to each item, in the split's order. `None` as long as the answer is unknown.
     answers: Vec<Option<TextAnswer>>,
 }
 
@@ -32,7 +32,8 @@ impl<'a> AnswerAccumulator<'a> {
     /// Returns the bounds of the score if the candidate can be pruned now, and `None` otherwise. A candidate
     /// can be pruned if some answers are still unknown and the upper bound is too low for `prune_below`.
     ///
-    /// The score of a metric that is no mean has no bounds before all answers are known.
+    /// Returns `None` if the task's score is not the mean of the answers' scores. Such a score has no bounds
+    /// before all answers are known.
     pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
         let num_open = self.answers.iter().filter(|answer| answer.is_none()).count();
         if num_open == 0 || !self.requests.is_mean() {

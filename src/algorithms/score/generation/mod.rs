@@ -1,4 +1,4 @@
-//! Scores of hybrids on the items of a task that the model answers by generating text.
+//! Scores hybrids on the items of a generative task. The model answers each item by generating text.
 
 mod answers;
 mod rows;
@@ -19,7 +19,7 @@ use crate::data::generation_requests::GenerationRequests;
 use answers::AnswerAccumulator;
 use rows::generation_rows;
 
-/// Scores hybrids of one base on one split, by the texts that they generate.
+/// Scores hybrids of one base on one split, by the texts that the hybrids generate.
 pub struct GenerationScorer<'a> {
     base: &'a BaseModel,
     twins: Option<&'a Twins>,
@@ -45,11 +45,11 @@ impl<'a> GenerationScorer<'a> {
         Self { base, twins, requests, parts, limits }
     }
 
-    /// Creates a scorer that divides the items into parts of as many items as it generates texts for at once.
-    /// The scorer may prune a candidate after each part.
+    /// Creates a scorer that divides the items into parts. The scorer generates the texts for all items of a
+    /// part at once, and may prune a candidate after each part.
     ///
     /// Items are scored in ascending order of the base's score. A losing candidate probably fails the items
-    /// that the base fails, so that its upper bound falls early.
+    /// that the base fails. The upper bound of its score therefore falls early.
     pub fn with_pruning_parts(
         base: &'a BaseModel,
         twins: Option<&'a Twins>,
@@ -65,7 +65,7 @@ impl<'a> GenerationScorer<'a> {
         Self { parts, ..scorer }
     }
 
-    /// Scores the hybrid with the layers of `mask` replaced on all items.
+    /// Scores, on all items, the hybrid that replaces the layers of `mask`.
     ///
     /// # Errors
     /// Fails if the model computes NaN, or if an answer cannot be scored.

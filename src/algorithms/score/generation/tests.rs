@@ -1,4 +1,4 @@
-//! Tests that parts and pruning do not change the scores of generated texts.
+//! Tests that the division of items into parts, and pruning, do not change the scores of generated texts.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::algorithms::score::ItemAnswer;
 use crate::data::{GenerativeItem, GenerativeTask};
 
-/// Returns a task whose metric depends on how the text begins.
+/// Returns a task with short generated texts, whose metric is the token F1.
 fn task() -> GenerativeTask {
     serde_json::from_value(serde_json::json!({
         "test": "unused", "prompt": "unused", "target": "unused", "max-tokens": 6,
@@ -23,7 +23,8 @@ fn base() -> BaseModel {
     BaseModel::read(&mini, &Device::flex()).unwrap()
 }
 
-/// Returns items whose references are texts that the base generates, or other words.
+/// Returns items. The reference of an item is the text that the base generates for this item, or the word
+/// `nothing`.
 fn requests(base: &BaseModel) -> GenerationRequests {
     let prompts = ["where is the lamp ?", "the mirror is in the", "who has the red", "the lamp", "the"];
     let items = |references: &[String]| {

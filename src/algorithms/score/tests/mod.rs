@@ -108,8 +108,8 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
     }
 }
 
-/// `prune_with_known_score` must return the same result as `score_with_pruning`. If a candidate is not
-/// pruned, its score must be the same as without a threshold.
+/// Also tests that `prune_with_known_score` and `score_with_pruning` return the same result. The score of a
+/// candidate that is not pruned must be the same as without a threshold.
 #[test]
 fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
     let none = Mask::empty();

@@ -8,11 +8,11 @@ use super::*;
 use crate::data::scoring_requests::PrefixGroup;
 
 /// The maximum number of tokens of a row. Some rows of [`items_with_shared_prefixes`] are longer and are
-/// truncated.
+/// therefore truncated.
 const MAX_ROW_TOKENS: usize = 96;
 
-/// A very long choice. The scorer runs it apart from shorter choices, because padding them to its length
-/// would cost too much.
+/// A very long choice. The scorer runs this choice apart from shorter choices, because padding the shorter
+/// choices to the same length would cost too much.
 const LONG: &str = "what nobody remembers of the days before the flood";
 
 /// Returns a byte-level BPE tokenizer, which splits most choices into several tokens.

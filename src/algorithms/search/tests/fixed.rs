@@ -1,4 +1,4 @@
-//! Tests of the strategies whose masks depend on no scores, or only on the scores of the first round.
+//! Tests of the strategies that choose masks without scores, or only by the scores of the first round.
 
 use proptest::prelude::*;
 

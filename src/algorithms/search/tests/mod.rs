@@ -24,7 +24,7 @@ pub fn score_tables(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
         .prop_map(|scores| scores.into_iter().map(|score| f64::from(score) / 12.0).collect())
 }
 
-/// Returns the result of a score function for the exact score `score`.
+/// Returns the exact score `score` in the form in which a score function returns it.
 pub fn exact_result(score: f64) -> Result<ScoreBounds> {
     Ok(ScoreBounds::exact(score))
 }
@@ -51,7 +51,7 @@ pub fn table_index(mask: &Mask) -> usize {
     mask.layers().iter().map(|layer| 1 << layer).sum()
 }
 
-/// Generates tables with one entry for each mask. Bit `i` of an entry tells whether the hybrid of that mask
+/// Generates tables with one entry for each mask. Bit `i` of an entry tells whether the hybrid with this mask
 /// answers item `i` correctly.
 pub fn answer_tables(num_layers: u32) -> impl Strategy<Value = Vec<u16>> {
     proptest::collection::vec(any::<u16>(), 1 << num_layers)
