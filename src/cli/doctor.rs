@@ -83,7 +83,8 @@ impl DoctorCommand {
 }
 
 impl DoctorCommand {
-    /// Checks the layers of the sandbox, and attacks it. A machine without a sandbox can run all other tasks.
+    /// Checks the layers of the sandbox, and runs attacks on the sandbox. These checks are optional, because
+    /// only tasks whose answers are programs need a sandbox.
     fn check_sandbox(&self) -> Vec<CheckResult> {
         let optional = |name, ok, detail| CheckResult { name, ok, optional: true, detail };
         let attack = || -> Result<Vec<CheckResult>> {

@@ -127,7 +127,8 @@ impl ExperimentArgs {
         plan_for_machine(&self.load()?, &device.device.machine_label())
     }
 
-    /// Loads the manifest with paths relative to its folder, for comparing it with a published manifest.
+    /// Loads the manifest with paths relative to its folder. The result can be compared with a published
+    /// manifest.
     fn load_portable(&self) -> Result<Manifest> {
         load_portable_manifest(&self.manifest, &self.sets)
     }
@@ -139,7 +140,7 @@ impl ExperimentArgs {
     }
 
     /// Returns the plan and the store of the experiment. If the results folder holds published results of
-    /// the experiment, reads them, and no base or data file.
+    /// the experiment, reads only these results, and neither bases nor data files.
     fn open(&self, device: device::DeviceChoice) -> Result<(Plan, Store)> {
         let (loaded, machine) = (self.load()?, device.machine_label());
         if self.is_published()? {
@@ -148,7 +149,8 @@ impl ExperimentArgs {
         Ok((plan_for_machine(&loaded, &machine)?, self.results.store()?))
     }
 
-    /// Checks that the results folder is one to compute in.
+    /// Checks that the results folder holds no published results of the experiment. Such a folder is
+    /// read-only, so no cell can run there.
     fn ensure_not_published(&self) -> Result<()> {
         match self.is_published()? {
             true => Err(Error::manifest(format!(
@@ -188,7 +190,8 @@ impl ResultsArgs {
         Ok(store)
     }
 
-    /// Opens the store of the results folder, and a store for each archive of published results in it.
+    /// Opens the store of the results folder, and one store for each archive of published results in this
+    /// folder.
     fn stores(&self) -> Result<Vec<Store>> {
         let archives = list_archives(&self.results)?;
         let archived =

@@ -35,7 +35,7 @@ pub struct PlanCommand {
 }
 
 impl PlanCommand {
-    /// Creates the command for a manifest without settings, with the default results folder.
+    /// Creates the command for a manifest, without `--set` and with the default results folder.
     pub(super) fn new(manifest: PathBuf, device: DeviceArgs) -> Self {
         let results = ResultsArgs { results: PathBuf::from(DEFAULT_RESULTS) };
         let experiment = ExperimentArgs { manifest, sets: Vec::new(), results };
@@ -54,7 +54,7 @@ impl PlanCommand {
         self.experiment.plan_on(&self.device)
     }
 
-    /// Prints a note if a task's answers are programs, and the interpreter that runs them is missing.
+    /// Prints a note if the answers of a task are programs and no Python interpreter can run these programs.
     fn print_sandbox_note(&self, plan: &Plan) {
         let is_code = |task: &Task| task.generative().is_some_and(|task| task.code.is_some());
         let runs_programs = |cell: &Cell| {
@@ -68,7 +68,7 @@ impl PlanCommand {
         }
     }
 
-    /// Prints the cells of the plan and the estimate of their resources.
+    /// Prints the cells of the plan, and an estimate of the resources that these cells need.
     pub(super) fn print(&self, plan: &Plan) -> Result<()> {
         print_notes(plan);
         let store = self.experiment.results.store()?;
@@ -96,7 +96,7 @@ impl PlanCommand {
         Ok(())
     }
 
-    /// Returns the number of workers that would run the cells of `to_do` in parallel, and their memory.
+    /// Plans the workers that would run the cells of `to_do` in parallel: their number and their memory.
     /// Returns `None` if no cell can run in parallel.
     fn plan_workers(&self, mut to_do: Vec<&Cell>) -> Result<Option<WorkerPlan>> {
         to_do.retain(|cell| can_run_in_parallel(cell.stage()));

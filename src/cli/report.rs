@@ -66,7 +66,8 @@ impl WrittenReport {
     }
 }
 
-/// Checks the records of an archive, which may come from a stranger.
+/// Checks that the records of an archive do not contradict one another. This check is necessary because an
+/// archive may come from a stranger.
 fn ensure_consistent(plan: &Plan, store: &Store) -> Result<()> {
     match check_consistency(plan, store)?.first() {
         None => Ok(()),

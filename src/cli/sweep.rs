@@ -125,7 +125,8 @@ impl SweepCommand {
         }
     }
 
-    /// Writes the report of a sweep of all cells, prints the summary, and returns the exit code.
+    /// Writes the report, if the user did not restrict the sweep with `--only`. Prints the summary, and
+    /// returns the exit code.
     fn finish(&self, plan: &Plan, store: &Store, summary: &RunSummary) -> Result<u8> {
         let write = |command| write_report(&self.experiment.results, command, plan, store);
         let written = match self.only.is_empty() {

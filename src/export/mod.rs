@@ -1,7 +1,7 @@
-//! Exports a hybrid that a search selected, before or after its training, as a Hugging Face directory with a
-//! model card.
+//! Exports a hybrid of a search as a Hugging Face directory with a model card. If the hybrid was trained
+//! after the search, either the untrained or the trained hybrid can be exported.
 //!
-//! An export reads stored results. It does not start the search.
+//! An export reads stored results and runs no cell.
 
 mod model_card;
 mod selector;
@@ -35,8 +35,8 @@ struct ExportedHybrid<'a> {
 /// If the search is not done, the error's hint tells the user to run `sweep_command`.
 ///
 /// # Errors
-/// Fails if the selector matches no search or several, if the search is not done, or if files are missing or
-/// damaged.
+/// Fails if the selector matches no search or several searches, if the search is not done, or if files are
+/// missing or damaged.
 pub fn export_hybrid(
     plan: &Plan,
     store: &Store,
@@ -61,7 +61,8 @@ pub fn export_hybrid(
     Ok(chosen.layers.clone())
 }
 
-/// Writes a hybrid that was trained after its search to `directory`. Returns the layers that it replaces.
+/// Writes to `directory` a hybrid that was trained after its search. Returns the layers that the hybrid
+/// replaces.
 fn export_tuned_hybrid(
     store: &Store,
     cell: &Cell,

@@ -28,8 +28,8 @@ impl HybridSelector {
     }
 }
 
-/// The labels that select a search, and the hybrid of that search to export. A label that is `None` matches
-/// every search.
+/// The labels that select a search, and the hybrid of this search that is exported. A label that is `None`
+/// matches every search.
 #[derive(Clone, Debug)]
 pub struct SearchSelector {
     /// Name of the base.
@@ -49,11 +49,11 @@ pub struct SearchSelector {
 }
 
 impl SearchSelector {
-    /// Returns the training of `plan` that the labels match and that trains `hybrid`, which is an entry of
-    /// `logit-distil.hybrids` as in the table `tuned_hybrids`, such as `replaced=4`.
+    /// Returns the cell of `plan` that scores the trained hybrid `hybrid`, such as `replaced=4`. The name of
+    /// the hybrid is written as in the table `tuned_hybrids`. The labels must match the cell.
     ///
     /// # Errors
-    /// Fails if no training matches, or several do. The hint lists trainings to choose from.
+    /// Fails if no cell or several cells match. The hint lists the trained hybrids to choose from.
     pub(super) fn find_tuned_hybrid<'a>(
         &self,
         plan: &'a Plan,

@@ -1,5 +1,5 @@
 //! The tasks of `experiments/base/harness.toml`. The program contains the text of this file, so that an
-//! installed program can write them to a new manifest.
+//! installed program can copy the tasks to a new manifest.
 
 use super::spanned_value::{Content, SpannedValue};
 use super::suggestions::{did_you_mean, quote_list};

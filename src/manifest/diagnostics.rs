@@ -10,7 +10,7 @@ use dtr_core::error::Error;
 /// The maximum length of a token that a message quotes, in bytes.
 const MAX_QUOTED_BYTES: usize = 32;
 
-/// A deserialization error. [`Self::into_error`] receives the path of the manifest key at which it occurred.
+/// A deserialization error. [`Self::into_error`] receives the path of the entry that caused this error.
 pub(super) enum DeserializeError {
     /// The last key of the path is not one of the `known` keys.
     UnknownKey { known: &'static [&'static str] },
@@ -77,7 +77,8 @@ fn wrong_value_error(path: &[String], expected: &str, sources: &SourceMap) -> Er
     sources.underline_entry(error, path, EntryPart::Value, format!("not {expected}"))
 }
 
-/// Returns a short token in backticks. For a longer token, returns the kind of its value, such as `a string`.
+/// Returns a short token in backticks. For a long token, a table or a list, returns the kind of the value,
+/// such as `a string`.
 fn quote_token(token: &str, value: &SpannedValue) -> String {
     match value.content {
         Content::Table(_) | Content::List(_) => value.kind().to_owned(),

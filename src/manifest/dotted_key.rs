@@ -15,7 +15,7 @@ pub(super) fn parse_dotted_key(key: &str) -> Option<Vec<String>> {
         parts.push(part.clone());
         value = inner;
     }
-    // If `key` holds an assignment, the value is not the `0` at the end of the line.
+    // If `key` itself holds an assignment, the value is not the `0` at the end of the line.
     (value.span.range == (line.len() - 1..line.len())).then_some(parts)
 }
 

@@ -13,7 +13,8 @@ use dtr_core::files::read_text_up_to;
 /// The maximum size of a manifest file, in bytes. Real manifests have a few thousand bytes.
 const MAX_FILE_BYTES: u64 = 1 << 24;
 
-/// The maximum number of files in a chain of files that extend one another. This maximum limits recursion.
+/// The maximum length of a chain of files, in which each file extends the next file. This maximum limits
+/// recursion.
 const MAX_CHAIN_FILES: usize = 32;
 
 /// Reads the files that the manifest at `path` extends, the manifest itself, and the `--set` strings `sets`.

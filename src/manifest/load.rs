@@ -29,8 +29,8 @@ pub struct LoadedManifest {
 /// Loads and checks the manifest at `path`. `sets` are `--set` strings of the form `KEY=VALUE`. These strings
 /// override values of the manifest.
 ///
-/// Relative paths in a manifest file start from the file's folder. In the loaded manifest, they start from
-/// the working directory.
+/// Relative paths in a manifest file start from the file's folder. In the loaded manifest, these paths start
+/// from the working directory.
 ///
 /// # Errors
 /// Fails when a file cannot be read, or when the manifest is invalid. The error underlines the invalid token.
@@ -41,13 +41,13 @@ pub fn load_manifest(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
 }
 
 /// Loads the manifest at `path` as [`load_manifest`] does, but with paths relative to the folder of the
-/// manifest.
+/// manifest. Does not check the experiment's name and the sweep.
 ///
 /// Two copies of an experiment have equal portable manifests, wherever the copies are. The paths cannot be
 /// used to read files. Paths in `sets` stay as they are.
 ///
 /// # Errors
-/// Fails as [`load_manifest`] does.
+/// Fails when a file cannot be read, or when a value is invalid. The error underlines the invalid token.
 pub fn load_portable_manifest(path: &Path, sets: &[String]) -> Result<Manifest> {
     Ok(LoadedManifest::merge(read_manifest_layers(path, sets, PathStyle::Portable)?)?.manifest)
 }
@@ -84,7 +84,7 @@ impl LoadedManifest {
 }
 
 /// Builds a manifest layer that sets `key` to `value`. If the axis `key` lists the value, the layer's spans
-/// point into that list.
+/// point into the axis's list.
 fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Result<SpannedValue> {
     let path =
         parse_dotted_key(key).ok_or_else(|| Error::manifest(format!("`{key}` is not a dotted key")))?;

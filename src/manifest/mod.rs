@@ -1,7 +1,8 @@
 //! The TOML manifest of an experiment: its types, and the code that loads and checks it.
 //!
 //! The types hold the user's values, and defaults for absent keys. The module `plan` turns a manifest into
-//! cells. Tables such as `[distil]` are configuration types of `algorithms`.
+//! cells, the units of work of an experiment. The types of tables such as `[distil]` are defined in
+//! `algorithms`.
 //!
 //! Every table has `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or untagged.
 //! Without these rules, serde's errors would not tell which token of the manifest is wrong.

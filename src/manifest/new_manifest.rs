@@ -1,14 +1,15 @@
-//! Writes the text of a new manifest, with comments that say what to change.
+//! Writes the text of a new manifest. The comments in this text tell the user how to change the manifest.
 
 use super::bundled_tasks::bundled_task;
 use super::{Dtype, ModelSource};
 use crate::algorithms::distil::DistilConfig;
 use dtr_core::error::Result;
 
-/// A sample of web text that teaches twins of most bases, and that needs no account of the hub.
+/// A sample of web text on which the twins of most bases can learn. Its download needs no account of the
+/// Hugging Face hub.
 const OPEN_CORPUS: &str = "hf://datasets/HuggingFaceFW/fineweb-edu@main/sample/10BT/000_00000.parquet";
 
-/// What a user chooses for a new manifest. All paths are relative to the folder of the manifest.
+/// The user's choices for a new manifest. All paths are relative to the folder of the manifest.
 #[derive(Clone, Debug)]
 pub struct NewManifest {
     /// The name of the experiment and of its base.
@@ -17,19 +18,20 @@ pub struct NewManifest {
     pub source: ModelSource,
     /// The number format of the base.
     pub dtype: Dtype,
-    /// The length of the base's context in tokens, if it is known. Training sequences are at most as long.
+    /// The length of the base's context in tokens, if it is known. No training sequence is longer than the
+    /// context.
     pub max_positions: Option<usize>,
     /// The names of bundled tasks.
     pub tasks: Vec<String>,
-    /// The files of the corpus. If there is none, the corpus is an open dataset of the hub.
+    /// The files of the corpus. If the list is empty, the corpus is an open dataset of the hub.
     pub corpus: Vec<String>,
 }
 
 impl NewManifest {
-    /// Returns the text of the manifest. It extends no other file.
+    /// Returns the text of the manifest. The manifest extends no other file.
     ///
     /// # Errors
-    /// Fails if no bundled task has one of the names.
+    /// Fails if a name in `tasks` is not the name of a bundled task.
     pub fn to_toml(&self) -> Result<String> {
         let tasks = self.tasks.iter().map(|task| bundled_task(task)).collect::<Result<Vec<_>>>()?;
         let parts = [
@@ -173,7 +175,7 @@ strategy = { greedy = {} }
 stop = { max-relative-drop = 0.05 }
 ";
 
-/// Returns a source as an inline table, with the keys of a repository in the order of the manual.
+/// Returns a source as an inline table. The keys of a repository are in the same order as in the manual.
 fn source_text(source: &ModelSource) -> String {
     let ModelSource::Hub(model) = source else {
         return toml::Value::try_from(source).expect("a source can be written as TOML").to_string();
@@ -187,7 +189,7 @@ fn quote(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// Returns a TOML list of values. Several values take a line each.
+/// Returns a TOML list of values. If there are several values, each value has its own line.
 fn list(values: &[String]) -> String {
     match values {
         [] | [_] => format!("[{}]", values.concat()),

@@ -1,4 +1,4 @@
-//! Refuses values out of range and values that contradict each other.
+//! Refuses values that are out of range, and values that contradict each other.
 //!
 //! The ranges of single values come from the JSON schema, which editors and the manual use too. The upper
 //! bounds are far above all useful values. These bounds catch typing errors and keep products from
@@ -18,7 +18,7 @@ use dtr_model::{TwinVariant, check_head_counts};
 pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
     let to_json = "every manifest can be written as JSON";
     let mut value = serde_json::to_value(manifest).expect(to_json);
-    // A manifest is written without this table if the table trains no hybrid.
+    // Serialization leaves out this table if the table trains no hybrid.
     value["logit-distil"] = serde_json::to_value(&manifest.logit_distil).expect(to_json);
     if let Some(found) = find_out_of_range_value(experiment_schema(), &value) {
         return Err(out_of_range_error(&found, sources));

@@ -56,7 +56,7 @@ impl SchemaNode {
         if let Some(alternatives) = read_alternatives(schema) {
             return Self::Choice(alternatives);
         }
-        // The type of an optional value is a list of the type and `null`.
+        // In a schema, the `type` of an optional value is a list: the type of the value, and `null`.
         let types = schema["type"].as_array().map(Vec::as_slice).unwrap_or_default();
         let first_type = types.iter().chain([&schema["type"]]).find_map(Json::as_str);
         match first_type {

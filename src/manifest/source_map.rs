@@ -1,4 +1,4 @@
-//! The texts of a manifest, and errors that underline a token in them.
+//! The texts of a manifest, and errors that underline a token in one of these texts.
 //!
 //! A manifest is made of layers: the files that it extends, the file itself, `--set` strings and the values
 //! of a sweep's axes. The value of an entry comes from the last layer that sets the entry.
@@ -42,7 +42,7 @@ pub struct SourceMap {
 }
 
 impl SourceMap {
-    /// Creates a map without texts, whose layers get paths of the style `path_style`.
+    /// Creates a map without texts. Paths in its layers will get the style `path_style`.
     pub(super) fn new(path_style: PathStyle) -> Self {
         Self { path_style, ..Self::default() }
     }
@@ -112,7 +112,7 @@ impl SourceMap {
         &self.layers
     }
 
-    /// Finds the value at `path` in the last layer that sets it.
+    /// Finds the value at `path` in the last layer that sets this value.
     pub(super) fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&SpannedValue> {
         self.layers.iter().rev().find_map(|layer| layer.find(path))
     }
@@ -145,7 +145,7 @@ impl SourceMap {
         Some(self.find(path)?.span.clone())
     }
 
-    /// Creates a manifest error with `message` that underlines the entry at `path`.
+    /// Creates a manifest error with `message`. The error underlines the entry at `path`.
     pub fn error_at<S: AsRef<str>>(&self, path: &[S], part: EntryPart, message: impl Into<String>) -> Error {
         self.underline_entry(Error::manifest(message), path, part, "here")
     }

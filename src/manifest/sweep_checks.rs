@@ -125,8 +125,8 @@ impl ReferenceCheck<'_> {
         Ok(())
     }
 
-    /// Checks that the axes do not have too many combinations. All combinations are expanded before any cell
-    /// runs.
+    /// Checks that the axes do not have too many combinations. The number is limited because all combinations
+    /// are planned before any cell runs.
     fn check_num_combinations(&self) -> Result<()> {
         let lengths = self.manifest.sweep.axes.values().map(|values| values.len().max(1));
         if lengths.fold(1_usize, usize::saturating_mul) <= MAX_COMBINATIONS {
@@ -196,8 +196,8 @@ impl ReferenceCheck<'_> {
         }
     }
 
-    /// Checks that each name in an exclusion is on its axis. An exclusion with any other name matches
-    /// nothing.
+    /// Checks that the sweep's axes contain the model, the variant and the task of an exclusion. Otherwise,
+    /// the exclusion would match nothing.
     fn check_exclusion(&self, index: usize, exclude: &Exclusion) -> Result<()> {
         let sweep = &self.manifest.sweep;
         for (axis, name, entries) in [
@@ -267,7 +267,7 @@ impl ReferenceCheck<'_> {
         Ok(())
     }
 
-    /// Checks that the sweep runs searches if hybrids are trained after them.
+    /// Checks that the sweep runs a search if the manifest trains hybrids. These hybrids come from searches.
     fn check_tuned_hybrids(&self) -> Result<()> {
         let (hybrids, sweep) = (&self.manifest.logit_distil.hybrids, &self.manifest.sweep);
         if hybrids.is_empty() {

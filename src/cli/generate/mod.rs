@@ -123,7 +123,8 @@ impl PromptFormat {
         Ok(Self { chat: template.map(|template| (template, command.system.clone())) })
     }
 
-    /// Returns `prompt` as the model's text.
+    /// Returns the text that the model continues. Without a chat template, this text is `prompt`. With a chat
+    /// template, the text is a chat in which `prompt` is the user's message.
     fn render(&self, prompt: &str) -> Result<String> {
         let Some((template, system)) = &self.chat else { return Ok(prompt.to_owned()) };
         let message = |role: &str, text: &str| serde_json::json!({ "role": role, "content": text });
@@ -142,7 +143,7 @@ impl PromptFormat {
     }
 }
 
-/// Continues a prompt. Streams its text, or prints the text as JSON at the end.
+/// Continues a prompt. Streams the generated text, or prints this text as JSON at the end.
 fn continue_one(model: &LoadedModel, prompt: &[u32], config: &GenerationConfig, json: bool) -> Result<()> {
     let mut silent = |_: &str| Ok(());
     let on_text: &mut dyn FnMut(&str) -> Result<()> = if json { &mut silent } else { &mut print };
@@ -156,7 +157,7 @@ fn continue_one(model: &LoadedModel, prompt: &[u32], config: &GenerationConfig, 
     Ok(())
 }
 
-/// Continues all prompts, and writes a JSON line for each.
+/// Continues all prompts, and writes a JSON line for each prompt.
 fn continue_all(
     model: &LoadedModel,
     prompts: &[Vec<u32>],

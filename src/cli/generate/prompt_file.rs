@@ -1,4 +1,4 @@
-//! A JSON Lines file of prompts, and the JSON Lines of their texts.
+//! Reads a JSON Lines file of prompts, and writes the generated texts as JSON Lines.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use dtr_model::generate::GeneratedText;
 /// The field of a line that holds the prompt.
 const PROMPT_FIELD: &str = "prompt";
 
-/// The fields that are added to a line.
+/// The fields that the output adds to a line.
 const ADDED_FIELDS: [&str; 4] = ["prompt_tokens", "tokens", "text", "stop_reason"];
 
 /// A line of a file of prompts: an object with the field `prompt`.
@@ -26,7 +26,7 @@ impl PromptLine {
         &self.prompt
     }
 
-    /// Returns the line as JSON, with the fields of [`text_fields`].
+    /// Returns the line as JSON, together with the fields of [`text_fields`].
     pub fn with_text(mut self, generated: &GeneratedText) -> String {
         self.fields.extend(text_fields(generated));
         Value::Object(self.fields).to_string()
@@ -70,14 +70,14 @@ pub fn read_prompt_lines(path: &Path) -> Result<Vec<PromptLine>> {
 
 /// Holds back the texts of later lines until the texts of all earlier lines are finished.
 pub struct OrderedLines {
-    /// The lines in order. `None` for a line that was returned.
+    /// The lines in order. `None` for a line whose text was added.
     lines: Vec<Option<PromptLine>>,
     finished: Vec<Option<String>>,
     num_returned: usize,
 }
 
 impl OrderedLines {
-    /// Creates the lines of a file, none of which is finished.
+    /// Takes the lines of a file. No text of these lines is finished yet.
     pub fn new(lines: Vec<PromptLine>) -> Self {
         let finished = lines.iter().map(|_| None).collect();
         Self { lines: lines.into_iter().map(Some).collect(), finished, num_returned: 0 }

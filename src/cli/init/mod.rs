@@ -1,4 +1,4 @@
-//! `dtr init`: writes a manifest for a base, and prints what it would take to run it.
+//! `dtr init`: writes a manifest for a base, and prints the cells, memory and time that its experiment needs.
 
 mod base_argument;
 mod relative_path;
@@ -95,8 +95,8 @@ impl InitCommand {
     }
 }
 
-/// Downloads the `config.json` of a repository, which tells the shape of the base. If that is not possible,
-/// the shape stays unknown.
+/// Downloads the `config.json` of a repository, which holds the shape of the base. If the download fails, the
+/// shape stays unknown.
 ///
 /// # Errors
 /// Fails if the hub does not know the repository or the revision.
@@ -113,7 +113,7 @@ fn fetch_config(source: &ModelSource) -> Result<()> {
     Ok(())
 }
 
-/// Returns the length of the base's context, or `None` if its configuration is not on disk.
+/// Returns the length of the base's context, or `None` if the base's configuration is not on disk.
 fn max_positions(source: &ModelSource) -> Result<Option<usize>> {
     match base_path(source)?.filter(|path| BaseModel::has_config(path)) {
         Some(path) => Ok(Some(BaseModel::read_config(&path)?.max_positions)),
@@ -187,7 +187,7 @@ fn time_lines(estimate: &TimeEstimate) -> Vec<String> {
     lines
 }
 
-/// Formats a duration that is known roughly.
+/// Formats an estimated duration.
 fn format_seconds(seconds: f64) -> String {
     let (number, unit) = match seconds {
         ..90.0 => return format!("{:.0} s", seconds.max(1.0)),

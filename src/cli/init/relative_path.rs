@@ -1,11 +1,12 @@
-//! Paths of the command line as paths of a manifest, which start from the manifest's folder.
+//! Converts paths of the command line to paths of a manifest. Paths of a manifest start from the folder of
+//! the manifest.
 
 use std::path::{Component, Path, PathBuf};
 
 use dtr_core::error::{Error, Result};
 
-/// Converts an existing `path` to a path from `folder`. Absolute paths stay as they are, and so do paths for
-/// a manifest in the working directory.
+/// Converts an existing `path` to a path from `folder`. If `path` is absolute, or if `folder` is the working
+/// directory, returns `path` unchanged.
 ///
 /// # Errors
 /// Fails if a folder cannot be read.
@@ -27,7 +28,7 @@ fn canonicalize(path: &Path) -> Result<PathBuf> {
     path.canonicalize().map_err(|cause| Error::io("read", path, cause))
 }
 
-/// Returns the path from `folder` to `target`. Both are absolute.
+/// Returns the path from `folder` to `target`. Both arguments must be absolute.
 fn difference(folder: &Path, target: &Path) -> PathBuf {
     let shared = folder.components().zip(target.components()).take_while(|(one, other)| one == other).count();
     let up = folder.components().skip(shared).map(|_| Component::ParentDir);

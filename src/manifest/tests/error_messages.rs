@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Each entry has a text that the test adds to `HEAD` and `SWEEP`, the error, and the underlined token.
+/// Each entry has three parts: a text that the test adds to `HEAD` and `SWEEP`, the error, and the underlined
+/// token.
 const TABLES: &[(&str, &str, &str)] = &[
     // Keys.
     ("[distil]\ntokn-budget = 1", "unknown key `tokn-budget`", "tokn-budget"),

@@ -1,4 +1,4 @@
-//! Tests of merging manifest layers. An error underlines the value in the manifest layer that set the value.
+//! Tests of merging manifest layers. An error underlines a value in the layer that set the value.
 
 use super::*;
 use crate::algorithms::search::StopCriterion;

@@ -1,4 +1,4 @@
-//! Tests of `--set` and of the axes of a sweep, which override the files.
+//! Tests that `--set` strings and the axes of a sweep override the values in files.
 
 use super::*;
 use crate::algorithms::search::StopCriterion;
