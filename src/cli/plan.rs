@@ -1,4 +1,4 @@
-//! `dtr plan`: lists the cells of an experiment, the reason why each cell would run, and an estimate of the
+//! `dtr plan`: lists the cells of an experiment, with the reason why each cell would run. Estimates the
 //! resources that the cells need.
 
 use std::path::PathBuf;

@@ -37,7 +37,7 @@ impl PublishCommand {
         let command = self.experiment.sweep_command();
         let archive = write_archive(self.experiment.load_portable()?, &plan, &store, &self.directory)?;
         let archive_bytes = size(&archive.path)?;
-        // The report is made from the archive, as a reader of the archive will make it.
+        // The report is made from the archive, because readers will also make their reports from the archive.
         let published =
             ExperimentArgs { results: ResultsArgs { results: self.directory }, ..self.experiment };
         let (plan, store) = published.open(DeviceChoice::Cpu)?;

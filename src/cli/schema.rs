@@ -1,5 +1,5 @@
-//! `dtr schema`: writes the JSON schema of manifests, the descriptions of table columns, and the pages of the
-//! manual that are generated from them.
+//! `dtr schema`: writes the JSON schema of manifests and the descriptions of table columns. Also writes the
+//! pages of the manual that are generated from this schema and these descriptions.
 
 use std::path::PathBuf;
 

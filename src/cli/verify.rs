@@ -89,7 +89,7 @@ impl VerifyCommand {
 }
 
 impl VerifyCommand {
-    /// Audits the cells of the results folder, and the archives of published results in it.
+    /// Audits the cells of the results folder, and the archives of published results in this folder.
     fn audit(&self) -> Result<Audit> {
         let mut total = Audit::default();
         for store in self.results.stores()? {

@@ -41,7 +41,7 @@ pub(super) fn bundled_task(name: &str) -> Result<&'static str> {
     Err(error.hint(did_you_mean(name, &names, "define a task of your own in the manifest, or choose one of")))
 }
 
-/// Returns the index of the first byte of the line that contains the byte `index` of the file.
+/// Returns the start of the line that contains the byte `index` of the file.
 fn line_start(index: usize) -> usize {
     HARNESS[..index].rfind('\n').map_or(0, |end| end + 1)
 }

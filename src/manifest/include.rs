@@ -18,7 +18,7 @@ const MAX_FILE_BYTES: u64 = 1 << 24;
 const MAX_CHAIN_FILES: usize = 32;
 
 /// Reads the files that the manifest at `path` extends, the manifest itself, and the `--set` strings `sets`.
-/// Each layer overrides the layers before it. Paths in the layers get the style `style`.
+/// Each layer overrides all earlier layers. Paths in the layers get the style `style`.
 pub(super) fn read_manifest_layers(path: &Path, sets: &[String], style: PathStyle) -> Result<SourceMap> {
     let mut reader = LayerReader { sources: SourceMap::new(style), ..LayerReader::default() };
     reader.read(path, Path::new(""), None)?;
@@ -48,8 +48,8 @@ impl LayerReader {
     /// of the file, relative to the folder of the manifest. `entry` is the entry of `extends` that names
     /// `path`.
     ///
-    /// A file that several files extend is read only the first time. If it were read again, its values would
-    /// override the values of files that were read in between.
+    /// A file that several files extend is read only the first time. If such a file were read again, its
+    /// values would override the values of files that were read in between.
     fn read(&mut self, path: &Path, portable_folder: &Path, entry: Option<&Span>) -> Result<()> {
         let name = path.display().to_string();
         let canonical_path =

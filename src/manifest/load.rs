@@ -59,7 +59,7 @@ impl LoadedManifest {
     }
 
     /// Returns the manifest with some values overridden. Each override is the dotted key of a sweep axis and
-    /// one of the values of that axis.
+    /// one value of this axis.
     ///
     /// # Errors
     /// Fails when a value makes the manifest invalid. The error underlines the value in the list of the axis.

@@ -1,4 +1,4 @@
-//! Paths in a manifest. They are relative to the manifest file that contains them.
+//! Paths in a manifest. A relative path starts from the folder of the manifest file that contains the path.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -10,8 +10,8 @@ pub(super) enum PathStyle {
     /// Relative to the working directory, for reading the files.
     #[default]
     Local,
-    /// Relative to the folder of the manifest, for comparing manifests. The paths are the same in every copy
-    /// of the manifest and the files that it extends.
+    /// Relative to the folder of the manifest, for comparing manifests. If a manifest and the files that it
+    /// extends are copied to another folder, these paths stay the same.
     Portable,
 }
 
@@ -23,14 +23,14 @@ pub(super) fn portable_path(folder: &Path, path: &str) -> String {
 /// Converts a `path` relative to `folder` to a path relative to the working directory. Leaves `hf://` URIs
 /// as they are.
 ///
-/// Removes each `..` together with the folder before it. If that folder is a symbolic link or does not exist,
-/// keeps the folder and the `..`, because the shorter path could lead to a different file.
+/// Removes each `..` together with the preceding folder. If this folder is a symbolic link or does not exist,
+/// keeps both, because the shorter path could lead to a different file.
 pub(super) fn resolve_path(folder: &Path, path: &str) -> String {
     let resolved = join_path(folder, path, is_plain_folder);
     if resolved.is_empty() { ".".to_owned() } else { resolved }
 }
 
-/// Joins `folder` and `path`. Removes a `..` together with the folder before it if `is_removable` returns
+/// Joins `folder` and `path`. Removes a `..` together with the preceding folder if `is_removable` returns
 /// true for this folder. Leaves `hf://` URIs as they are.
 fn join_path(folder: &Path, path: &str, is_removable: impl Fn(&Path) -> bool) -> String {
     if FileLocation::is_hub_uri(path) {

@@ -48,7 +48,7 @@ pub fn manifest_reference() -> String {
     wrap_markdown(&text)
 }
 
-/// A definition of the schema, and the TOML keys whose values it describes.
+/// A definition of the schema, and the TOML keys whose values have this definition.
 struct Section {
     name: String,
     keys: Vec<String>,
@@ -165,7 +165,8 @@ impl<'a> Reference<'a> {
         let _ = writeln!(text, "| `{written}` | {} | {description} |", values.join(" "));
     }
 
-    /// Describes the values that a key accepts, or returns a link to the section that describes them.
+    /// Describes the values that a key accepts. If a section describes these values, returns a link to this
+    /// section.
     fn describe_value(&self, schema: &Value) -> String {
         if let Some(name) = reference_name(schema) {
             return match self.sections.iter().find(|section| section.name == name) {

@@ -26,7 +26,7 @@ pub(super) enum SchemaNode {
     Choice(Alternatives),
     /// A list: the kind of its items, and its length if the schema fixes the length.
     List(Box<SchemaNode>, Option<usize>),
-    /// A path, relative to the manifest file that contains it.
+    /// A path, relative to the folder of the manifest file that contains the path.
     Path,
     /// Any other value, whose type serde checks.
     Scalar,

@@ -30,8 +30,7 @@ struct SourceFile {
     folder: PathBuf,
 }
 
-/// The layers of a manifest, with the texts from which they were parsed. A later layer overrides an earlier
-/// one.
+/// The layers of a manifest, and the texts of these layers. A later layer overrides an earlier layer.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     /// The experiment's own file comes first, then the files that it extends, the `--set` strings, and axis
@@ -52,7 +51,7 @@ impl SourceMap {
         self.path_style
     }
 
-    /// Adds a text without parsing it, and returns its index. Relative paths in the text start from `folder`.
+    /// Adds an unparsed text, and returns the text's index. Relative paths in the text start from `folder`.
     pub(super) fn add_file(&mut self, name: &str, text: String, folder: &Path) -> usize {
         self.files.push(Arc::new(SourceFile { name: name.to_owned(), text, folder: folder.to_owned() }));
         self.files.len() - 1
@@ -79,7 +78,7 @@ impl SourceMap {
         Ok(())
     }
 
-    /// Resolves the relative paths in `value` against the folder of the file that contains them.
+    /// Resolves each relative path in `value` against the folder of the file that contains the path.
     fn resolve_paths(&self, value: &mut SpannedValue, schema: &SchemaNode) {
         match (&mut value.content, schema) {
             (Content::String(path), SchemaNode::Path) => {
@@ -107,7 +106,7 @@ impl SourceMap {
         }
     }
 
-    /// Returns the layers. A later layer overrides an earlier one.
+    /// Returns the layers. A later layer overrides an earlier layer.
     pub(super) fn layers(&self) -> &[SpannedValue] {
         &self.layers
     }

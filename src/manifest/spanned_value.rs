@@ -113,7 +113,7 @@ impl SpannedValue {
     }
 }
 
-/// Clamps `range` to the length of `text`, and extends it to character boundaries.
+/// Clamps `range` to the length of `text`, and extends the range to character boundaries.
 fn clamp_to_chars(text: &str, range: Range<usize>) -> Range<usize> {
     let start = text.floor_char_boundary(range.start);
     start..text.ceil_char_boundary(range.end).max(start)

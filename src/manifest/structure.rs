@@ -1,4 +1,4 @@
-//! Refuses values that serde would accept but would not read as the user meant them.
+//! Refuses values that serde would accept, but would read differently from the user's intention.
 //!
 //! Serde accepts a list for a struct, and an index for an enum. In the table of an enum, serde ignores all
 //! keys but the first. If the type of a list has a fixed length, serde ignores surplus values of the list.
@@ -61,8 +61,8 @@ impl StructureCheck<'_> {
         Ok(())
     }
 
-    /// Checks the value of a choice. It must name exactly one alternative, as a string or as the key of a
-    /// table.
+    /// Checks the value of a choice. The value must name exactly one alternative, as a string or as the key
+    /// of a table.
     fn check_choice(&self, value: &SpannedValue, alternatives: &Alternatives) -> Result<()> {
         let known: Vec<&str> = alternatives.keys().map(String::as_str).collect();
         match &value.content {

@@ -13,7 +13,7 @@ use dtr_core::error::{Error, Result};
 const SWEEPABLE: [&str; 8] =
     ["models", "variants", "tasks", "corpus", "distil", "search", "logit-distil", "pretrain"];
 
-/// Maximum number of combinations of values of `sweep.axes`.
+/// Maximum number of combinations of the values in `sweep.axes`.
 const MAX_COMBINATIONS: usize = 10_000;
 
 /// Maximum length of an experiment's name, in bytes. File names contain the experiment's name, and file

@@ -9,7 +9,7 @@ use super::DistilResult;
 
 /// Distilled twins of successive layers, in host memory, with the losses of their training.
 pub struct DistilledTwins {
-    /// The losses, as the cell's record stores them.
+    /// The losses, in the form in which the store keeps them.
     pub result: DistilResult,
     pub(super) tensors: NamedTensors,
 }

@@ -36,7 +36,7 @@ pub struct LayerLoss {
     pub initial: f64,
     /// The mean loss over the last 8 steps, or over all steps if there are fewer.
     pub r#final: f64,
-    /// The variance of the block's output. It is the loss of a twin that always returns the mean output.
+    /// The variance of the block's output. A twin that always returns the mean output has this loss.
     pub output_variance: f64,
 }
 

@@ -8,8 +8,9 @@ const MAX_STACK_ELEMENTS: usize = 1 << 28;
 /// A layer whose input has at least this many elements fills a GPU alone.
 const FILLING_ELEMENTS: usize = 1 << 25;
 
-/// Returns the number of layers that a GPU trains together for batches of `batch_tokens` tokens and a base of
-/// `hidden_size`. Small layers do not fill a GPU alone.
+/// Returns the number of layers that a GPU trains together. A batch has `batch_tokens` tokens, and the base
+/// has the width `hidden_size`. Small layers are trained together, because one small layer does not fill a
+/// GPU.
 pub(super) fn layers_per_stack(batch_tokens: usize, hidden_size: usize) -> usize {
     match batch_tokens * hidden_size {
         elements if elements >= FILLING_ELEMENTS => 1,

@@ -32,13 +32,13 @@ pub(super) struct StackTrainer {
     optimizer_config: AdamWConfig,
 }
 
-/// The losses of a step. The device may still be computing them.
+/// The losses of a step. The device may still be computing these losses.
 pub(super) struct PendingLosses {
     /// The mean squared error of each layer before the step, `[layers]`.
     losses: Tensor<1>,
     /// The norm of each layer's gradient, `[layers]`.
     gradient_norms: Tensor<1>,
-    /// The variance of each full-attention block's output. Only the first step computes it.
+    /// The variance of each full-attention block's output. `None` after the first step.
     output_variances: Option<Vec<f64>>,
 }
 
@@ -46,12 +46,12 @@ pub(super) struct PendingLosses {
 pub(super) struct StepLoss {
     /// The mean squared error before the step.
     pub loss: f64,
-    /// The variance of the full-attention block's output. Only the first step computes it.
+    /// The variance of the full-attention block's output. `None` after the first step.
     pub output_variance: Option<f64>,
 }
 
 impl StackTrainer {
-    /// Creates a trainer of `twins`, which belong to `first_layer` and the layers after it.
+    /// Creates a trainer of `twins`, which belong to `first_layer` and the layers after `first_layer`.
     pub fn new(
         first_layer: usize,
         variant: &str,
@@ -189,8 +189,8 @@ pub(super) fn read_losses(pending: Vec<(&StackTrainer, PendingLosses)>, step: u6
     losses
 }
 
-/// Returns the rows of one layer from a batch that holds the rows of a stack of `num_layers` layers. `index`
-/// is the layer's index in the stack.
+/// Returns the rows of one layer of a stack. `x_btd` holds the rows of all `num_layers` layers. `index` is
+/// the layer's index in the stack.
 fn layer_rows(x_btd: &Tensor<3>, index: usize, num_layers: usize) -> Tensor<3> {
     let batch = x_btd.dims()[0] / num_layers;
     x_btd.clone().narrow(0, index * batch, batch)

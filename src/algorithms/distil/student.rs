@@ -23,8 +23,8 @@ const CURVE_POINTS: u64 = 64;
 /// The number of steps at the end of training over which the final loss is averaged.
 const FINAL_STEPS: usize = 8;
 
-/// The loss of a layer has diverged when it exceeds this factor times the larger of two values: the layer's
-/// initial loss, and the variance of the layer's attention output.
+/// The factor by which a diverged loss exceeds its reference. The reference of a layer is the larger of two
+/// values: the layer's initial loss, and the variance of the layer's attention output.
 const DIVERGENCE_FACTOR: f64 = 1e3;
 
 /// The twins of one variant for successive layers of a base, in training.
@@ -71,7 +71,8 @@ impl Student {
         Ok(student)
     }
 
-    /// Creates a student at step 0 from `twins`, which belong to `first_layer` and the layers after it.
+    /// Creates a student at step 0 from `twins`, which belong to `first_layer` and the layers after
+    /// `first_layer`.
     pub fn from_twins(
         name: &str,
         twins: Vec<Mixer>,

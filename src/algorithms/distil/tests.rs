@@ -70,8 +70,8 @@ fn a_loss_that_is_not_finite_is_an_error_that_names_variant_layer_and_step() {
     assert_eq!(error, expected);
 }
 
-/// A step computes the loss before it updates the parameters. No step follows the last update, so only the
-/// norm of the gradient shows the overflow.
+/// Each step computes the loss first and updates the parameters afterwards. No step follows the last update,
+/// so only the norm of the gradient shows the overflow.
 #[test]
 fn a_gradient_that_overflows_in_the_last_step_is_an_error() {
     let huge = |name: &str, values: Tensor<1>| if name.contains("o_proj") { values * 1e14 } else { values };

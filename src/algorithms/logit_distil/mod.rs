@@ -2,8 +2,8 @@
 //! next-token distribution.
 //!
 //! The loss is the Kullback-Leibler divergence `KL(base ‖ hybrid)` of the two distributions, over the whole
-//! vocabulary. It is averaged over all tokens. RADLADS (arXiv 2505.03005) and HALO (arXiv 2601.22156) train
-//! hybrids with this loss after the distillation of single layers.
+//! vocabulary, averaged over all tokens. RADLADS (arXiv 2505.03005) and HALO (arXiv 2601.22156) train hybrids
+//! with this loss after the distillation of single layers.
 
 mod config;
 mod result;

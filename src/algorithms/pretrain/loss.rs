@@ -18,7 +18,7 @@ pub(super) fn loss_and_gradient(
 }
 
 /// Returns the mean cross entropy of all tokens of `rows` except the first token of each row. Each token is
-/// predicted from the tokens before it.
+/// predicted from the preceding tokens of its row.
 fn next_token_loss(decoder: &Decoder, rows: &[Vec<u32>]) -> Tensor<1> {
     let time = rows[0].len() - 1;
     let inputs: Vec<Vec<u32>> = rows.iter().map(|row| row[..time].to_vec()).collect();

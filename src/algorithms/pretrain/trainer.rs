@@ -37,8 +37,8 @@ pub struct Trainer {
     progress: PretrainProgress,
     config: PretrainConfig,
     checkpoint: CheckpointFile,
-    /// The last step, whose losses the trainer has not read yet. The trainer enqueues the next step before it
-    /// reads them, so that a GPU stays busy.
+    /// The last step, if its losses are not read yet. The trainer reads the losses of a step only after the
+    /// next step is enqueued, so that a GPU stays busy.
     unread: Option<UnreadStep>,
 }
 
@@ -106,8 +106,8 @@ impl Trainer {
     /// Trains until the token budget is spent.
     ///
     /// # Errors
-    /// Fails if the loss or the gradient is not finite, sequences cannot be read, a checkpoint cannot be
-    /// written, or the user asked to stop.
+    /// Fails if the loss or the gradient is not finite, or if the user asked to stop. Fails if sequences
+    /// cannot be read, or if a checkpoint cannot be written.
     pub fn run(&mut self, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let schedule = self.config.training_schedule();
         run_training(self, schedule, sequences, observer)?;

@@ -15,7 +15,7 @@ pub(super) struct TokenLogLikelihood {
     pub value: f64,
 }
 
-/// The log-likelihoods that are known so far, and the bounds of the score that follow from them.
+/// The log-likelihoods that are known so far. They determine bounds of the score.
 pub(super) struct ScoreAccumulator<'a> {
     requests: &'a ScoringRequests,
     /// The sum of the known log-likelihoods of each choice's tokens, `[item][choice]`.

@@ -98,8 +98,8 @@ impl<'a> BatchLayout<'a> {
         }
     }
 
-    /// Returns each target of the batch with the index of the hidden state that predicts it. The indices
-    /// number the tokens of all prefixes first, and then the tokens of all suffix blocks, row by row.
+    /// Returns each target of the batch with the index of the hidden state that predicts this target. The
+    /// indices number the tokens of all prefixes first, and then the tokens of all suffix blocks, row by row.
     pub fn targets(&self) -> Vec<(usize, TargetToken)> {
         let suffix_starts = self.suffix_starts();
         let mut targets = Vec::new();

@@ -7,7 +7,7 @@ use super::{ScoreBounds, ScoreResult};
 pub enum CandidateScore {
     /// The candidate was scored on every item.
     Complete(ScoreResult),
-    /// The candidate was pruned after it was scored on some of the items.
+    /// The candidate was pruned after some of the items were scored.
     Pruned {
         /// The bounds of the score when the candidate was pruned.
         bounds: ScoreBounds,
@@ -34,11 +34,11 @@ impl CandidateScore {
     }
 }
 
-/// A candidate's score and the cost of computing it.
+/// A candidate's score, and the work of computing this score.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredCandidate {
     /// The score.
     pub score: CandidateScore,
-    /// The work of scoring the candidate, in tokens times layers. The tokens include padding.
+    /// The work in tokens times layers. The tokens include padding.
     pub layer_tokens: u64,
 }

@@ -18,7 +18,7 @@ pub(super) struct PassLimits {
     pub pass_tokens: usize,
     /// The minimum number of tokens of a pass.
     pub min_pass_tokens: usize,
-    /// The number of passes of a part is a multiple of this number, so that threads can share the passes.
+    /// Each part has a multiple of this number of passes, so that threads can share the passes.
     pub parallel_passes: usize,
     /// The number of threads that run passes.
     pub num_threads: usize,
@@ -37,8 +37,8 @@ const MAX_CPU_CACHE_BYTES: usize = 1 << 30;
 /// The maximum size of the hidden states that a scorer caches on a GPU, in bytes.
 const MAX_GPU_CACHE_BYTES: usize = 1 << 32;
 
-/// The number of multiply-adds that a layer needs to keep a GPU busy. A GPU computes them in about a
-/// millisecond, which is longer than a CPU thread needs to launch the layer's operations.
+/// The number of multiply-adds that a layer needs to keep a GPU busy. A GPU computes this number in about a
+/// millisecond. A CPU thread launches the layer's operations in less time.
 const MIN_LAYER_MULTIPLY_ADDS: usize = 1 << 39;
 
 /// The maximum size of the hidden layer of an MLP in a pass with several hybrids, in bytes.
@@ -87,8 +87,8 @@ impl PassLimits {
         }
     }
 
-    /// Returns the number of items of each part of a split with `num_items` items and `num_tokens` tokens.
-    /// The result is at least 1.
+    /// Returns the number of items per part, at least 1. The split has `num_items` items and `num_tokens`
+    /// tokens.
     pub fn items_per_part(&self, num_items: usize, num_tokens: usize) -> usize {
         num_items.div_ceil((num_tokens / self.min_part_tokens).clamp(1, self.max_parts)).max(1)
     }

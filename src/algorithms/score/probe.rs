@@ -41,9 +41,9 @@ fn num_correct(fold: usize, classes: &[usize], train: &GramMatrix, test: &GramMa
     test_items.iter().filter(is_correct).count()
 }
 
-/// A trained probe. Its score of a class is the class's frequency (`means`) plus a sum over the training
-/// items. The term of a training item is the inner product of the tested state and the item's state, times
-/// the item's weight for the class.
+/// A trained probe. For a tested state, the score of a class is the class's frequency (`means`) plus one term
+/// for each training item. This term is the inner product of the tested state and the item's state, times the
+/// item's weight for the class.
 struct Probe {
     /// The frequency of each class among the training items.
     means: Vec<f64>,

@@ -164,8 +164,8 @@ impl PromptBatch {
     }
 }
 
-/// For each item whose first choice is in the batch, returns the index of the item and the index of the last
-/// token of its prompt.
+/// Returns pairs of an item and the last token of the item's prompt, as indices. There is one pair for each
+/// item whose first choice is in the batch.
 fn last_prompt_tokens(batch: &Batch) -> impl Iterator<Item = (usize, usize)> {
     let targets = batch.indexed_targets().iter();
     let first = targets.filter(|(_, target)| target.is_first && target.choice == 0);

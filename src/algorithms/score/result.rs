@@ -20,7 +20,7 @@ pub struct ScoreResult {
     pub tokens: u64,
     /// The answer to each item, in the split's order. Paired tests compare these answers.
     pub items: Vec<ItemAnswer>,
-    /// The sandbox in which the answers ran, if they are programs.
+    /// The sandbox in which the answers ran, if the answers are programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxRecord>,
 }

@@ -1,7 +1,7 @@
 //! Stop criteria that are evaluated after a search, on the winners of its rounds.
 //!
-//! Under a stricter criterion, a search would have the same rounds, but would end after fewer of them. Its
-//! last accepted hybrid therefore follows from the rounds of the search that ran.
+//! Under a stricter criterion, a search would have the same rounds, but would end earlier. Its last accepted
+//! hybrid therefore follows from the rounds of the search that ran.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! Strategies that replace layers in an order that is known before any hybrid is scored: a random order, or a
-//! ranking by a measure other than the score.
+//! Strategies that replace layers in an order that does not depend on scores. The order is random, or a
+//! ranking by another measure.
 
 use rand::Rng;
 

@@ -10,8 +10,8 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
-/// A layer that a round tried. The bounds are those of the candidate that replaces this layer and the
-/// incumbent's layers.
+/// A layer that a round tried, and the score bounds of its candidate. The candidate replaces this layer and
+/// the incumbent's layers.
 type ScoredLayer = (u32, ScoreBounds);
 
 /// Replaces layers one by one. Each round scores the replacement of every remaining full-attention layer, and

@@ -70,7 +70,7 @@ pub fn score_threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
 /// The batching and pruning of a round's candidates.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchPolicy {
-    /// Whether candidates are pruned once they can neither win nor enter the beam.
+    /// Whether a candidate is pruned as soon as the candidate can neither win nor enter the beam.
     pub prune: bool,
     /// The number of candidates in a batch, at least one. In a larger batch, more candidates are scored in
     /// parallel. But candidates are pruned later, because the threshold does not change within a batch.

@@ -1,5 +1,5 @@
-//! Random weights for timing. They are generated quickly for models of any size, because each weight matrix
-//! repeats one block of random numbers, the tile.
+//! Random weights for timing. Each weight matrix repeats one block of random numbers, the tile. Weights are
+//! therefore generated quickly, even for large models.
 
 use burn::tensor::{DType, Device};
 use rand_distr::{Distribution, StandardNormal};

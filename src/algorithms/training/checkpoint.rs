@@ -9,7 +9,7 @@ use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_model::{NamedTensors, SafetensorsReader};
 
-/// A checkpoint in memory, and the file to which it will be written.
+/// A checkpoint in memory, and the path of its future file.
 pub struct EncodedCheckpoint {
     file: CheckpointFile,
     bytes: Vec<u8>,

@@ -1,5 +1,5 @@
-//! Decides when a training run writes its next checkpoint. Checkpoints are frequent enough that a killed
-//! process loses little work, and rare enough that writing them takes a small share of the time.
+//! Decides when a training run writes its next checkpoint. Frequent checkpoints limit the work that a killed
+//! process loses. Rare checkpoints limit the time that the run spends on writing.
 
 use std::time::{Duration, Instant};
 

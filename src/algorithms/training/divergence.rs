@@ -1,4 +1,4 @@
-//! Detects the divergence of a training run, and creates the error that reports it.
+//! Detects that a training run diverges, and creates the error that reports the divergence.
 
 use std::fmt::Arguments;
 

@@ -10,9 +10,9 @@ use dtr_ops::is_cpu;
 /// Computes the loss and the gradient of each micro-batch. Returns the sum of the losses and the sum of the
 /// gradients.
 ///
-/// In addition to the sum, a GPU holds the gradient of one micro-batch at a time. A CPU holds the gradients
-/// of as many micro-batches as it has threads. The result does not depend on the number of threads, because
-/// the gradients are added in the order of `micro_batches`.
+/// In addition to the sum, a GPU holds the gradient of one micro-batch at a time. A CPU holds one gradient
+/// per thread. The result does not depend on the number of threads, because the gradients are added in the
+/// order of `micro_batches`.
 ///
 /// # Errors
 /// Fails if `compute` fails.

@@ -195,7 +195,7 @@ fn read_input() -> Result<String> {
     Ok(text)
 }
 
-/// Prints a piece of text and flushes it. If the reader has closed standard output, fails with
+/// Prints a piece of text and flushes standard output. If the reader has closed standard output, fails with
 /// [`ErrorKind::Interrupted`].
 fn print(piece: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! Snapshots of errors as the terminal shows them.
+//! Snapshot tests of errors in the format of the terminal.
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 

@@ -6,7 +6,7 @@ use super::super::result::{ItemAnswer, ScoreBounds, ScoreResult, TextAnswer};
 use crate::algorithms::candidate::PruneBelow;
 use crate::data::generation_requests::GenerationRequests;
 
-/// The answers that are known so far, and the bounds of the score that follow from them.
+/// The answers that are known so far. They determine bounds of the score.
 pub(super) struct AnswerAccumulator<'a> {
     requests: &'a GenerationRequests,
     /// The answer to each item, in the split's order. `None` as long as the answer is unknown.

@@ -1,4 +1,5 @@
-//! Tests that log-likelihoods on a GPU are close to those on the CPU, and the same to the bit in each run.
+//! Tests that a GPU and the CPU compute nearly the same log-likelihoods. Also tests that a GPU computes the
+//! same bits in each run.
 
 use super::*;
 use dtr_model::Twins;

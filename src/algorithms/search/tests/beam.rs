@@ -103,8 +103,8 @@ proptest! {
 
 #[test]
 fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
-    // A hybrid that replaces only layer 0 wins the first round, but every hybrid that extends it scores low.
-    // The hybrid that replaces layers 1 and 2 scores as high as the base.
+    // The hybrid that replaces only layer 0 wins the first round, but all extensions of this hybrid score
+    // low. The hybrid that replaces layers 1 and 2 scores as high as the base.
     let score = |mask: &Mask| match mask.layers().as_slice() {
         [] | [1, 2] => 1.0,
         [0] => 0.9,

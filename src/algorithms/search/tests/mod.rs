@@ -29,7 +29,8 @@ pub fn exact_result(score: f64) -> Result<ScoreBounds> {
     Ok(ScoreBounds::exact(score))
 }
 
-/// Returns a function that scores a batch of candidates. It calls `score` for one candidate after the other.
+/// Returns a function that scores a batch of candidates. The function calls `score` for one candidate after
+/// the other.
 pub fn one_by_one(
     mut score: impl FnMut(&Candidate<'_>) -> Result<ScoreBounds>,
 ) -> impl FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
