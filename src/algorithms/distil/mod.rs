@@ -6,8 +6,8 @@
 //! never from other twins (teacher forcing). The twins therefore do not depend on one another, and one
 //! forward pass of the base serves the twins of all layers.
 //!
-//! A variant is a kind of twin, such as gated linear attention. The twins of one variant for all layers are
-//! a [`Student`]. The students of all variants share the forward passes of the base.
+//! A variant is a kind of twin, such as gated linear attention. A [`Student`] holds the twins of one variant.
+//! The students of all variants share the forward passes of the base.
 
 mod config;
 mod distilled;

@@ -115,7 +115,7 @@ impl Batch {
     /// Runs several hybrids in one pass. Each hybrid starts at the first layer of its `PartialRun`. Returns
     /// the log-likelihoods of the targets under each hybrid.
     ///
-    /// The hidden states before each first layer must be cached.
+    /// For each hybrid, the hidden states before its first layer must be cached.
     pub(super) fn log_likelihoods(
         &self,
         base: &Decoder,

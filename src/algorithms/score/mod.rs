@@ -4,7 +4,7 @@
 //! model generates.
 //!
 //! A split is scored part by part. After each part, a candidate is pruned if its score can no longer reach
-//! the threshold: the remaining parts are then not scored.
+//! the threshold that the search requires. The remaining parts of a pruned candidate are not scored.
 
 mod accumulator;
 mod batch;

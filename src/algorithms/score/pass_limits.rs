@@ -37,8 +37,8 @@ const MAX_CPU_CACHE_BYTES: usize = 1 << 30;
 /// The maximum size of the hidden states that a scorer caches on a GPU, in bytes.
 const MAX_GPU_CACHE_BYTES: usize = 1 << 32;
 
-/// The number of multiply-adds that a layer needs to keep a GPU busy. A GPU computes this number in about a
-/// millisecond. A CPU thread launches the layer's operations in less time.
+/// The number of multiply-adds that a layer needs to keep a GPU busy. A GPU takes about a millisecond for this
+/// number. A CPU thread launches the layer's operations in less time.
 const MIN_LAYER_MULTIPLY_ADDS: usize = 1 << 39;
 
 /// The maximum size of the hidden layer of an MLP in a pass with several hybrids, in bytes.
@@ -100,8 +100,8 @@ impl PassLimits {
     }
 
     /// Returns how many of `num_hybrids` hybrids run through a batch of `num_tokens` tokens in one pass. A
-    /// pass has as many hybrids as its size limit allows. If threads would have no work, a pass has fewer
-    /// hybrids. All passes have about the same number of hybrids.
+    /// pass has as many hybrids as its size limit allows. If some threads would then have no work, a pass has
+    /// fewer hybrids. All passes have about the same number of hybrids.
     pub fn hybrids_per_pass(&self, num_hybrids: usize, num_batches: usize, num_tokens: usize) -> usize {
         let per_thread = num_hybrids * num_batches / self.num_threads;
         let most = (self.shared_pass_tokens / num_tokens).min(per_thread).max(1);

@@ -8,7 +8,7 @@ use super::state::SearchState;
 use super::{ScoreFn, SearchOutcome, StopCriterion};
 
 /// Scores hybrids whose replaced layers are spread evenly. Each round replaces one layer more than the
-/// previous round, but not always the layers of the previous round.
+/// previous round. A layer that one round replaces may keep its full attention in the next round.
 pub fn uniform_search(
     num_layers: u32,
     stop: &StopCriterion,

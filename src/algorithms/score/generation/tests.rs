@@ -1,4 +1,4 @@
-//! Tests that the division of items into parts, and pruning, do not change the scores of generated texts.
+//! Tests that scores of generated texts depend neither on the division into parts nor on pruning.
 
 use std::path::Path;
 
