@@ -1,4 +1,4 @@
-//! `dtr doctor`: checks the devices, the energy meters, the sandbox and the results directory of this machine.
+//! `dtr doctor`: checks the devices, the energy meters, the sandbox and the results folder of this machine.
 
 use clap::Args;
 

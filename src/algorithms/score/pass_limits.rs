@@ -37,8 +37,8 @@ const MAX_CPU_CACHE_BYTES: usize = 1 << 30;
 /// The maximum size of the hidden states that a scorer caches on a GPU, in bytes.
 const MAX_GPU_CACHE_BYTES: usize = 1 << 32;
 
-/// The number of multiply-adds that a layer needs to keep a GPU busy. A GPU takes about a millisecond for this
-/// number. A CPU thread launches the layer's operations in less time.
+/// The number of multiply-adds that a layer needs to keep a GPU busy. A GPU takes about a millisecond for
+/// this number. A CPU thread launches the layer's operations in less time.
 const MIN_LAYER_MULTIPLY_ADDS: usize = 1 << 39;
 
 /// The maximum size of the hidden layer of an MLP in a pass with several hybrids, in bytes.
