@@ -33,7 +33,8 @@ impl<'a> PromptEncoder<'a> {
     }
 
     /// Returns the tokens of the prompt and a choice. If the prompt is empty, the tokens start with the
-    /// tokenizer's prefix token. If the choice itself begins with the prefix token, no second one is added.
+    /// tokenizer's prefix token. If the choice itself begins with the prefix token, this token is not
+    /// repeated.
     ///
     /// # Errors
     /// Fails if the tokenizer cannot encode the text, or if the prompt is empty and the tokenizer has no

@@ -34,7 +34,7 @@ enum Part {
     Object,
 }
 
-/// A person, the object that the person holds, and its colour.
+/// A person, the object that the person holds, and the object's colour.
 #[derive(Clone, Copy)]
 struct Holding {
     person: &'static str,

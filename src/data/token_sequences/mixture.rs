@@ -46,8 +46,8 @@ impl MixtureSchedule {
     }
 }
 
-/// Returns how many of the first `count` sequences a share takes. If `count` grows by 1, the result
-/// grows by 0 or 1.
+/// Returns how many of the first `count` sequences a source with the share `share` takes. If `count` grows by
+/// 1, the result grows by 0 or 1.
 fn count_taken(share: u128, count: u64) -> u64 {
     ((u128::from(count) * share + FIXED_POINT_ONE / 2) / FIXED_POINT_ONE) as u64
 }

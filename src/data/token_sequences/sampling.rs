@@ -17,8 +17,8 @@ use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 
-/// The number of bytes of text that are tokenized together, on all threads. A thread tokenizes one document,
-/// and a book has about half a megabyte.
+/// The size of a batch of documents that all threads tokenize together, in bytes. A thread tokenizes a whole
+/// document, and a book has about half a megabyte. Even a batch of books therefore occupies many threads.
 const BATCH_BYTES: usize = 1 << 24;
 
 /// A sampled document. Documents are ordered by their sort keys.
@@ -35,7 +35,7 @@ pub(super) struct SampledDocument {
 
 /// Returns the random sort key of a document in an epoch.
 pub(super) fn sort_key(seed: Seed, epoch: u64, index: u64) -> u64 {
-    // Results depend on this string, so it keeps `lot`, an old name of the sort key.
+    // Results depend on this string. It therefore keeps `lot`, a former name of the sort key.
     let mut hasher = blake3::Hasher::new_derive_key("dtr document lot v1");
     hasher.update(&seed.0.to_le_bytes()).update(&epoch.to_le_bytes()).update(&index.to_le_bytes());
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
