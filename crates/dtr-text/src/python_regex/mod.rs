@@ -27,8 +27,8 @@
 //! - Python 3.11 uses Unicode 14. In Python, characters of later versions of Unicode are neither letters nor
 //!   numbers.
 //! - In two cases, a group can hold another text than in Python, although the whole match is the same. In the
-//! first case, the group is in a possessive repetition. In the second case, the group is repeated and can be
-//! empty. For example, if `(a*)+` matches the text `a`, group 1 is empty in Python, and `a` here.
+//!   first case, the group is in a possessive repetition. In the second case, the group is repeated and can
+//!   be empty. For example, if `(a*)+` matches the text `a`, group 1 is empty in Python, and `a` here.
 //! - A pattern can be valid here but not in Python, such as a look-behind without a fixed length.
 
 mod class;
