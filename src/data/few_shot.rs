@@ -95,7 +95,8 @@ impl Shots {
 /// Selects the few-shot examples for the rows of a file, one row after the other.
 pub(super) struct ExampleSelector {
     rows: Vec<Row>,
-    /// The JSON of each row of `rows`, if the examples come from the file of the questions.
+    /// The JSON of each of `rows`, if the examples come from the file of the questions. An example must
+    /// differ from its question, and the comparison uses the JSON.
     own_rows: Option<Vec<String>>,
     sampler: ShotSampler,
 }

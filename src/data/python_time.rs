@@ -67,8 +67,8 @@ struct Zone {
 }
 
 impl Zone {
-    /// Returns the zone `name`, such as `Europe/Berlin` or `+07:30`. `nanoseconds` after the epoch is the
-    /// moment of the zone's offset. Returns `None` if the name is unknown, or if the moment is out of range.
+    /// Returns the zone `name`, such as `Europe/Berlin` or `+07:30`, at the moment `nanoseconds` after the
+    /// epoch. Returns `None` if the name is unknown, or if the moment is out of range.
     fn at(name: &str, nanoseconds: i128) -> Option<Self> {
         if let Some(offset) = fixed_offset(name).filter(|offset| *offset != 0) {
             let repr =

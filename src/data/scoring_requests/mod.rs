@@ -35,7 +35,7 @@ pub struct TargetToken {
 
 /// The log-likelihood requests of a task's items, as distinct token rows.
 ///
-/// Choices of an item that differ only in their last token share one row. The row ends before that token.
+/// Choices of an item that differ only in their last token share one row. The row ends before the last token.
 pub struct ScoringRequests {
     items: Vec<Item>,
     rows: Vec<Vec<u32>>,

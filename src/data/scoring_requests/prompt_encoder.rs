@@ -5,8 +5,8 @@ use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 use dtr_text::python_text::is_space;
 
-/// A prompt and the number of its tokens. The choices of an item usually share one prompt, so the prompt is
-/// encoded only once for all of them.
+/// A prompt and the number of its tokens. The choices of an item usually share one prompt, whose tokens are
+/// then counted only once.
 #[derive(Default)]
 pub(super) struct PromptEncoder<'a> {
     text: Option<&'a str>,
@@ -15,7 +15,7 @@ pub(super) struct PromptEncoder<'a> {
 }
 
 impl<'a> PromptEncoder<'a> {
-    /// Returns `self` if it has the text `prompt`. Otherwise encodes `prompt`.
+    /// Returns `self` if its text is `prompt`. Otherwise, counts the tokens of `prompt`.
     ///
     /// # Errors
     /// Fails if the tokenizer cannot encode the text.

@@ -7,8 +7,8 @@
 /// a sequence twice.
 const FIXED_POINT_ONE: u128 = 1 << 32;
 
-/// A schedule of sources. Each source takes a share of the sequences that the sources before it leave. The
-/// field holds these shares.
+/// A schedule of sources. Each source takes a share of the sequences that remain after the preceding sources.
+/// The field holds these shares.
 pub(super) struct MixtureSchedule(Vec<u128>);
 
 impl MixtureSchedule {

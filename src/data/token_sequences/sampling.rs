@@ -3,7 +3,8 @@
 //! Every document has a random sort key for each epoch. An epoch reads the documents in the order of their
 //! keys. The pass keeps the documents that come first in the first epoch, until they fill the budget. If all
 //! documents together do not fill the budget, the pass keeps all of them. Because the keys are random, the
-//! sample is uniform. In the order of the keys, a larger sample begins with the documents of a smaller one.
+//! sample is uniform. In the order of the keys, a larger sample begins with the documents of a smaller
+//! sample.
 //!
 //! The tokens of kept documents are written to a temporary file. Memory holds only a few numbers for each
 //! kept document.
@@ -88,8 +89,8 @@ impl<'a> DocumentSampler<'a> {
             && self.kept.peek().is_none_or(|last| sort_key > last.sort_key)
     }
 
-    /// Tokenizes the pending documents on all threads, and keeps those that fit in the budget. The sample
-    /// does not depend on how many documents are pending.
+    /// Tokenizes the pending documents on all threads, and keeps the documents that fit in the budget. The
+    /// sample does not depend on how many documents are pending.
     fn flush(&mut self) -> Result<()> {
         self.num_pending_bytes = 0;
         let pending = std::mem::take(&mut self.pending);
