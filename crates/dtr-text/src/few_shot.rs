@@ -68,7 +68,7 @@ impl ShotSampler {
     ///
     /// If documents and examples come from the test split, lm-evaluation-harness draws one row more than it
     /// needs, and removes the document. If both come from the validation split, lm-evaluation-harness removes
-    /// nothing. [`draw`](Self::draw) selects the same examples for such a task.
+    /// nothing. For such a task, [`draw`](Self::draw) selects the same examples as lm-evaluation-harness.
     ///
     /// # Errors
     /// Fails if too few rows remain, for example because the split repeats the document and the draw holds

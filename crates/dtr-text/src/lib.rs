@@ -6,7 +6,7 @@
 //!
 //! A caller generates and scores an answer in these steps:
 //!
-//! 1. [`few_shot`] selects the examples in front of the question.
+//! 1. [`few_shot`] selects the few-shot examples in front of the question.
 //! 2. [`stop_strings`] decides where the model's text ends.
 //! 3. [`filter`] extracts the answer from the text.
 //! 4. [`metric`] compares the answer with the references.
