@@ -34,7 +34,7 @@ pub fn read_base_tokenizer(shape: &DecoderShape) -> Result<dtr_model::Tokenizer>
 /// Builds the tokenizer of the synthetic language. The tokenizer is the same for all seeds of the language.
 ///
 /// The ids are: `<unk>` 0, `<bos>` 1, `<eos>` 2, `<pad>` 3, then punctuation, then the words in alphabetical
-/// order. With special tokens, an encoded text begins with `<bos>`. Decoding restores the text exactly.
+/// order. An encoding with special tokens begins with `<bos>`. Decoding restores the text exactly.
 ///
 /// # Errors
 /// Fails if the `tokenizers` crate rejects the configuration, which would be a bug.

@@ -11,7 +11,7 @@ use super::few_shot::{Example, Shots};
 use dtr_core::error::{Error, Result};
 use dtr_model::ChatTemplate;
 
-/// The date for templates that print today's date. With the real date, a prompt would change every day. This
+/// The date that templates print as today's date. With the real date, a prompt would change every day. This
 /// date is the default of Llama 3.1's template.
 const TODAY: DateTime = date(2024, 7, 26).at(0, 0, 0, 0);
 
@@ -71,7 +71,7 @@ impl ChatPrompt {
 }
 
 impl ChatMessages {
-    /// Renders the messages up to the place where the model continues.
+    /// Renders the messages and the beginning of the model's answer, which the model continues.
     ///
     /// # Errors
     /// Fails if the template refuses the messages.

@@ -1,4 +1,5 @@
-//! Tests of the Python programs that a model writes: their configuration, and the programs of an item.
+//! Tests of the Python programs that a model writes: the configuration of the tests, and the test of each
+//! item.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
@@ -19,13 +20,14 @@ use dtr_core::error::{Error, Result};
 const PROGRAM: &str = "program";
 const TASK_ID: &str = "task-id";
 
-/// The variable of the answer.
+/// The template variable that holds the model's answer.
 const ANSWER_VARIABLE: &str = "answer";
 
 /// The maximum size of a file of EvalPlus, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// Stands for the answer in a rendered program. Rows of files hold no such text.
+/// The marker for the answer in a rendered program. Programs are rendered before the model answers, and the
+/// answer later replaces the marker. No row of a file contains this text.
 const ANSWER: &str = "\u{0}answer\u{0}";
 
 /// How a Python program that a model writes is tested. The answer scores 1 if it passes, and 0 otherwise
@@ -94,14 +96,14 @@ impl EvalPlusInputs {
 /// The test of one item's answer.
 #[derive(Clone, Debug)]
 pub struct ItemTest {
-    /// The program or the solution, in which a marker stands for the answer.
+    /// The program or the solution, in which the marker `ANSWER` stands for the answer.
     program: String,
     /// The item's task of EvalPlus. `None` if the program tests itself.
     pub evalplus: Option<Arc<EvalPlusTask>>,
 }
 
 impl ItemTest {
-    /// Returns the program or the solution with `answer` in its place.
+    /// Returns the program or the solution, with `answer` in place of the marker.
     pub fn program(&self, answer: &str) -> String {
         self.program.replace(ANSWER, answer)
     }

@@ -1,4 +1,4 @@
-//! The few-shot examples of a task: solved rows in front of the question.
+//! The few-shot examples of a task: rows with their correct answers, in front of the question.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -92,10 +92,11 @@ impl Shots {
     }
 }
 
-/// Selects the examples of the rows of a file, one row after the other.
+/// Selects the few-shot examples for the rows of a file, one row after the other.
 pub(super) struct ExampleSelector {
     rows: Vec<Row>,
-    /// The JSON of each row of `rows`, if the examples come from the file of the questions.
+    /// The JSON of each of `rows`, if the examples come from the file of the questions. An example must
+    /// differ from its question, and the comparison uses the JSON.
     own_rows: Option<Vec<String>>,
     sampler: ShotSampler,
 }
@@ -105,8 +106,8 @@ impl ExampleSelector {
     /// columns that the task's templates use.
     ///
     /// # Errors
-    /// Fails if the file of the examples cannot be read, if its rows take too much memory, or if `shots` has
-    /// both `from` and `rows` or neither.
+    /// Fails if the file of the examples cannot be read, or if its rows take too much memory. Also fails if
+    /// `shots` has both `from` and `rows`, or neither.
     pub fn read(shots: &Shots, path: &str, columns: &ColumnSelection) -> Result<Self> {
         let is_own_file = shots.from.as_deref() == Some(path);
         let columns = ColumnSelection { includes_json: is_own_file, ..columns.clone() };
@@ -125,7 +126,7 @@ impl ExampleSelector {
         Ok(Self { rows, own_rows, sampler })
     }
 
-    /// Returns the examples of the next row of the questions' file.
+    /// Returns the examples for `question`, which must be the next row of the questions' file.
     ///
     /// # Errors
     /// Fails if there are too few rows for the examples.
@@ -141,7 +142,7 @@ impl ExampleSelector {
     }
 }
 
-/// Name of the condition.
+/// The name of the condition's template.
 const CONDITION: &str = "where";
 
 /// Reads the rows of a file for which `condition` holds.

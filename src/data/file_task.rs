@@ -74,7 +74,7 @@ impl ItemBuilder for ChoiceItemBuilder<'_> {
 }
 
 impl ChoiceItemBuilder<'_> {
-    /// Renders a row as a few-shot example, which ends with the correct choice.
+    /// Renders the prompt and the correct choice of a row, for a few-shot example.
     fn example(&self, row: &Row) -> Result<Example> {
         let choices = self.choices(row)?;
         let correct = &choices[self.label(row, &choices)?];

@@ -1,4 +1,5 @@
-//! The prompts of a task that the model answers by generating text, and the scores of the answers.
+//! Tokenizes the prompts of a generative task, and scores the answers. A model answers such a task by
+//! generating text.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::{GenerativeItem, GenerativeTask};
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 
-/// The prompts of a task's items as tokens, and what decides the scores of the answers.
+/// The tokenized prompts of a task's items, and the settings for generating and scoring the answers.
 pub struct GenerationRequests {
     items: Vec<GenerativeItem>,
     prompts: Vec<Vec<u32>>,
@@ -34,10 +35,9 @@ enum Scoring {
 }
 
 impl GenerationRequests {
-    /// Tokenizes the prompts of `items` on all threads. A model with a context of `max_positions` tokens
-    /// continues them.
+    /// Tokenizes the prompts of `items` on all threads, for a model with a context of `max_positions` tokens.
     ///
-    /// A prompt that leaves no room for `max-tokens` new tokens loses its first tokens, as in
+    /// If a prompt leaves no room for `max-tokens` new tokens, the prompt loses its first tokens, as in
     /// lm-evaluation-harness.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl GenerationRequests {
         Self { eos_token_ids, ..self }
     }
 
-    /// Returns the same requests with a sandbox, in which programs run.
+    /// Returns the same requests with the sandbox in which the programs of answers run.
     pub fn with_sandbox(mut self, sandbox: Arc<Sandbox>) -> Self {
         if let Scoring::Programs(programs) = self.scoring {
             self.scoring = Scoring::Programs(programs.with_sandbox(sandbox));
@@ -88,12 +88,12 @@ impl GenerationRequests {
         self
     }
 
-    /// Returns whether the answers are programs, which need a sandbox.
+    /// Returns whether the answers are programs, which run in a sandbox.
     pub fn needs_sandbox(&self) -> bool {
         matches!(self.scoring, Scoring::Programs(_))
     }
 
-    /// Returns a description of the sandbox. `None` if there is none.
+    /// Returns a description of the sandbox, or `None` if there is no sandbox.
     pub fn sandbox_record(&self) -> Option<SandboxRecord> {
         match &self.scoring {
             Scoring::Text { .. } => None,
@@ -147,8 +147,9 @@ impl GenerationRequests {
         }
     }
 
-    /// Extracts the answers from the texts that the model generated for items, and scores them. `texts` holds
-    /// the index of each item with its text. Returns the answers and their scores, in the same order.
+    /// Extracts an answer from each of `texts`, which the model generated, and scores the answers. The number
+    /// before a text is the index of the text's item. Returns each answer with its score, in the order of
+    /// `texts`.
     ///
     /// # Errors
     /// Fails if a regular expression needs too many steps, or if programs cannot be run.
@@ -217,7 +218,7 @@ mod tests {
         std::fs::write(folder.path().join("chat_template.jinja"), "{{ messages[0].content }}").unwrap();
         std::fs::write(folder.path().join("rows.jsonl"), r#"{"q": "Water is"}"#).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        // The start token of this tokenizer is 0.
+        // This tokenizer's start token has the id 0.
         let tokenizer = Tokenizer::read(&root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap();
         let first_token = |chat: &str| {
             let rows = folder.path().join("rows.jsonl").display().to_string();

@@ -92,13 +92,13 @@ pub struct GenerativeTask {
     pub shots: Option<Shots>,
 }
 
-/// The default of lm-evaluation-harness.
+/// Returns the default of lm-evaluation-harness.
 fn default_max_tokens() -> usize {
     256
 }
 
 impl GenerativeTask {
-    /// Returns the task's files and how their rows are divided into splits.
+    /// Returns the task's files, and the settings that divide the rows into splits.
     pub fn files(&self) -> TaskFiles<'_> {
         TaskFiles {
             validation: self.validation.as_deref(),
@@ -114,7 +114,7 @@ impl GenerativeTask {
         }
     }
 
-    /// Returns the settings that do not depend on files or splits. The other settings have fixed values.
+    /// Returns a copy in which all settings of files and splits have fixed values.
     pub fn without_files(&self) -> Self {
         Self {
             validation: None,
@@ -134,7 +134,8 @@ impl GenerativeTask {
 pub struct GenerativeItem {
     /// The item's stable identifier, for example `test/00017`.
     pub id: String,
-    /// The text that the model continues. Empty until the chat template of a base has rendered `chat`.
+    /// The text that the model continues. If `chat` is given, the text is empty until a base's chat template
+    /// has rendered `chat`.
     pub prompt: String,
     /// The messages from which a chat template renders the prompt, if the task has `chat`.
     pub chat: Option<ChatMessages>,
@@ -142,7 +143,7 @@ pub struct GenerativeItem {
     pub references: Vec<String>,
     /// The names of all classes, for the metric `classification`.
     pub classes: Vec<String>,
-    /// The test of the answer, if it is a program.
+    /// The test of the answer, if the answer is a program.
     pub test: Option<ItemTest>,
 }
 

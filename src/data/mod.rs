@@ -85,8 +85,8 @@ impl fmt::Display for Split {
     }
 }
 
-/// Loads or generates the multiple-choice items of one split of `task`, always in the same order. A task that
-/// the model answers by generating text has none: see [`load_generative_items`].
+/// Loads or generates the multiple-choice items of one split of `task`, always in the same order. Returns no
+/// items for a generative task, whose items [`load_generative_items`] loads.
 ///
 /// If the number of items of a task is increased, the new items come after the existing items.
 ///

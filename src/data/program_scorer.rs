@@ -16,7 +16,7 @@ use dtr_core::files::Digest;
 pub struct SandboxRecord {
     /// The layers of protection.
     pub layers: SandboxLayers,
-    /// Whether the layers confine programs. If not, the user accepted that.
+    /// Whether the layers confine programs. If false, the user allowed programs to run unconfined.
     pub is_confined: bool,
     /// The version of Python.
     pub python: String,
@@ -24,19 +24,19 @@ pub struct SandboxRecord {
     pub numpy: Option<String>,
 }
 
-/// Runs the programs of a task's answers. Each different program runs once.
+/// Runs the programs in a task's answers, and caches the results. Equal programs run only once.
 pub(super) struct ProgramScorer {
     test: CodeTest,
     sandbox: Option<Arc<Sandbox>>,
     known: Mutex<KnownResults>,
 }
 
-/// The results that are known so far.
+/// A cache of results.
 #[derive(Default)]
 struct KnownResults {
-    /// Whether a program passes, by the digest of everything that decides the verdict.
+    /// A map from a program's [`Sandbox::verdict_key`] to whether the program passes.
     passes: BTreeMap<Digest, bool>,
-    /// The outputs of reference solutions, by the name of the task.
+    /// A map from the name of an EvalPlus task to the outputs of the task's reference solution.
     references: BTreeMap<String, Arc<ReferenceOutputs>>,
 }
 
@@ -46,12 +46,12 @@ impl ProgramScorer {
         Self { test, sandbox: None, known: Mutex::default() }
     }
 
-    /// Returns the same scorer with a sandbox.
+    /// Returns the same scorer with the sandbox in which programs run.
     pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
         Self { sandbox: Some(sandbox), ..self }
     }
 
-    /// Returns a description of the sandbox. `None` if there is none.
+    /// Returns a description of the sandbox, or `None` if there is no sandbox.
     pub fn sandbox_record(&self) -> Option<SandboxRecord> {
         let sandbox = self.sandbox.as_ref()?;
         Some(SandboxRecord {
@@ -62,10 +62,12 @@ impl ProgramScorer {
         })
     }
 
-    /// Runs the programs of `answers` to `items`. The score of an answer is 1 if its program passes.
+    /// Runs the program of each answer. `answers` are in the order of `items`. The score of an answer is 1 if
+    /// its program passes, and 0 otherwise.
     ///
     /// # Errors
-    /// Fails if there is no sandbox, if no process can be started, or if a reference solution fails.
+    /// Fails if there is no sandbox, if no process can be started, if an item has no test, or if a reference
+    /// solution fails.
     pub fn score(&self, items: &[&GenerativeItem], answers: &[String]) -> Result<Vec<AnswerScore>> {
         let Some(sandbox) = &self.sandbox else {
             return Err(Error::failed("cannot run programs: there is no sandbox"));
@@ -108,7 +110,7 @@ impl ProgramScorer {
 }
 
 impl KnownResults {
-    /// Returns the outputs of the reference solutions of `tasks`. Computes those that are not known.
+    /// Returns the outputs of the reference solutions of `tasks`. Computes the outputs that are not cached.
     fn reference_outputs(
         &mut self,
         sandbox: &Sandbox,
@@ -126,8 +128,8 @@ impl KnownResults {
     }
 }
 
-/// Runs the programs whose verdict is not in `known`, and adds their verdicts. Returns whether each program
-/// passes.
+/// Runs the programs whose results are not in `known`, and adds their results to `known`. Returns whether
+/// each of `programs` passes.
 fn run_new_programs(
     sandbox: &Sandbox,
     programs: &[Program<'_>],
@@ -146,7 +148,7 @@ fn run_new_programs(
     Ok(keys.iter().map(|key| known[key]).collect())
 }
 
-/// Extracts the code of solutions, as EvalPlus does.
+/// Extracts the code from each solution, as EvalPlus does.
 fn sanitize(sandbox: &Sandbox, tasks: &[&EvalPlusTask], solutions: Vec<String>) -> Result<Vec<String>> {
     let names = tasks.iter().map(|task| task.entry_point.clone());
     sandbox.sanitize_code(&solutions.into_iter().zip(names).collect::<Vec<_>>())

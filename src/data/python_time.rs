@@ -1,5 +1,5 @@
-//! Dates and times as Python's `datetime` prints them. As in pyarrow, values in nanoseconds become types of
-//! pandas.
+//! Dates and times that print like objects of Python's module `datetime`. As in pyarrow, times in nanoseconds
+//! become objects of pandas instead.
 
 use jiff::civil::{self, DateTime};
 use jiff::tz::{Offset, TimeZone};
@@ -31,8 +31,8 @@ pub(super) fn date(days: i64) -> Option<PythonObject> {
     Some(PythonObject { attributes, ..PythonObject::new(date.to_string(), repr) })
 }
 
-/// Returns the `datetime.datetime` that is `count` times `unit` nanoseconds after the epoch, in the time zone
-/// `zone` if it is given. If `unit` is 1, returns the `Timestamp` of pandas.
+/// Returns the `datetime.datetime` that is `count` times `unit` nanoseconds after the epoch. If `zone` is
+/// given, the result is in this time zone. If `unit` is 1, returns the `Timestamp` of pandas.
 pub(super) fn datetime(count: i64, unit: i64, zone: Option<&str>) -> Option<PythonObject> {
     let nanoseconds = i128::from(count) * i128::from(unit);
     let zone = match zone.filter(|name| !name.is_empty()) {
@@ -67,8 +67,8 @@ struct Zone {
 }
 
 impl Zone {
-    /// Returns the zone `name`, such as `Europe/Berlin` or `+07:30`, at a moment given in `nanoseconds` after
-    /// the epoch. Returns `None` if the name is unknown.
+    /// Returns the zone `name`, such as `Europe/Berlin` or `+07:30`, at the moment `nanoseconds` after the
+    /// epoch. Returns `None` if the name is unknown, or if the moment is out of range.
     fn at(name: &str, nanoseconds: i128) -> Option<Self> {
         if let Some(offset) = fixed_offset(name).filter(|offset| *offset != 0) {
             let repr =

@@ -20,7 +20,7 @@ pub(super) struct Row {
     /// A map from column to value. A row of a Parquet file has only the columns that [`ColumnSelection`]
     /// selects.
     pub values: Value,
-    /// The names of all columns.
+    /// The names of all columns, selected or not.
     pub columns: Arc<[String]>,
 }
 
@@ -37,7 +37,7 @@ impl Row {
 pub(super) struct ColumnSelection {
     /// Names of columns that are always read.
     pub names: BTreeSet<String>,
-    /// If true, every other column is read too if JSON can represent all its values.
+    /// Whether to also read every other column whose values JSON can represent.
     pub includes_json: bool,
 }
 

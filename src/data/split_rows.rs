@@ -1,4 +1,4 @@
-//! The rows of a split of a task whose rows are in files.
+//! Builds the items of a task's split from the rows of the task's files.
 
 use std::ops::ControlFlow;
 
@@ -16,7 +16,7 @@ const MAX_SPLIT_BYTES: usize = 1 << 30;
 /// The files of a task, and the settings that decide which rows belong to which split.
 #[derive(Clone, Copy, Debug)]
 pub struct TaskFiles<'a> {
-    /// The file of validation rows, if it is not `test`.
+    /// The file of validation rows. `None` if `test` also holds the validation rows.
     pub validation: Option<&'a str>,
     /// The file of test rows.
     pub test: &'a str,
@@ -28,7 +28,7 @@ pub struct TaskFiles<'a> {
     pub test_items: Option<usize>,
     /// The few-shot examples.
     pub shots: Option<&'a Shots>,
-    /// The file with the tests of programs, if the task has one.
+    /// The file with the tests of programs, if the task has such a file.
     pub tests: Option<&'a str>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> TaskFiles<'a> {
         }
     }
 
-    /// Returns the maximum number of items of `split`. `None` if all rows are items.
+    /// Returns the maximum number of items of `split`, or `None` if there is no maximum.
     pub fn max_items(&self, split: Split) -> Option<usize> {
         match split {
             Split::Test => self.test_items,
@@ -68,7 +68,7 @@ impl<'a> TaskFiles<'a> {
         self.validation.into_iter().chain([self.test]).chain(examples).chain(self.tests)
     }
 
-    /// Returns the paths of the files that decide the items of `split`.
+    /// Returns the paths of the files from which the items of `split` are built.
     pub fn paths_of_split(&self, split: Split) -> impl Iterator<Item = &'a str> {
         let examples = self.shots.and_then(|shots| shots.from.as_deref());
         [self.split_file(split).path].into_iter().chain(examples).chain(self.tests)
@@ -95,7 +95,8 @@ impl<'a> TaskFiles<'a> {
             if !builder.is_item(&row).map_err(explain)? {
                 return Ok(ControlFlow::Continue(()));
             }
-            // Rows of the other split draw examples too. So the examples of a row are the same in both splits.
+            // Rows of the other split draw examples too, because each draw affects the draws of later rows.
+            // The examples of a row are therefore the same for each requested split.
             let examples = examples.as_mut().map_or(Ok(Vec::new()), |examples| examples.select(&row))?;
             if !is_divided || assign_split(&row)? == split {
                 let work = format!("rendering the task's templates for {position}");
@@ -118,7 +119,7 @@ pub(super) trait ItemBuilder {
     /// An item of the task.
     type Item;
 
-    /// Returns the task's templates. A reader of Parquet files reads the columns that they name.
+    /// Returns the task's templates. A reader of Parquet files reads the columns that the templates name.
     fn templates(&self) -> &Templates;
 
     /// Returns whether a row is an item.
@@ -131,7 +132,7 @@ pub(super) trait ItemBuilder {
     fn num_bytes(item: &Self::Item) -> usize;
 }
 
-/// The total size that the texts of the remaining items of a split may have, in bytes.
+/// The maximum total size of the texts of the items that are still to be built, in bytes.
 struct TextBudget(usize);
 
 impl TextBudget {

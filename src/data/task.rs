@@ -81,7 +81,7 @@ pub struct FileTask {
 }
 
 impl FileTask {
-    /// Returns the task's files and how their rows are divided into splits.
+    /// Returns the task's files, and the settings that divide the rows into splits.
     pub fn files(&self) -> TaskFiles<'_> {
         TaskFiles {
             validation: self.validation.as_deref(),
@@ -130,8 +130,8 @@ pub enum Metric {
 }
 
 impl Task {
-    /// Returns the task's files and how their rows are divided into splits. Returns `None` if the items are
-    /// generated.
+    /// Returns the task's files, and the settings that divide the rows into splits. Returns `None` for a
+    /// synthetic task, which has no files.
     pub fn files(&self) -> Option<TaskFiles<'_>> {
         match &self.source {
             TaskSource::Synthetic(_) => None,
@@ -141,12 +141,13 @@ impl Task {
     }
 
     /// Returns the policy that divides the rows of a single file into splits. Returns `None` if each split
-    /// has its own file, or if the items are generated.
+    /// has its own file, or if the task is synthetic.
     pub fn split_policy(&self) -> Option<SplitPolicy> {
         self.files().filter(|files| files.validation.is_none()).map(|files| files.splits)
     }
 
-    /// Returns the configuration of a task that the model answers by generating text.
+    /// Returns the configuration of a task that the model answers by generating text, or `None` for another
+    /// task.
     pub fn generative(&self) -> Option<&GenerativeTask> {
         match &self.source {
             TaskSource::Generative(task) => Some(task),
@@ -155,7 +156,7 @@ impl Task {
     }
 
     /// Returns the metric by which log-likelihoods select an answer. Tasks that the model answers by
-    /// generating text do not use it.
+    /// generating text do not use this metric.
     pub fn metric(&self) -> Metric {
         match &self.source {
             TaskSource::Synthetic(_) | TaskSource::Generative(_) => Metric::Acc,

@@ -1,4 +1,4 @@
-//! What a model must compute to be scored on a split of a task.
+//! The items of a task's split, before and after tokenization.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,8 +31,9 @@ impl TaskItems {
         })
     }
 
-    /// Renders the prompts of a chat with the chat template of the base at `path`. `path` is `None` if the
-    /// sweep trains the base. Other prompts stay as they are.
+    /// Renders the items' chat messages to prompts, with the chat template of the base at `path`. Keeps the
+    /// prompts of items without chat messages. `path` is `None` if the sweep trains the base, which then has
+    /// no chat template.
     ///
     /// # Errors
     /// Fails if the base has no chat template, or if the template refuses the messages.
@@ -50,7 +51,7 @@ impl TaskItems {
 
 /// The tokenized items of a split of a task.
 pub enum TaskRequests {
-    /// Log-likelihoods of choices.
+    /// Requests for the log-likelihoods of choices.
     Choices(ScoringRequests),
     /// Prompts whose answers the model generates.
     Generation(GenerationRequests),
@@ -81,7 +82,7 @@ impl TaskRequests {
         }
     }
 
-    /// Returns the same requests with a sandbox, in which programs run.
+    /// Returns the same requests with the sandbox in which the programs of answers run.
     pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
         match self {
             Self::Choices(requests) => Self::Choices(requests),
@@ -89,7 +90,7 @@ impl TaskRequests {
         }
     }
 
-    /// Returns whether the answers are programs, which need a sandbox.
+    /// Returns whether the answers are programs, which run in a sandbox.
     pub fn needs_sandbox(&self) -> bool {
         matches!(self, Self::Generation(requests) if requests.needs_sandbox())
     }
@@ -102,7 +103,7 @@ impl TaskRequests {
         }
     }
 
-    /// Returns the requests of multiple-choice items.
+    /// Returns the requests of multiple-choice items, or `None` if the model generates the answers.
     pub fn choices(&self) -> Option<&ScoringRequests> {
         match self {
             Self::Choices(requests) => Some(requests),
@@ -122,7 +123,8 @@ impl TaskRequests {
         }
     }
 
-    /// Returns the number of hidden states from which a model predicts a token that decides the score.
+    /// Returns the number of predicted tokens that decide the score: the tokens of choices or of generated
+    /// texts. A generated text counts as if it had its maximum length.
     pub fn num_targets(&self) -> usize {
         match self {
             Self::Choices(requests) => requests.num_targets_by_item().iter().sum(),

@@ -1,5 +1,6 @@
 //! Selects the few-shot examples of each prompt, as the samplers of lm-evaluation-harness
-//! (`lm_eval/api/samplers.py`) do.
+//! (`lm_eval/api/samplers.py`) do. As in lm-evaluation-harness, a document is a row of a task's split, from
+//! which a prompt is made.
 
 use dtr_core::error::{Error, Result};
 use schemars::JsonSchema;
@@ -21,9 +22,9 @@ pub enum ShotSelection {
 
 /// Selects the examples of one document after the other.
 ///
-/// One random generator serves all documents of a task, and each document advances it. So the examples of a
-/// document depend on its place in the complete split. A caller that scores some documents only must still
-/// draw for all documents before them.
+/// One random generator serves all documents of a task, and each draw advances the generator. The examples of
+/// a document therefore depend on the document's place in the complete split. A caller that scores only some
+/// of the documents must also draw for all documents before them.
 ///
 /// ```
 /// use dtr_text::few_shot::{ShotSampler, ShotSelection};
@@ -49,7 +50,7 @@ impl ShotSampler {
         Self { selection, random: PythonRandom::new(seed), num_examples, num_shots }
     }
 
-    /// Selects the examples of the next document. The document itself is not among the rows that can be
+    /// Selects the examples of the next document, which must not itself be among the rows that can be
     /// examples. Returns the row numbers of the examples in the order of the prompt.
     ///
     /// # Errors
@@ -62,16 +63,16 @@ impl ShotSampler {
         }
     }
 
-    /// Selects the examples of the next document, where documents and examples come from the same split.
+    /// Selects the examples of the next document, if documents and examples come from the same split.
     /// `is_document` tells whether a row equals the document. Such a row is never an example.
     ///
     /// If documents and examples come from the test split, lm-evaluation-harness draws one row more than it
     /// needs, and removes the document. If both come from the validation split, lm-evaluation-harness removes
-    /// nothing. [`draw`](Self::draw) selects the same examples for such a task.
+    /// nothing. For such a task, [`draw`](Self::draw) selects the same examples as lm-evaluation-harness.
     ///
     /// # Errors
-    /// Fails if too few rows remain. lm-evaluation-harness fails too if the draw holds several copies of the
-    /// document, as can happen if the split repeats a row.
+    /// Fails if too few rows remain, for example because the split repeats the document and the draw holds
+    /// several copies. lm-evaluation-harness fails in this case too.
     pub fn draw_without(&mut self, is_document: impl Fn(usize) -> bool) -> Result<Vec<usize>> {
         let mut rows = match self.selection {
             _ if self.num_shots == 0 => return Ok(Vec::new()),

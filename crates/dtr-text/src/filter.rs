@@ -1,4 +1,4 @@
-//! Filters, which extract the answer from the text that a model wrote.
+//! Filters, which extract the answer from a text that a model generated.
 
 use std::sync::LazyLock;
 
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::python_regex::PythonRegex;
 use crate::python_text::strip;
 
-/// A block of code, as the task `mbpp_instruct` of lm-evaluation-harness finds it. The class holds the
-/// characters of Python's `\w`.
+/// Matches a block of code, as the task `mbpp_instruct` of lm-evaluation-harness does. The class
+/// `[\p{L}\p{N}_]` matches the same characters as Python's `\w`.
 static FENCED_BLOCK: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?s)```(?:[\p{L}\p{N}_]+)?\n?(.*?)\n?```").expect("the pattern is a constant")
 });
@@ -93,7 +93,7 @@ fn default_fallback() -> String {
 }
 
 impl RegexFilter {
-    /// Creates a filter for the first match of `pattern`, whose fallback is `[invalid]`.
+    /// Creates a filter that selects the first match of `pattern`. The fallback is `[invalid]`.
     pub fn new(pattern: impl Into<String>) -> Self {
         let match_choice = MatchChoice::First;
         Self { pattern: pattern.into(), group: None, match_choice, fallback: default_fallback() }

@@ -1,14 +1,13 @@
-//! Tasks that a model answers by writing: the few-shot examples of a prompt, the end of an answer, and the
-//! score of an answer.
+//! Text functions for tasks that a model answers by generating text.
 //!
-//! The functions are pure functions of texts. They give the results of the reference implementations, which
-//! are Python programs: lm-evaluation-harness, LongBench, SQuAD, scikit-learn and the package `rouge`. So
-//! three modules imitate Python itself: [`python_random`], [`python_regex`] and [`python_text`].
+//! The functions give the same results as the reference implementations, which are Python programs:
+//! lm-evaluation-harness, LongBench, SQuAD, scikit-learn and the package `rouge`. Three modules therefore
+//! imitate Python itself: [`python_random`], [`python_regex`] and [`python_text`].
 //!
-//! A model's text passes these steps:
+//! A caller generates and scores an answer in these steps:
 //!
-//! 1. [`few_shot`] selects the examples in front of the question.
-//! 2. [`stop_strings`] decides where the model's answer ends.
+//! 1. [`few_shot`] selects the few-shot examples in front of the question.
+//! 2. [`stop_strings`] decides where the model's text ends.
 //! 3. [`filter`] extracts the answer from the text.
 //! 4. [`metric`] compares the answer with the references.
 //!

@@ -1,12 +1,12 @@
-//! The random numbers of CPython 3.11's `random.Random`: a Mersenne Twister (MT19937) whose seed is a whole
-//! number.
+//! The random numbers of CPython 3.11's `random.Random`: a Mersenne Twister (MT19937) with an integer as its
+//! seed.
 
 use std::collections::HashSet;
 
 use dtr_core::error::{Error, Result};
 use rand_mt::Mt;
 
-/// A generator with the numbers of CPython's `random.Random(seed)`.
+/// A generator of the same random numbers as CPython's `random.Random(seed)`.
 ///
 /// ```
 /// use dtr_text::python_random::PythonRandom;
@@ -23,14 +23,15 @@ pub struct PythonRandom {
 impl PythonRandom {
     /// Creates the generator of `random.Random(seed)`.
     ///
-    /// CPython divides a seed into words of 32 bits, from the lowest word. A small seed is one word.
+    /// CPython divides a seed into words of 32 bits, with the lowest word first. A seed below 2^32 is one
+    /// word.
     pub fn new(seed: u64) -> Self {
         let words = [seed as u32, (seed >> 32) as u32];
         let num_words = if words[1] == 0 { 1 } else { 2 };
         Self { twister: Mt::new_with_key(words[..num_words].iter().copied()) }
     }
 
-    /// Returns the number of `getrandbits(num_bits)`, for at most 64 bits.
+    /// Returns the same number as CPython's `getrandbits(num_bits)`. `num_bits` must be at most 64.
     pub fn getrandbits(&mut self, num_bits: u32) -> u64 {
         let mut number = 0;
         for shift in (0..num_bits.min(64)).step_by(32) {
@@ -40,7 +41,7 @@ impl PythonRandom {
         number
     }
 
-    /// Returns a number below `bound`, as CPython's `_randbelow`. The result for the bound 0 is 0.
+    /// Returns the same number below `bound` as CPython's `_randbelow`. If `bound` is 0, returns 0.
     pub fn randbelow(&mut self, bound: usize) -> usize {
         if bound == 0 {
             return 0;
@@ -55,8 +56,8 @@ impl PythonRandom {
         }
     }
 
-    /// Returns the indices that `sample` selects from a population of `population_len` values. An index
-    /// occurs at most once.
+    /// Returns the indices that CPython's `sample` selects from a population of `population_len` values. Each
+    /// index occurs at most once.
     ///
     /// # Errors
     /// Fails if `count` exceeds the size of the population.
@@ -79,7 +80,8 @@ impl PythonRandom {
         Ok(indices)
     }
 
-    /// Draws from a list. The last value of the list takes the place of each drawn value.
+    /// Draws values from a list. After each draw, the last value of the list takes the place of the drawn
+    /// value.
     fn sample_from_pool(&mut self, population_len: usize, count: usize) -> Vec<usize> {
         let mut pool: Vec<usize> = (0..population_len).collect();
         let mut draw = |_| {
@@ -90,15 +92,15 @@ impl PythonRandom {
     }
 }
 
-/// Returns the largest population that CPython copies into a list for a draw of `count` values. For a larger
-/// population, CPython keeps the set of drawn indices.
+/// Returns the size of the largest population that CPython copies into a list to draw `count` values. For a
+/// larger population, CPython keeps the set of drawn indices.
 fn max_pool_len(count: usize) -> usize {
     // The table size of a small set minus the size of an empty list.
     let small_set = 21;
     if count <= 5 {
         return small_set;
     }
-    // The smallest power of 4 that is at least three times the count. CPython computes it by logarithms.
+    // The table size is the smallest power of 4 that is at least three times the count.
     let mut table_len = 1_usize;
     while table_len < count.saturating_mul(3) {
         table_len = table_len.saturating_mul(4);

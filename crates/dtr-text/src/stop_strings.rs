@@ -12,11 +12,12 @@ impl StopStrings {
         Self(strings.into_iter().map(Into::into).filter(|stop: &String| !stop.is_empty()).collect())
     }
 
-    /// Returns the part of `text` before the stop strings, as lm-evaluation-harness does: the first stop
-    /// string cuts the text where it first occurs, the second stop string cuts what remains, and so on.
+    /// Cuts `text` at the stop strings, as lm-evaluation-harness does, and returns the remaining part. The
+    /// stop strings apply one after the other. Each stop string cuts the remaining part at its first
+    /// occurrence.
     ///
-    /// The result is not always the text before the first occurrence of any stop string. A cut can end in the
-    /// middle of another stop string, which then no longer occurs:
+    /// The result is not always the text before the first occurrence of any stop string. A cut can split
+    /// another stop string, which then no longer occurs in the remaining part:
     ///
     /// ```
     /// use dtr_text::stop_strings::StopStrings;
@@ -40,9 +41,9 @@ impl StopStrings {
     }
 }
 
-/// Tells when the text of a model contains a stop string.
+/// Detects a stop string in the text of a model while the model generates the text.
 ///
-/// The matcher reads text, not tokens. So it also finds a stop string that ends inside a token.
+/// The matcher reads text, not tokens. It therefore also finds a stop string that ends inside a token.
 ///
 /// ```
 /// use dtr_text::stop_strings::StopStrings;
@@ -62,8 +63,8 @@ pub struct StopMatcher {
 impl StopMatcher {
     /// Adds the next piece of the text. Returns whether the text so far contains a stop string.
     ///
-    /// A piece must not change later. So a caller that decodes tokens of bytes must add only complete
-    /// characters.
+    /// A piece must contain only complete characters. The bytes of one character can belong to several
+    /// tokens, so a caller must wait until all bytes of a character are generated.
     pub fn push(&mut self, piece: &str) -> bool {
         self.tail.push_str(piece);
         self.is_stopped |= self.stops.0.iter().any(|stop| self.tail.contains(stop.as_str()));

@@ -1,4 +1,4 @@
-//! Any text can be filtered and scored: no function panics, and scores are from 0 to 1.
+//! Tests that any text can be filtered and scored without a panic, and that scores are from 0 to 1.
 
 use dtr_text::filter::{FencedBlock, FilterChain, RegexFilter, RemoveFilter, TextFilter};
 use dtr_text::metric::{ExactMatch, MacroF1, TextMetric};
@@ -21,7 +21,7 @@ fn all_metrics() -> [TextMetric; 6] {
     ]
 }
 
-/// Texts of any characters, and texts of few words with many full stops.
+/// Generates texts of arbitrary characters, and texts of few different characters with many full stops.
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), "([abİ.]{1,2}[ \n\u{1c}]{1,2}){0,80}"]
 }

@@ -21,8 +21,7 @@ pub(super) fn extensions<'a>(path: &'a Path) -> (Option<&'a str>, Option<&'a str
     }
 }
 
-/// A file of a corpus or of a task. The extension of the file's name determines how the content is
-/// compressed.
+/// A file of a corpus or of a task. The extension of the file's name tells how the content is compressed.
 pub(in crate::data) struct MaybeCompressedFile<'a> {
     /// The path in the manifest.
     pub path: &'a Path,

@@ -47,8 +47,8 @@ pub(super) fn encode_item(
     Ok(encoded)
 }
 
-/// Returns how many tokens are cut from the start of a row, so that at most `max_row_tokens` remain. The row
-/// holds the tokens of a prompt and a choice, without the last token.
+/// Returns how many tokens must be cut from the start of a row, so that at most `max_row_tokens` tokens
+/// remain. The row holds the tokens of a prompt and a choice, without the last token.
 ///
 /// # Errors
 /// Fails if the prompt has no tokens, if the choice adds no tokens to the prompt, or if all tokens of the

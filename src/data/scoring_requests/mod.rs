@@ -35,7 +35,7 @@ pub struct TargetToken {
 
 /// The log-likelihood requests of a task's items, as distinct token rows.
 ///
-/// Choices of an item that differ only in their last token share one row. The row ends before that token.
+/// Choices of an item that differ only in their last token share one row. The row ends before the last token.
 pub struct ScoringRequests {
     items: Vec<Item>,
     rows: Vec<Vec<u32>>,
@@ -80,7 +80,7 @@ impl ScoringRequests {
     }
 
     /// Converts the requests to one row for each choice. Choices then share neither rows nor prefixes.
-    /// Scoring takes the most time with this form. Benchmarks use this form as the baseline.
+    /// Scoring takes the most time with such requests, so benchmarks use them as the baseline.
     pub fn without_sharing(self) -> Self {
         let mut choices: BTreeMap<(usize, usize), (Vec<u32>, Vec<TargetToken>)> = BTreeMap::new();
         for (row, targets) in self.rows.into_iter().zip(self.targets) {
@@ -144,11 +144,10 @@ impl ScoringRequests {
         split_into_passes(self.groups.iter(), tokens_per_pass)
     }
 
-    /// Divides the rows of the items with the given indices into forward passes. Calls
-    /// `tokens_per_pass` with the total number of tokens of these rows. The result is the target size of a
-    /// pass, in tokens.
+    /// Divides the rows of the items with the given indices into forward passes. Calls `tokens_per_pass` with
+    /// the total number of tokens of these rows. The call returns the target size of a pass, in tokens.
     ///
-    /// A row that several items share belongs to the first of them.
+    /// A row that several items share belongs to the first of these items.
     pub fn passes_of_items(
         &self,
         items: &BTreeSet<usize>,
@@ -161,7 +160,7 @@ impl ScoringRequests {
     }
 
     /// Returns the choice with the highest score by the task's metric. If several choices have this score,
-    /// returns the first of them.
+    /// returns the first of these choices.
     pub fn best_choice(&self, item: &Item, log_likelihoods: &[f64]) -> u32 {
         let score = |choice: usize| self.choice_score(&item.choices[choice], log_likelihoods[choice]);
         let mut best = 0;
@@ -239,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_token_that_merges_across_the_boundary_belongs_to_the_prompt() {
-        // `b` and the space are one token, so the prompt has as many tokens with the space as without.
+        // The tokenizer merges `b` and the space into one token. The space therefore adds no token.
         let vocab = [("a", 0_u32), ("b", 1), (" ", 2), ("b ", 3)].map(|(text, id)| (text.to_owned(), id));
         let merges = vec![("b".to_owned(), " ".to_owned())];
         let bpe = BpeBuilder::new().vocab_and_merges(vocab, merges).build().unwrap();

@@ -82,9 +82,9 @@ fn common_prefix_len(a: &[u32], b: &[u32]) -> usize {
 /// Splits `groups`, in the order of [`group_rows`], into forward passes of about `tokens_per_pass` tokens.
 ///
 /// A pass does not mix single rows with groups that share a prefix. Each of the two kinds gets as few passes
-/// as its tokens allow. The passes have similar sizes, because threads that finish early wait for the others.
-/// With padding, a pass may have up to one and a half times `tokens_per_pass` tokens. A stricter
-/// limit could add a pass.
+/// as its tokens allow. The passes have similar sizes, because a thread that finishes early waits for the
+/// other threads. With padding, a pass may have up to one and a half times `tokens_per_pass` tokens. A
+/// stricter limit could add a pass.
 pub(super) fn split_into_passes<'a>(
     groups: impl Iterator<Item = &'a PrefixGroup>,
     tokens_per_pass: usize,
@@ -94,7 +94,7 @@ pub(super) fn split_into_passes<'a>(
 }
 
 /// Tries increasing limits, from half to one and a half times `tokens_per_pass`. Stops at the first limit that
-/// needs at most as many passes as the tokens without padding.
+/// needs no more passes than the tokens would need without padding.
 fn split_evenly<'a>(groups: &[&'a PrefixGroup], tokens_per_pass: usize) -> Vec<Vec<&'a PrefixGroup>> {
     let total: usize = groups.iter().map(|group| group.num_tokens()).sum();
     let split = |sixteenths| split_greedily(groups, tokens_per_pass * sixteenths / 16);
@@ -103,7 +103,7 @@ fn split_evenly<'a>(groups: &[&'a PrefixGroup], tokens_per_pass: usize) -> Vec<V
 }
 
 /// Fills passes one after the other. Each pass takes as many of the next groups as fit in `limit` tokens with
-/// padding, but at least one.
+/// padding, but at least one group.
 fn split_greedily<'a>(groups: &[&'a PrefixGroup], limit: usize) -> Vec<Vec<&'a PrefixGroup>> {
     let mut passes: Vec<Vec<&PrefixGroup>> = Vec::new();
     let mut num_suffix_tokens = 0;

@@ -5,8 +5,8 @@ use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 use dtr_text::python_text::is_space;
 
-/// A prompt and the number of its tokens. The choices of an item usually share one prompt, so the prompt is
-/// encoded only once for all of them.
+/// A prompt and the number of its tokens. The choices of an item usually share one prompt, whose tokens are
+/// then counted only once.
 #[derive(Default)]
 pub(super) struct PromptEncoder<'a> {
     text: Option<&'a str>,
@@ -15,7 +15,7 @@ pub(super) struct PromptEncoder<'a> {
 }
 
 impl<'a> PromptEncoder<'a> {
-    /// Returns `self` if it has the text `prompt`. Otherwise encodes `prompt`.
+    /// Returns `self` if its text is `prompt`. Otherwise, counts the tokens of `prompt`.
     ///
     /// # Errors
     /// Fails if the tokenizer cannot encode the text.
@@ -33,7 +33,8 @@ impl<'a> PromptEncoder<'a> {
     }
 
     /// Returns the tokens of the prompt and a choice. If the prompt is empty, the tokens start with the
-    /// tokenizer's prefix token. If the choice itself begins with the prefix token, no second one is added.
+    /// tokenizer's prefix token. If the choice itself begins with the prefix token, this token is not
+    /// repeated.
     ///
     /// # Errors
     /// Fails if the tokenizer cannot encode the text, or if the prompt is empty and the tokenizer has no

@@ -1,8 +1,8 @@
 //! Generates the items of the tasks. Every item has its own random number generator, and no item occurs
 //! twice.
 //!
-//! The hash of a passage's statements assigns the passage to a split or to the corpus. The splits and the
-//! corpus therefore share no passage. This holds for all sizes and all seeds.
+//! The hash of a passage's statements assigns the passage to a split or to the corpus. For all sizes and
+//! seeds, the splits and the corpus therefore share no passage.
 
 use std::collections::BTreeSet;
 

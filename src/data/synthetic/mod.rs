@@ -57,7 +57,8 @@ impl SyntheticLanguage {
     /// Returns the hexadecimal digest of everything that determines the text of the corpus with the seed
     /// `corpus_seed`.
     pub fn corpus_digest(&self, corpus_seed: Seed) -> String {
-        // Keys of cached results depend on this string, so it keeps `world`, an old name of the language.
+        // Keys of cached results depend on this string. It therefore keeps `world`, a former name of the
+        // language.
         let name = format!("world v{GENERATOR_VERSION}, world {}, corpus {}", self.seed.0, corpus_seed.0);
         blake3::hash(name.as_bytes()).to_hex().to_string()
     }

@@ -22,8 +22,8 @@ const WHERE_PERSON: &str = "where is {person}? in the";
 
 /// The maximum length of an item's statements, in tokens.
 const MAX_ITEM_TOKENS: usize = 83;
-/// The maximum length of a corpus passage's statements, in tokens. A corpus document has a fixed number of
-/// tokens, and this limit leaves room in it for questions.
+/// The maximum length of a corpus passage's statements, in tokens. A document has at most 120 tokens, so this
+/// limit leaves room for questions.
 const MAX_CORPUS_TOKENS: usize = 94;
 
 /// The probability that a corpus passage asks questions between its steps.

@@ -34,7 +34,7 @@ enum Part {
     Object,
 }
 
-/// A person, the object that the person holds, and its colour.
+/// A person, the object that the person holds, and the object's colour.
 #[derive(Clone, Copy)]
 struct Holding {
     person: &'static str,
@@ -64,8 +64,8 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
 /// The maximum number of questions of a corpus passage. No document has room for this many questions.
 const NUM_CORPUS_QUESTIONS: usize = 12;
 
-/// Generates a random passage of several holdings, with questions about some of them. A corpus passage
-/// states some of the holdings again, in different words and in a different order.
+/// Generates a random passage of several holdings, with questions about some of them. A corpus passage can
+/// state some of the holdings again, in different words and in a different order.
 pub(super) fn draw_passage(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     let (num_holdings, num_questions) = match purpose {
         Purpose::Item => (rng.random_range(6..=9), 1),

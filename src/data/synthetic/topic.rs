@@ -1,8 +1,9 @@
 //! The `topic` task: a passage has nouns of several topics. A question asks for the topic with the most
 //! nouns.
 //!
-//! Neighbouring topics share nouns. Every passage also has nouns of two wrong topics, which are distractors.
-//! The answer therefore follows from the number of nouns of each topic, and not from a single keyword.
+//! The topics form a ring, and neighbouring topics share nouns. Every passage also has nouns of two wrong
+//! topics, which are distractors. The answer therefore follows from the number of nouns of each topic, and
+//! not from a single keyword.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom, index};
@@ -22,7 +23,7 @@ const SENTENCES: [&str; 6] = [
 
 const QUESTION: &str = "what is this about? it is about";
 
-/// The minimum difference between the number of nouns of the correct topic and that of every other topic.
+/// The minimum lead of the correct topic over every other topic, in nouns.
 const MIN_MARGIN: usize = 2;
 
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
@@ -35,7 +36,7 @@ fn topic_nouns(topic: usize) -> Vec<&'static str> {
     [&UNIQUE_NOUNS[topic][..], &SHARED_NOUNS[topic], &SHARED_NOUNS[before]].concat()
 }
 
-/// Generates a random passage about one topic, with the question for it.
+/// Generates a random passage about one topic, with the question about the topic.
 pub(super) fn draw_passage(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     loop {
         let num_sentences = match purpose {

@@ -1,6 +1,6 @@
 //! The words of the synthetic language, by class. No word is in two classes.
 //!
-//! Each seed makes another synthetic language. All of these languages have the same words, so they share one
+//! Each seed defines a different synthetic language. All languages have the same words, so they share one
 //! tokenizer.
 
 /// Names of people. The sentences of the language say which objects a person holds or carries, and state

@@ -91,7 +91,7 @@ impl EpochOrder {
     /// Sorts the documents by their keys, on the calling thread.
     ///
     /// A parallel sort could deadlock, because the caller holds a lock. While this thread waits for the sort,
-    /// rayon could run a task on this thread that needs the same lock.
+    /// rayon could run another task on this thread. This other task could wait for the same lock.
     fn new(epoch: u64, documents: &[SampledDocument], seed: Seed) -> Self {
         let mut keys: Vec<(u64, usize)> = documents
             .iter()

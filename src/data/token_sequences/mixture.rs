@@ -7,8 +7,8 @@
 /// a sequence twice.
 const FIXED_POINT_ONE: u128 = 1 << 32;
 
-/// A schedule of sources. Each source takes a share of the sequences that the sources before it leave. The
-/// field holds these shares.
+/// A schedule of sources. Each source takes a share of the sequences that remain after the preceding sources.
+/// The field holds these shares.
 pub(super) struct MixtureSchedule(Vec<u128>);
 
 impl MixtureSchedule {
@@ -46,8 +46,8 @@ impl MixtureSchedule {
     }
 }
 
-/// Returns how many of the first `count` sequences a share takes. If `count` grows by 1, the result
-/// grows by 0 or 1.
+/// Returns how many of the first `count` sequences a source with the share `share` takes. If `count` grows by
+/// 1, the result grows by 0 or 1.
 fn count_taken(share: u128, count: u64) -> u64 {
     ((u128::from(count) * share + FIXED_POINT_ONE / 2) / FIXED_POINT_ONE) as u64
 }

@@ -97,7 +97,7 @@ impl SequenceSource {
                 let schedule = MixtureSchedule::new(sources.iter().map(|source| source.weight));
                 let counts = schedule.counts(shape.count);
                 let open = |(index, count): (usize, u64)| {
-                    // Results depend on this string, so it keeps `portion`, an old name of a source.
+                    // Results depend on this string. It therefore keeps `portion`, a former name of a source.
                     let seed = seed.child(&format!("portion-{index}"));
                     let shape = SequenceShape { count, ..shape };
                     Self::open(&sources[index].source, tokenizer, shape, seed, observer)

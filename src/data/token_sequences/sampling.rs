@@ -3,7 +3,8 @@
 //! Every document has a random sort key for each epoch. An epoch reads the documents in the order of their
 //! keys. The pass keeps the documents that come first in the first epoch, until they fill the budget. If all
 //! documents together do not fill the budget, the pass keeps all of them. Because the keys are random, the
-//! sample is uniform. In the order of the keys, a larger sample begins with the documents of a smaller one.
+//! sample is uniform. In the order of the keys, a larger sample begins with the documents of a smaller
+//! sample.
 //!
 //! The tokens of kept documents are written to a temporary file. Memory holds only a few numbers for each
 //! kept document.
@@ -17,8 +18,8 @@ use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 
-/// The number of bytes of text that are tokenized together, on all threads. A thread tokenizes one document,
-/// and a book has about half a megabyte.
+/// The size of a batch of documents that all threads tokenize together, in bytes. A thread tokenizes a whole
+/// document, and a book has about half a megabyte. Even a batch of books therefore occupies many threads.
 const BATCH_BYTES: usize = 1 << 24;
 
 /// A sampled document. Documents are ordered by their sort keys.
@@ -35,7 +36,7 @@ pub(super) struct SampledDocument {
 
 /// Returns the random sort key of a document in an epoch.
 pub(super) fn sort_key(seed: Seed, epoch: u64, index: u64) -> u64 {
-    // Results depend on this string, so it keeps `lot`, an old name of the sort key.
+    // Results depend on this string. It therefore keeps `lot`, a former name of the sort key.
     let mut hasher = blake3::Hasher::new_derive_key("dtr document lot v1");
     hasher.update(&seed.0.to_le_bytes()).update(&epoch.to_le_bytes()).update(&index.to_le_bytes());
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
@@ -88,8 +89,8 @@ impl<'a> DocumentSampler<'a> {
             && self.kept.peek().is_none_or(|last| sort_key > last.sort_key)
     }
 
-    /// Tokenizes the pending documents on all threads, and keeps those that fit in the budget. The sample
-    /// does not depend on how many documents are pending.
+    /// Tokenizes the pending documents on all threads, and keeps the documents that fit in the budget. The
+    /// sample does not depend on how many documents are pending.
     fn flush(&mut self) -> Result<()> {
         self.num_pending_bytes = 0;
         let pending = std::mem::take(&mut self.pending);

@@ -5,7 +5,7 @@ use dtr_core::error::Result;
 use super::ExactMatch;
 use crate::python_regex::PythonRegex;
 
-/// Returns whether two texts are equal, without what `config` ignores. `ignored` are the compiled patterns of
+/// Returns whether two texts are equal under the rules of `config`. `ignored` are the compiled patterns of
 /// `config`.
 pub(super) fn is_exact_match(
     config: &ExactMatch,
@@ -17,8 +17,8 @@ pub(super) fn is_exact_match(
 }
 
 fn normalize(config: &ExactMatch, ignored: &[PythonRegex], text: &str) -> Result<String> {
-    // lm-evaluation-harness keeps the texts in NumPy arrays, which lose NUL characters at the end. It makes
-    // an array after each expression.
+    // lm-evaluation-harness keeps texts in NumPy arrays, which drop NUL characters at the end of a text. The
+    // harness creates a new array after each removal, so each removal can drop more NUL characters.
     let drop_end = |text: &str| text.trim_end_matches('\0').to_owned();
     let mut text = match ignored {
         [] => drop_end(text),
@@ -27,7 +27,8 @@ fn normalize(config: &ExactMatch, ignored: &[PythonRegex], text: &str) -> Result
             .try_fold(text.to_owned(), |text, pattern| Ok(drop_end(&pattern.remove_all(&text)?)))?,
     };
     if config.ignore_case {
-        // NumPy keeps the length of a text. Only `İ` has a lower-case form of two characters.
+        // As in NumPy, the result is cut to the number of characters of the text. Only `İ` has a lower-case
+        // form of two characters.
         text = text.to_lowercase().chars().take(text.chars().count()).collect();
     }
     if config.ignore_punctuation {
@@ -41,17 +42,19 @@ fn normalize(config: &ExactMatch, ignored: &[PythonRegex], text: &str) -> Result
     Ok(text)
 }
 
-/// Returns whether `text` contains `part`, as Python's `re.search(re.escape(part), text, re.IGNORECASE)`.
+/// Returns whether `text` contains `part`. The result equals that of Python's
+/// `re.search(re.escape(part), text, re.IGNORECASE)`.
 pub(super) fn contains_ignoring_case(text: &str, part: &str) -> bool {
     let fold = |text: &str| text.chars().map(case_fold).collect::<Vec<_>>();
     let (text, part) = (fold(text), fold(part));
     part.is_empty() || text.windows(part.len()).any(|window| window == part)
 }
 
-/// Returns a value that is the same for all characters which Python's `re.IGNORECASE` takes for equal: those
-/// whose lower-case forms have the same upper-case form. Python's `i`, `I`, `İ` and `ı` are equal.
+/// Returns the upper-case form of a character's lower-case form. Two characters have the same result exactly
+/// if Python's `re.IGNORECASE` treats them as equal. For example, Python treats `i`, `I`, `İ` and `ı` as
+/// equal.
 fn case_fold(character: char) -> [char; 3] {
-    // `İ` alone has a lower-case form of two characters. Python takes the first of them.
+    // Only `İ` has a lower-case form of two characters. Python takes the first of these characters.
     let lower = character.to_lowercase().next().unwrap_or(character);
     let mut fold = ['\0'; 3];
     for (place, upper) in fold.iter_mut().zip(lower.to_uppercase()) {

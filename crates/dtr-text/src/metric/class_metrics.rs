@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::AnswerScore;
 
-/// Returns LongBench's score of an answer that should contain the name of the class `reference`: 1 divided by
-/// the number of classes that the answer names.
+/// Returns LongBench's score of the answer `prediction`. If the answer contains the name of the correct class
+/// `reference`, the score is 1 divided by the number of classes that the answer names. Otherwise, the score
+/// is 0.
 ///
-/// A class does not count if its name is part of the correct name. But LongBench's loop removes such classes
-/// from the list over which it runs, and so skips the class after each removed one. This function does the
-/// same, because the published scores depend on it.
+/// A class does not count if its name is part of the correct class's name. LongBench removes such classes
+/// from a list during a loop over the same list. The loop therefore skips the class after each removed class.
+/// This function skips the same classes, because the published scores depend on the skipping.
 pub(super) fn classification_score(prediction: &str, reference: &str, classes: &[String]) -> f64 {
     let mut named: Vec<&str> =
         classes.iter().map(String::as_str).filter(|name| prediction.contains(name)).collect();
@@ -26,8 +27,8 @@ pub(super) fn classification_score(prediction: &str, reference: &str, classes: &
     if named.contains(&reference) { 1.0 / named.len() as f64 } else { 0.0 }
 }
 
-/// Returns the mean over `classes` of each class's F1 score. If `classes` is empty, the classes are all
-/// correct and all predicted ones. The F1 score of a class that never occurs is 0.
+/// Returns the mean F1 score of the classes in `classes`. If `classes` is empty, returns the mean over all
+/// correct and all predicted classes. The F1 score of a class that never occurs is 0.
 pub(super) fn macro_f1(classes: &[String], scores: &[AnswerScore]) -> f64 {
     let answers: Vec<_> = scores.iter().filter_map(|score| score.classes.as_ref()).collect();
     let occurring = answers.iter().flat_map(|answer| [answer.correct.as_str(), answer.predicted.as_str()]);

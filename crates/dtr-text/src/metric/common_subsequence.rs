@@ -1,20 +1,23 @@
-//! A longest common subsequence of two sentences, in the memory of few rows of bits.
+//! Finds a longest common subsequence of two sentences. Memory holds only a part of the table of lengths.
 //!
-//! Let `length(i, j)` be the length for the first `i` words of one sentence and the first `j` words of the
-//! other. A row of bits tells for which `j` the length grows: `length(i, j) = length(i, j - 1) + 1`. A row
-//! follows from the row before it by operations on whole machine words (Crochemore et al., "A fast and
+//! Let `length(i, j)` be the length of a longest common subsequence of two beginnings: the first `i` words of
+//! the first sentence, and the first `j` words of the second sentence. Row `i` of the table holds one bit for
+//! each `j`. The bit tells whether the length grows at `j`: `length(i, j) = length(i, j - 1) + 1`. Each row
+//! is computed from the preceding row by operations on whole machine words (Crochemore et al., "A fast and
 //! practical bit-vector algorithm for the longest common subsequence problem", 2001).
 //!
-//! The walk back through the table needs only these bits. Where two words differ, `length(i - 1, j)` exceeds
-//! `length(i, j - 1)` exactly if row `i` grows at `j`.
+//! A walk from the end of the table to its start finds the subsequence, and needs only these bits. If word
+//! `i` of the first sentence differs from word `j` of the second, the walk compares two lengths. The length
+//! `length(i - 1, j)` exceeds `length(i, j - 1)` exactly if the length grows at `j` in row `i`.
 
 use std::collections::HashMap;
 
 /// Returns the words of one longest common subsequence, from last to first.
 ///
-/// There can be several, with different words. As in the package `rouge`, the walk back starts at the ends of
-/// both sentences. If two words are equal, it takes them. Otherwise, it leaves out the word of `first` if
-/// `length(i - 1, j)` exceeds `length(i, j - 1)`, and else the word of `second`.
+/// There can be several longest common subsequences, with different words. This function selects the same
+/// subsequence as the package `rouge`, which walks from the ends of both sentences to their starts. If the
+/// two current words are equal, the walk takes the word. Otherwise, the walk skips the word of `first` if
+/// `length(i - 1, j)` exceeds `length(i, j - 1)`. In all other cases, the walk skips the word of `second`.
 pub(super) fn longest_common_subsequence<'a>(first: &[&'a str], second: &[&str]) -> Vec<&'a str> {
     let mut table = GrowthTable::new(first, second);
     let (mut i, mut j) = (first.len(), second.len());
@@ -32,8 +35,9 @@ pub(super) fn longest_common_subsequence<'a>(first: &[&'a str], second: &[&str])
     common
 }
 
-/// The rows of bits. Every `block_len`th row is kept, and the other rows are computed again, one block at a
-/// time. So two sentences of `n` words need `n * sqrt(n) / 4` bytes.
+/// The rows of bits, in blocks of `block_len` rows. Memory holds the first row of every block, and all rows
+/// of one block. The rows of another block are computed again when they are needed. Two sentences of `n`
+/// words therefore need `n * sqrt(n) / 4` bytes.
 struct GrowthTable<'a> {
     first: &'a [&'a str],
     /// The places of each word in the second sentence.
@@ -41,7 +45,7 @@ struct GrowthTable<'a> {
     block_len: usize,
     /// The first row of each block.
     block_starts: Vec<Row>,
-    /// The rows of the block `block_index`.
+    /// The rows of the block with the index `block_index`.
     block: Vec<Row>,
     block_index: usize,
 }
@@ -92,7 +96,7 @@ impl<'a> GrowthTable<'a> {
         }
     }
 
-    /// Computes the row after `row`, for one more word of the first sentence.
+    /// Computes the row after `row`. `word` is the next word of the first sentence.
     fn next_row(&self, row: &Row, word: &str) -> Row {
         let mut is_equal = vec![0_u64; row.len()];
         for place in self.places.get(word).into_iter().flatten() {
@@ -114,7 +118,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The textbook table of lengths, with the walk back of the package `rouge`.
+    /// Returns the subsequence that the package `rouge` finds with a table of all lengths.
     fn walk_back_through_lengths<'a>(first: &[&'a str], second: &[&str]) -> Vec<&'a str> {
         let mut lengths = vec![vec![0; second.len() + 1]; first.len() + 1];
         for i in 1..=first.len() {

@@ -1,4 +1,5 @@
-//! Metrics, which score an answer against its references and a task by all its answers.
+//! Metrics. A metric scores an answer against the references of its item. It also computes the score of a
+//! task from the scores of all answers.
 
 mod answer_match;
 mod class_metrics;
@@ -69,7 +70,8 @@ pub struct MacroF1 {
 pub struct AnswerScore {
     /// The score, from 0 to 1. For `macro-f1`, it is 1 if the answer is the correct class.
     pub value: f64,
-    /// The classes from which `macro-f1` is computed. Other metrics need no classes.
+    /// The correct class and the predicted class, from which `macro-f1` is computed. `None` for other
+    /// metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<AnswerClasses>,
 }
@@ -102,7 +104,7 @@ impl TextMetric {
         !matches!(self, Self::MacroF1(_))
     }
 
-    /// Returns the score of a task from the scores of all its answers. Without answers, there is none.
+    /// Returns the score of a task from the scores of all its answers, or `None` if there are no answers.
     pub fn aggregate(&self, scores: &[AnswerScore]) -> Option<f64> {
         if scores.is_empty() {
             return None;
@@ -122,8 +124,8 @@ pub struct AnswerScorer {
 }
 
 impl AnswerScorer {
-    /// Scores the answer `prediction` against the references. `classes` are the names of all classes, which
-    /// only the metric `classification` uses.
+    /// Scores the answer `prediction` against the references. `classes` are the names of all classes. Only
+    /// the metric `classification` uses these names.
     ///
     /// # Errors
     /// Fails if there are no references, or if a regular expression needs too many steps.
@@ -172,8 +174,8 @@ impl AnswerScorer {
     }
 }
 
-/// Scores the name of a class. If an item has several correct classes and the model wrote none of them, the
-/// first class counts as the correct one.
+/// Scores an answer that is the name of a class. If the item has several correct classes, and the answer is
+/// none of these classes, the first correct class counts as the only correct class.
 fn score_class(prediction: &str, references: &[impl AsRef<str>], first: &str) -> AnswerScore {
     let is_correct = references.iter().any(|reference| reference.as_ref() == prediction);
     let correct = if is_correct { prediction } else { first }.to_owned();

@@ -1,4 +1,5 @@
-//! ROUGE-L (Lin, 2004) of summaries with several sentences, equal to the Python package `rouge` 1.0.1.
+//! ROUGE-L (Lin, 2004) of summaries with several sentences. The scores equal those of the Python package
+//! `rouge` 1.0.1.
 
 use std::collections::HashSet;
 
@@ -16,12 +17,12 @@ pub struct RougeL {
     pub f: f64,
 }
 
-/// Returns ROUGE-L of `text` against `reference`. Returns `None` if one of them has no characters apart from
-/// full stops. The package then raises an error, which harnesses count as the score 0.
+/// Returns ROUGE-L of `text` against `reference`. Returns `None` if one of the two texts has no characters
+/// apart from full stops. The package raises an error for such a text, and harnesses then count the score 0.
 ///
-/// As in the package, a full stop ends a sentence, and each word counts once. For long sentences, the
-/// package exceeds Python's limit of recursion, about 1,000 words in both sentences together. Harnesses count
-/// this error as 0 too, but this function returns the score.
+/// As in the package, a full stop ends a sentence, and each word counts once. The package exceeds Python's
+/// recursion limit if two sentences together have more than about 1,000 words. Harnesses count this error as
+/// the score 0 too. This function instead returns the score of such sentences.
 ///
 /// ```
 /// let score = dtr_text::metric::rouge_l("a b c d", "d c b a").unwrap();

@@ -7,12 +7,12 @@ use regex::{Captures, Regex};
 
 use crate::python_text::split_words;
 
-/// Matches what Python's `\b\w+\b` matches.
+/// Matches the same words as Python's `\b\w+\b`.
 static WORD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{L}\p{N}_]+").expect("the pattern is a constant"));
 
-/// Returns the F1 score of the words of `prediction` against those of `reference` (Rajpurkar et al., 2016,
-/// section 6.1). Without a shared word, it is 0.
+/// Returns the F1 score of the words of `prediction` against the words of `reference` (Rajpurkar et al.,
+/// 2016, section 6.1). The score is 0 if the texts share no word.
 pub(super) fn token_f1(prediction: &str, reference: &str) -> f64 {
     let (prediction, reference) = (normalize_answer(prediction), normalize_answer(reference));
     let (predicted, expected) = (count_words(&prediction), count_words(&reference));

@@ -2,21 +2,21 @@
 
 use super::translate::{Pattern, SPACE, WORD, read_character_escape};
 
-/// A part of a class.
+/// A part of a character class.
 enum ClassItem {
     Character(char),
     /// A set such as `\d`, in the syntax of `fancy-regex`.
     Set(String),
 }
 
-/// Translates a class, after its opening bracket.
+/// Translates a class. `pattern` begins after the opening bracket of the class.
 pub(super) fn translate_class(pattern: &mut Pattern) -> Result<String, String> {
     let mut class = String::from("[");
     class.extend(pattern.next_if_eq(&'^'));
     let mut is_first = true;
     loop {
         let next = pattern.next().ok_or("a class has no closing bracket")?;
-        // A bracket at the beginning of a class is a character.
+        // A closing bracket at the beginning of a class is a literal character.
         if next == ']' && !is_first {
             class.push(']');
             return Ok(class);
@@ -34,7 +34,8 @@ pub(super) fn translate_class(pattern: &mut Pattern) -> Result<String, String> {
     }
 }
 
-/// Reads the end of a range, such as `-z`. A minus sign at the end of a class is a character.
+/// Reads the end of a range, such as the `-z` of `a-z`. Returns `None` if no range ends here. A minus sign at
+/// the end of a class is a literal character.
 fn read_range_end(pattern: &mut Pattern) -> Result<Option<ClassItem>, String> {
     let mut ahead = pattern.clone();
     if ahead.next() != Some('-') || matches!(ahead.peek(), Some(']') | None) {
@@ -63,7 +64,7 @@ fn read_item(next: char, pattern: &mut Pattern) -> Result<ClassItem, String> {
     Ok(ClassItem::Set(set))
 }
 
-/// Reads an octal number of up to three digits. A class has no references to groups.
+/// Reads an octal number of up to three digits. In a class, such an escape never refers to a group.
 fn read_octal(first: char, pattern: &mut Pattern) -> Result<char, String> {
     let mut digits = String::from(first);
     digits.extend((0..2).map_while(|_| pattern.next_if(|next| ('0'..='7').contains(next))));

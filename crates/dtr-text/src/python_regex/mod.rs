@@ -12,21 +12,23 @@
 //! | `\B` | never matches in an empty text | matches there |
 //! | `[[a]`, `[a&&b]`, `[a--b]` | brackets and operators are characters | nested classes and operators |
 //! | `{` without a count, `]` and `}` | characters | an error, or characters |
-//! | `{,3}` | at most 3 times | depends on the version |
+//! | `{,3}` | at most 3 times | depends on the version of `fancy-regex` |
 //! | `\07`, `\101` | octal numbers | references to groups |
-//! | `(?#…)`, `(?(1)…)`, `(?x)` | comments, conditions, and whitespace that is ignored | other rules |
-//! | after an empty match | a longer match may begin there | the search goes on one character later |
+//! | `(?#…)`, `(?(1)…)`, `(?x)` | comments, conditions, and ignored whitespace | the syntax differs |
+//! | after an empty match | a longer match may begin there | the search continues one character later |
 //!
-//! The translation refuses what has no equal: the flags `a`, `L` and `u`, names of characters (`\N{…}`), and
-//! escapes that Python does not know, such as `\z` and `\p{L}`. `fancy-regex` refuses repeated
-//! look-around, such as `(?=a)*`.
+//! The translation refuses the flags `a`, `L` and `u`, and names of characters (`\N{…}`). It also refuses
+//! escapes that Python does not know, such as `\z` and `\p{L}`. `fancy-regex` refuses repeated look-around,
+//! such as `(?=a)*`.
 //!
 //! These differences remain:
 //!
-//! - With the flag `i`, Python also takes `İ` and `ı` for forms of `i`.
-//! - Python 3.11 has Unicode 14. Characters of later versions are neither letters nor numbers there.
-//! - In a possessive repetition, or in a repetition of a group that can be empty, a group can hold another
-//!   text: for `(a*)+` in `a`, group 1 is empty in Python, and `a` here. The whole match is the same.
+//! - With the flag `i`, Python also treats `İ` and `ı` as forms of `i`.
+//! - Python 3.11 uses Unicode 14. In Python, characters of later versions of Unicode are neither letters nor
+//!   numbers.
+//! - In two cases, a group can hold another text than in Python, although the whole match is the same. In the
+//!   first case, the group is in a possessive repetition. In the second case, the group is repeated and can
+//!   be empty. For example, if `(a*)+` matches the text `a`, group 1 is empty in Python, and `a` here.
 //! - A pattern can be valid here but not in Python, such as a look-behind without a fixed length.
 
 mod class;
@@ -37,7 +39,8 @@ use fancy_regex::{Captures, Regex, RegexBuilder};
 
 use translate::translate;
 
-/// The steps after which a search is given up. Some patterns would need exponentially many steps.
+/// The maximum number of steps of a search. Without a maximum, some patterns would need exponentially many
+/// steps.
 const MAX_STEPS: usize = 10_000_000;
 
 /// A compiled regular expression with the syntax of Python's module `re`.
@@ -45,7 +48,7 @@ const MAX_STEPS: usize = 10_000_000;
 pub struct PythonRegex {
     pattern: String,
     regex: Regex,
-    /// Matches as `regex`, but no empty text at the place where the search begins.
+    /// Matches like `regex`, but allows no empty match at the position where the search begins.
     advancing: Regex,
 }
 
@@ -53,7 +56,7 @@ impl PythonRegex {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// Fails if the pattern is invalid, or if it uses a construct that only Python has.
+    /// Fails if the pattern is invalid, or if the pattern uses a construct that cannot be translated.
     pub fn new(pattern: &str) -> Result<Self> {
         let refuse = |cause: &str| {
             Error::manifest(format!("cannot read the regular expression `{pattern}`: {cause}"))
@@ -67,18 +70,18 @@ impl PythonRegex {
         Ok(Self {
             pattern: pattern.to_owned(),
             regex: compile(&translated)?,
-            // `\G` matches where the search begins.
+            // `\G` matches only at the position where the search begins.
             advancing: compile(&format!(r"(?:{translated})(?!\G)"))?,
         })
     }
 
-    /// Returns the number of groups, without group 0, the whole match.
+    /// Returns the number of groups, not counting group 0, which is the whole match.
     pub fn num_groups(&self) -> usize {
         self.regex.captures_len() - 1
     }
 
-    /// Returns all matches, as `re.findall` finds them. A match is the list of its groups, from group 0, the
-    /// whole match. A group without a match is `None`.
+    /// Returns the matches that Python's `re.findall` finds. A match is a list of the texts of its groups.
+    /// The list begins with group 0, which is the whole match. A group without a match is `None`.
     ///
     /// # Errors
     /// Fails if a search needs too many steps.
@@ -121,8 +124,8 @@ impl PythonRegex {
         Ok(rest)
     }
 
-    /// Visits the matches from left to right. Python searches again at the end of each match, and does not
-    /// accept an empty match there if the match before was empty too.
+    /// Visits the matches from left to right. As in Python, the next search begins at the end of a match. If
+    /// the match was empty, the next search accepts no empty match at its beginning.
     fn for_each_match<'a>(&self, text: &'a str, mut visit: impl FnMut(&Captures<'a>)) -> Result<()> {
         let (mut position, mut regex) = (0, &self.regex);
         while let Some(found) = regex.captures_from_pos(text, position).map_err(|_| self.too_many_steps())? {

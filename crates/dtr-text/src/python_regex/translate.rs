@@ -1,16 +1,16 @@
-//! Translates a pattern from the syntax of Python's module `re` to that of the crate `fancy-regex`.
+//! Translates a pattern from the syntax of Python's module `re` to the syntax of the crate `fancy-regex`.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
 use super::class::translate_class;
 
-/// The characters that `\w` matches, as the inside of a class.
+/// The characters that Python's `\w` matches, as a class without its brackets.
 pub(super) const WORD: &str = r"\p{L}\p{N}_";
-/// The characters that `\s` matches, as the inside of a class.
+/// The characters that Python's `\s` matches, as a class without its brackets.
 pub(super) const SPACE: &str = r"\s\x1c-\x1f";
 
-/// The flags that change the translation. A group inherits them from the group around it.
+/// The flags that change the translation. A group inherits the flags of the group around it.
 #[derive(Clone, Copy, Default)]
 struct Flags {
     /// `$` matches at the end of every line.
@@ -110,12 +110,12 @@ impl Translator<'_> {
             self.push_literal(character.ok_or_else(|| format!(r"`\{digits}` is no character"))?);
             return Ok(());
         }
-        // The group separates the backreference from a digit that follows it.
+        // The group separates the backreference from a digit that may follow the backreference.
         self.out += &format!(r"(?:\{digits})");
         Ok(())
     }
 
-    /// Translates a count such as `{2,3}`. A brace that begins no count is a literal character.
+    /// Translates a count such as `{2,3}`. A brace without a count is a literal character.
     fn translate_count(&mut self) {
         let mut ahead = self.pattern.clone();
         let mut count = String::new();
@@ -132,7 +132,7 @@ impl Translator<'_> {
         self.pattern = ahead;
     }
 
-    /// Translates the beginning of a group, after its opening parenthesis.
+    /// Translates the beginning of a group. `self.pattern` begins after the opening parenthesis of the group.
     fn translate_group(&mut self) -> Result<(), String> {
         if self.pattern.next_if_eq(&'?').is_none() {
             self.out.push('(');
@@ -183,7 +183,7 @@ impl Translator<'_> {
             let is_repeated = letters.contains(next);
             match next {
                 '-' if is_set => is_set = false,
-                // Python allows a flag twice, but not both set and cleared.
+                // Python allows a flag to be set twice, but not to be both set and cleared.
                 'i' | 'm' | 's' | 'x' if is_repeated && is_set => {}
                 'i' | 's' if !is_repeated => {}
                 'm' if !is_repeated => flags.multi_line = is_set,

@@ -17,7 +17,7 @@ const SEED: u64 = 1234;
 struct SameSplit {
     documents: Vec<usize>,
     count: usize,
-    /// `None` where lm-evaluation-harness raises an error.
+    /// `None` if lm-evaluation-harness raises an error.
     draws: Vec<Option<Vec<usize>>>,
 }
 

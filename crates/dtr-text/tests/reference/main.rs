@@ -1,4 +1,4 @@
-//! Comparisons with Python and its packages.
+//! Compares the results of this crate with those of Python and its packages.
 //!
 //! The script `written_answers.py` wrote the fixtures in `tests/fixtures/`.
 

@@ -12,7 +12,8 @@ struct Matches {
     results: Vec<(String, Vec<Groups>, String)>,
 }
 
-/// A match as `re.findall` returns it: a text for patterns with at most one group, else the groups' texts.
+/// A match in the form that `re.findall` returns. If the pattern has at most one group, a match is a text.
+/// Otherwise, a match is a list of the groups' texts.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
 enum Groups {

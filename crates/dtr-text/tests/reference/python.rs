@@ -1,4 +1,4 @@
-//! Compares Python's methods of strings and its random numbers.
+//! Compares string methods and random numbers with those of Python.
 
 use dtr_text::python_random::PythonRandom;
 use dtr_text::python_text::{is_space, split_words, strip};

@@ -1,8 +1,8 @@
-//! A check that the footer of a Parquet file does not claim more data than it holds.
+//! A check that no length in the footer of a Parquet file exceeds the size of the footer.
 //!
 //! Polars allocates memory for as many elements as a list in the footer claims to have. A file of a thousand
 //! bytes can claim a hundred billion elements. The footer is a struct in Thrift's compact protocol. This
-//! module walks through it, and checks every claimed length against the bytes that remain.
+//! module walks through the footer, and checks every claimed length against the remaining bytes.
 
 use std::fs::File;
 use std::io;

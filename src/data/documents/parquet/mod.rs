@@ -198,7 +198,8 @@ impl ColumnValues {
     }
 }
 
-/// Returns a description of the first contradiction between a file's metadata and its size, if there is one.
+/// Returns a description of the first defect in a file's metadata, or `None` if there is no defect. Defects
+/// are sizes that exceed a limit or the file, and contradictory numbers of rows.
 fn find_metadata_defect(metadata: &FileMetadata, file_size: u64) -> Option<String> {
     let mut num_rows = 0_usize;
     for (index, group) in metadata.row_groups.iter().enumerate() {

@@ -32,7 +32,7 @@ pub(super) fn pyarrow_type<'a>(
 fn complete_leaf(dtype: &ArrowDataType, stored: &PrimitiveType) -> Option<ArrowDataType> {
     use ArrowDataType as D;
     match (dtype, stored.physical_type, stored.logical_type) {
-        // A 96-bit time has no time zone, even if the Arrow schema names one.
+        // A 96-bit time has no time zone, even if the Arrow schema names a time zone.
         (_, PhysicalType::Int96, _) => Some(D::Timestamp(TimeUnit::Nanosecond, None)),
         (D::BinaryView, _, Some(PrimitiveLogicalType::Json)) => Some(D::Utf8View),
         (D::FixedSizeBinary(2), _, Some(PrimitiveLogicalType::Float16)) => Some(D::Float16),

@@ -1,4 +1,4 @@
-//! Tests of the synthetic language: correct answers, disjoint splits, no shortcuts, stable text.
+//! Tests that the synthetic language has correct answers, disjoint splits, no shortcuts and a stable text.
 
 mod shortcuts;
 mod solvers;
