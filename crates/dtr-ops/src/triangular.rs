@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 /// Builds lower-triangular matrices `[m, n, c, c]` from their diagonals `[m, n, c]` and a function that
 /// computes the blocks below the diagonal.
 ///
-/// Each step merges pairs of neighbouring diagonal blocks. Their size `half` is 1 in the first step and
-/// doubles with each step. A step calls `below(half, blocks)` once. `blocks` holds the diagonal blocks,
+/// Each step merges pairs of neighbouring diagonal blocks. The size `half` of a block is 1 in the first step
+/// and doubles with each step. A step calls `below(half, blocks)` once. `blocks` holds the diagonal blocks,
 /// `[m, n·c/half, half, half]`. For each pair, `below` returns the block that is below the pair's first block
 /// and left of its second block. The result has the shape `[m, n·c/(2·half), half, half]`.
 pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>) -> Tensor<4>) -> Tensor<4> {
@@ -26,8 +26,8 @@ pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>
 /// of neighbouring diagonal blocks are merged to `[[A, 0], [-D·L·A, D]]`, where `L` is the block of `N` below
 /// the first diagonal block.
 ///
-/// The result is as accurate as a triangular solve. For correlated keys, the doubling product
-/// `(I - N)(I + N²)…` would lose all digits.
+/// The result is as accurate as a triangular solve. The doubling product `(I - N)(I + N²)…` is a common
+/// alternative, but loses all digits if the keys are correlated.
 pub(crate) fn unit_triangular_inverse(n_mncc: &Tensor<4>) -> Tensor<4> {
     let [outer, chunks, size, _] = n_mncc.dims();
     let ones = Tensor::<3>::ones([outer, chunks, size], (&n_mncc.device(), n_mncc.dtype()));
@@ -46,8 +46,9 @@ pub(crate) fn split_row_halves(x_mnck: &Tensor<4>, half: usize) -> (Tensor<4>, T
     (select_every_second(blocks.clone(), 0), select_every_second(blocks, 1))
 }
 
-/// For each pair of neighbouring diagonal blocks of size `half` in matrices `[m, n, c, c]`, returns the block
-/// that is below the pair's first block and left of its second block: `[m, n·c/(2·half), half, half]`.
+/// Divides the diagonal of each matrix in `matrix`, `[m, n, c, c]`, into pairs of blocks of size `half`. For
+/// each pair, returns the block that is below the pair's first block and left of its second block. The result
+/// has the shape `[m, n·c/(2·half), half, half]`.
 fn blocks_below(matrix: &Tensor<4>, half: usize) -> Tensor<4> {
     let [outer, chunks, size, _] = matrix.dims();
     let pairs = size / (2 * half);

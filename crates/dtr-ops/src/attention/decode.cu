@@ -1,9 +1,9 @@
 // Softmax attention of one or a few new tokens over a cache, for decoding. Reading keys and values takes most
 // of the time, so a block reads each of its keys once, for several queries. A group is a key/value head with
 // the query heads that share it. A block processes a range of the keys of one group, as in Flash-Decoding.
-// Each warp of the block loops over tiles of 16 keys, and the warps then merge their results. If the keys
-// have several ranges, each block writes maxima, sums and unnormalised outputs to scratch memory. The last
-// block to finish combines the results of all ranges.
+// Each warp of the block loops over tiles of 16 keys, and the warps then merge their results. If the keys of
+// a group are divided into several ranges, each block writes maxima, sums and unnormalised outputs to scratch
+// memory. The last block to finish combines the results of all ranges.
 //
 // Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and the caches k, v [b, g, capacity, d] are
 // passed with their strides (batch, head, time) in elements. The kernel uses the first

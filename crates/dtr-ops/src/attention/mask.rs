@@ -84,8 +84,8 @@ impl CausalMask {
         self.counter.as_ref()
     }
 
-    /// Returns the number of keys of each batch row. `num_tokens` is the number of tokens in the cache, for
-    /// masks in which all rows have equally many.
+    /// Returns the number of keys of each batch row. If all rows have the same number, this is `num_tokens`,
+    /// the number of tokens in the cache.
     pub(super) fn num_keys(&self, batch: usize, num_tokens: usize) -> Vec<usize> {
         match &self.positions {
             Some(positions) => positions.iter().map(|position| position + 1).collect(),

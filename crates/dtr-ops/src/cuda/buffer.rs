@@ -56,8 +56,8 @@ pub(crate) fn pointer_or_null(tensor: Option<&CubeTensor>) -> KernelArg {
     tensor.map_or(KernelArg::Pointer(0), pointer)
 }
 
-/// Returns the distance between the positions of two batch rows in `positions`: 1 for `[b]`, and 0 for `[1]`,
-/// which holds the position of all rows.
+/// Returns the distance between the positions of two neighbouring batch rows in `positions`. The distance is
+/// 1 for `[b]`. It is 0 for `[1]`, because all rows then share one position.
 pub(crate) fn position_stride(positions: &CubeTensor) -> usize {
     let [count] = dims(positions);
     usize::from(count > 1)
