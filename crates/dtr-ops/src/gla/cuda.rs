@@ -96,7 +96,7 @@ impl GlaShape {
     }
 
     /// Returns the launch dimensions of the kernels that loop over the chunks. Each batch row has
-    /// `num_states` states.
+    /// `num_states` states, as in [`chunk_states`].
     fn scan_dims(&self, num_states: usize) -> LaunchDims {
         let (key, value) = (slice_width(self.key), slice_width(self.value));
         let shared = 2 * (self.tile_bytes(self.chunk, key) + self.tile_bytes(self.chunk, value))
@@ -155,7 +155,8 @@ fn slice_width(width: usize) -> usize {
 }
 
 /// Returns the state before each chunk, `[b, num_states, chunks, k, v]`, and the last states, `[b, h, k, v]`.
-/// `first` points to the initial states, or is null for zeros.
+/// `num_states` is the number of query heads. If all heads of a group begin with the same state, it is the
+/// number of groups instead. `first` points to the initial states. A null pointer stands for zeros.
 fn chunk_states(
     shape: &GlaShape,
     num_states: usize,
@@ -180,7 +181,7 @@ fn chunk_states(
     (states, last)
 }
 
-/// Returns the outputs of all chunks. `states` are the states before each chunk.
+/// Returns the outputs of all chunks. `states` holds the state before each chunk.
 fn chunk_outputs(
     shape: &GlaShape,
     num_states: usize,

@@ -16,11 +16,11 @@ use crate::cuda::{
 };
 use crate::elementwise::silu_mul_primitive;
 
-/// The largest number of rows for which one batched product computes two products. With more rows, each
-/// product fills the device alone.
+/// The largest number of rows for which one batched product computes two products. With more rows, a single
+/// product already fills the device.
 const MAX_PAIRED_ROWS: usize = 512;
 
-/// The alignment in bytes of burn's buffers and of views of them.
+/// The alignment in bytes of burn's buffers, and of this crate's views into these buffers.
 const ALIGNMENT: usize = 512;
 
 /// Returns `x_rd · weight_odᵀ`. Leading dimensions are a batch of products, each with its own weight.

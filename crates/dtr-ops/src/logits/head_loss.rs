@@ -8,7 +8,8 @@ use crate::linear::{linear_f32, product, transposed_product_f32};
 /// The largest number of logits of one model that a chunk holds: 128 MiB of f32.
 const MAX_CHUNK_LOGITS: usize = 1 << 25;
 
-/// The number of tensors of the logits' size that exist at once while a chunk is computed.
+/// The number of tensors that exist at once while a chunk is computed. Each has the size of the chunk's
+/// logits.
 const TENSORS_PER_CHUNK: u64 = 6;
 
 /// The loss of an output head, and the loss's gradients.
@@ -30,9 +31,9 @@ pub struct HeadInputs<'a> {
     pub weight_vd: &'a Tensor<2>,
 }
 
-/// Returns the mean over the rows of the Kullback-Leibler divergence of the student's distribution from the
-/// teacher's, `Σ p_t (log p_t − log p_s)` over the whole vocabulary (arXiv 1503.02531 at temperature 1), and
-/// its gradients with respect to the student.
+/// Returns the Kullback-Leibler divergence `Σ p_t (log p_t − log p_s)` of the student's distribution from the
+/// teacher's, and its gradients with respect to the student. The sum runs over the whole vocabulary, and the
+/// loss is the mean over all rows. This is the loss of arXiv 1503.02531 at temperature 1.
 pub fn kl_divergence_loss(
     student: &HeadInputs<'_>,
     teacher: &HeadInputs<'_>,
@@ -60,8 +61,8 @@ fn rows_per_chunk(head: &HeadInputs<'_>) -> usize {
 }
 
 /// Adds up the loss and the gradients over chunks of `rows_per_chunk` rows. `loss` receives the index of a
-/// chunk's first row and the log-probabilities of its rows, `[r, v]`. It returns the chunk's loss, `[1]`, and
-/// the gradient of the logits, `[r, v]`, in f32.
+/// chunk's first row and the log-probabilities of the chunk's rows, `[r, v]`. It returns the chunk's loss,
+/// `[1]`, and the gradient of the logits, `[r, v]`, in f32.
 fn chunked_loss(
     head: &HeadInputs<'_>,
     rows_per_chunk: usize,
