@@ -101,7 +101,7 @@ impl<'a> LogitDistiller<'a> {
         (result, self.hybrid.trained_tensors())
     }
 
-    /// Returns the mean divergence of the hybrid on the rows of `batch`, and its gradient.
+    /// Returns the mean divergence of the hybrid on the rows of `batch`, and the gradient of this divergence.
     fn divergence_and_gradient(&self, batch: &[Vec<u32>]) -> Result<LossAndGradient> {
         let share = self.config.micro_batch_size.min(batch.len()) as f64 / batch.len() as f64;
         let micro_batches: Vec<&[Vec<u32>]> = batch.chunks(self.config.micro_batch_size).collect();
@@ -141,8 +141,8 @@ impl<'a> LogitDistiller<'a> {
     }
 }
 
-/// Returns the mean divergence of `hybrid` from `base` over the tokens of `rows`, and its gradient. Both
-/// compute in the dtype of the base.
+/// Returns the mean divergence of `hybrid` from `base` over the tokens of `rows`, and the gradient of this
+/// divergence. Both models compute in the dtype of the base.
 fn divergence_of(base: &Decoder, hybrid: &TunedDecoder, rows: &[Vec<u32>]) -> LossAndGradient {
     let hidden_btd = Hybrid::from_base(base).forward_hidden(rows, None, None);
     let [batch, time, width] = hidden_btd.dims();
