@@ -14,9 +14,9 @@
 //!
 //! Names of tensors end in their shape, such as `q_bhtk`: `b` batch, `t` time, `s` key positions (past and
 //! present), `h` query heads, `g` key/value heads (groups), `k` key width, `v` value width, `d` model width,
-//! `l` layers of a stack, `r` rows, `o` outputs of a projection. In chunkwise forms, `m` is batch
-//! times heads, `n` the number of chunks, and `c` the chunk length. In logits, `v` is the vocabulary, `p`
-//! positions, and `n` targets. In an embedding table, `n` is the number of rows.
+//! `l` layers of a stack, `r` rows, `o` outputs of a projection. In forms that compute a chunk of tokens at a
+//! time, `m` is batch times heads, `n` the number of chunks, and `c` the chunk length. In logits, `v` is the
+//! vocabulary, `p` positions, and `n` targets. In an embedding table, `n` is the number of rows.
 
 mod adamw;
 mod attention;

@@ -22,9 +22,9 @@ pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>
     blocks
 }
 
-/// Returns `(I + N)⁻¹` for the strictly lower-triangular matrices `N` in `n_mncc`. The inverses `A` and `D`
-/// of neighbouring diagonal blocks are merged to `[[A, 0], [-D·L·A, D]]`, where `L` is the block of `N` below
-/// the first diagonal block.
+/// Returns `(I + N)⁻¹` for the strictly lower-triangular matrices `N` in `n_mncc`. Each step merges the
+/// inverses `A` and `D` of two neighbouring diagonal blocks to `[[A, 0], [-D·L·A, D]]`. `L` is the block of
+/// `N` below the first diagonal block.
 ///
 /// The result is as accurate as a triangular solve. The doubling product `(I - N)(I + N²)…` is a common
 /// alternative, but loses all digits if the keys are correlated.

@@ -75,7 +75,8 @@ fn pid(child: &Child) -> io::Result<Pid> {
     Ok(Pid::from_child(child))
 }
 
-/// Kills the process and its group. The group exists as soon as the process has started its session.
+/// Kills the process and its process group. The group exists only after the process has started its session,
+/// so the process is also killed by its own id.
 fn kill_group(child: &Child) {
     let pid = Pid::from_child(child);
     let _ = rustix::process::kill_process_group(pid, Signal::KILL);

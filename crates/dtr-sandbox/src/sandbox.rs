@@ -69,8 +69,8 @@ impl Sandbox {
     /// [`CHILD_SUBCOMMAND`](crate::CHILD_SUBCOMMAND), usually this program itself.
     ///
     /// # Errors
-    /// Fails when the interpreter cannot be run, when `policy` requires confinement and the machine cannot
-    /// confine programs, and on systems other than Linux.
+    /// Fails when the interpreter cannot be run. Fails when `policy` requires confinement and the machine
+    /// cannot confine programs. Fails on systems other than Linux.
     pub fn new(
         child_program: &Path,
         python: &Path,

@@ -78,8 +78,8 @@ impl<'a> LogitDistiller<'a> {
     /// Trains until the token budget is spent.
     ///
     /// # Errors
-    /// Fails if the divergence or the gradient is not finite, sequences cannot be read, a checkpoint cannot
-    /// be written, or the user asked to stop.
+    /// Fails if the divergence or the gradient is not finite, or if sequences cannot be read. Fails if a
+    /// checkpoint cannot be written, or if the user asked to stop.
     pub fn run(&mut self, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let schedule = self.config.training_schedule();
         run_training(self, schedule, sequences, observer)

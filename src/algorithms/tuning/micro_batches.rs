@@ -7,10 +7,10 @@ use dtr_core::error::Result;
 use dtr_model::LossAndGradient;
 use dtr_ops::is_cpu;
 
-/// Computes the loss and the gradient of each micro-batch, and returns their sums. In addition to the sum, a
-/// GPU holds the gradient of one micro-batch, and a CPU holds the gradient of one micro-batch for each
-/// thread. The result does not depend on the number of threads, because the gradients are added in the order
-/// of `micro_batches`.
+/// Computes the loss and the gradient of each micro-batch, and returns their sums. Besides the sum, a GPU
+/// holds the gradient of one micro-batch. A CPU holds the gradient of one micro-batch for each thread. The
+/// result does not depend on the number of threads, because the gradients are added in the order of
+/// `micro_batches`.
 ///
 /// # Errors
 /// Fails if `compute` fails.

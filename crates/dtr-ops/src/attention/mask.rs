@@ -21,7 +21,7 @@ pub struct CausalMask {
     positions: Option<Vec<usize>>,
     device: Device,
     is_autodiff: bool,
-    /// The mask as a tensor. It is built on first use, because it is as large as the attention scores, and
+    /// The mask as a tensor, which is as large as the attention scores. It is built on first use, because
     /// neither linear attention nor the fused kernels need it.
     hidden_keys: OnceLock<Tensor<4, Bool>>,
     /// `first_keys` on the device, `[b]`, uploaded on first use.

@@ -57,8 +57,8 @@ pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tenso
     attention_by_scores(q_bhtk, keys, values, mask)
 }
 
-/// Returns whether a decoding step of attention on a CUDA device runs only kernels of this crate, for heads
-/// of this width. Only such steps can be recorded as a CUDA graph.
+/// Returns whether a decoding step of attention with heads of this width runs only kernels of this crate on a
+/// CUDA device. Only such steps can be recorded as a CUDA graph.
 pub fn is_attention_recordable(width: usize) -> bool {
     width.is_multiple_of(16) && (width <= 128 || width == 256)
 }

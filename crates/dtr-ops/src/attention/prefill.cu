@@ -4,10 +4,10 @@
 // cores, and the f32 kernel uses multiply-adds. The kernel in prefill_sm90.cu is faster, but supports fewer
 // cases.
 //
-// Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and k, v [b, g, s, d] are passed with their
-// strides (batch, head, time) in elements. Query i is at position s - t + i. A query of batch row `row` sees
-// the keys from first[row] up to its own position. A query before first[row] is padding and sees only itself.
-// Every query therefore sees a key.
+// Compile with -DHEAD_DIM=<d>. The tensors are q, o [b, h, t, d] and k, v [b, g, s, d]. Their strides (batch,
+// head, time) are in elements. Query i is at position s - t + i. A query of batch row `row` sees the keys
+// from first[row] up to its own position. A query before first[row] is padding and sees only itself. Every
+// query therefore sees a key.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM

@@ -8,8 +8,8 @@
 //
 // Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) describe bf16 tensors
 // of four dimensions, innermost first: {d, time, heads, batch}. Their boxes are {64, 64, 1, 1} for Q and
-// {64, KEYS, 1, 1} for K and V, with 128-byte swizzle. Elements out of bounds must read as zeros, because a
-// tile may have rows after the last key, and 0 times NaN would be NaN.
+// {64, KEYS, 1, 1} for K and V, with 128-byte swizzle. Elements out of bounds must read as zeros: a tile may
+// have rows after the last key, and 0 times NaN would be NaN.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM

@@ -16,7 +16,8 @@ use cubecl_runtime::runtime::Runtime;
 use super::context::GpuContext;
 use super::launch::KernelArg;
 
-/// Returns the primitive of a tensor. The tensor must be on a CUDA device, and on no autodiff graph.
+/// Returns the primitive (the tensor type of burn's backend) of a tensor. The tensor must be on a CUDA
+/// device, and on no autodiff graph.
 pub(crate) fn into_cube<const D: usize, K>(tensor: Tensor<D, K>) -> CubeTensor
 where
     K: Basic + BackendPrimitive<Cube, Primitive = CubeTensor>,

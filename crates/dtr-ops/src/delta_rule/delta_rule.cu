@@ -2,10 +2,10 @@
 //
 //     S <- exp(g) S        u = beta (v - S^T k)        S <- S + k u^T        o = scale S^T q
 //
-// The kernels process chunks of 64 tokens in the WY form (arXiv 2406.06484): the updates U of a chunk's
-// tokens are the solution of a triangular system, U = T R. In a chunk, let G be the inclusive cumulative sum
-// of g, let L[i,j] be exp(G[i] - G[j]) for i >= j and 0 otherwise, and let S be the state before the chunk.
-// Q, K, V, O, U and R are matrices with a row for each token. `*` multiplies elementwise, and beta and
+// The kernels process chunks of 64 tokens in the WY form (arXiv 2406.06484). In this form, the updates U of a
+// chunk's tokens are the solution of a triangular system, U = T R. Let G be the inclusive cumulative sum of g
+// in a chunk. Let L[i,j] be exp(G[i] - G[j]) for i >= j and 0 otherwise, and let S be the state before the
+// chunk. Q, K, V, O, U and R are matrices with a row for each token. `*` multiplies elementwise, and beta and
 // exp(..) scale rows.
 //
 //     T = (I + strictly_lower(beta K K^T * L))^-1           R = beta (V - exp(G) K S)               U = T R
@@ -1217,7 +1217,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // One token.
 
-// The kernel reads the state once and overwrites it. With r = S^T k and p = S^T q of the old state S,
+// The kernel reads the state once and overwrites it. Let r be S^T k and p be S^T q, for the old state S. Then
 // u = beta (v - exp(g) r) and o = scale (exp(g) p + (q.k) u).
 extern "C" __global__ void __launch_bounds__(STEP, 6)
     delta_step(const T *q, long long q_batch, long long q_head, const T *k, long long k_batch, long long k_head,

@@ -110,8 +110,8 @@ impl GlaShape {
         }
     }
 
-    /// Returns the number of threads of a block: 4 per token of a chunk, or 8 if the key and value widths are
-    /// multiples of 32. With 8 threads per token, twice as many warps share the width of a tile.
+    /// Returns the number of threads of a block. This is 4 per token of a chunk, or 8 if the key and value
+    /// widths are multiples of 32. With 8 threads per token, twice as many warps share the width of a tile.
     fn wide_block(&self) -> usize {
         let has_halves = self.key.is_multiple_of(32) && self.value.is_multiple_of(32);
         if has_halves { 8 * self.chunk } else { 4 * self.chunk }

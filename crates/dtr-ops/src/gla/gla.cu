@@ -454,8 +454,8 @@ gla_state_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* d_o, i64 d
 
 // Kernels that compute all chunks in parallel.
 
-// exp(G_i - G_j) is the product of a query factor exp(G_i - G_r) and a key factor exp(G_r - G_j), where r is
-// a reference row. The sum over channels is then a matrix product.
+// exp(G_i - G_j) is the product of a query factor exp(G_i - G_r) and a key factor exp(G_r - G_j), for a
+// reference row r. The sum over channels is then a matrix product.
 //
 // If the decay of the whole chunk is mild, all pairs have the same reference: the row in the middle of the
 // chunk (`half` == CHUNK). With a strong decay, these factors would overflow. The pairs are then grouped into
@@ -784,8 +784,8 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
     }
 }
 
-// Computes the gradients of the inputs in one chunk. With dA = K^(-1/2) do v^T on and below the diagonal, S
-// the state before the chunk, and dS the gradient of the state after the chunk:
+// Computes the gradients of the inputs in one chunk. Let dA be K^(-1/2) do v^T on and below the diagonal. Let
+// S be the state before the chunk, and dS the gradient of the state after the chunk. Then
 //
 //   dq_i = K^(-1/2) exp(G_i) * (S do_i) + sum_j dA_ij k_j exp(G_i - G_j)
 //   dk_j = exp(G_C - G_j) * (dS v_j) + sum_i dA_ij q_i exp(G_i - G_j)

@@ -202,9 +202,9 @@ pub(crate) fn multiply(
     d
 }
 
-/// Returns `x · weightᵀ` for two weights. One batched product computes both if the weights have the same
-/// shape, `x` has at most [`MAX_PAIRED_ROWS`] rows, and the second product is aligned to [`ALIGNMENT`] bytes.
-/// The weights need not be adjacent in memory.
+/// Returns `x · weightᵀ` for two weights. One batched product computes both products under three conditions.
+/// The weights have the same shape, `x` has at most [`MAX_PAIRED_ROWS`] rows, and the second product is
+/// aligned to [`ALIGNMENT`] bytes. The weights need not be adjacent in memory.
 fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
     let (x, weights) = (with_contiguous_rows(x), weights.map(contiguous));
     let ([rows, inner], [columns, _]) = (dims(&x), dims(&weights[0]));

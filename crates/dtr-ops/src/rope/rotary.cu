@@ -1,5 +1,5 @@
 // Rotary position embedding (RoFormer, arXiv 2104.09864) with half-split pairs, as in Hugging Face's Llama. A
-// kernel rotates q [b, h, t, d] into q_out and k [b, g, t, d] into k_out, and copies v [b, g, t, d] into
+// kernel rotates q [b, h, t, d] into q_out and k [b, g, t, d] into k_out. It copies v [b, g, t, d] into
 // v_out. k_out and v_out can be caches to which the kernel appends. Head widths are multiples of 16. The
 // strides of batch, head and time are in elements.
 //

@@ -23,8 +23,8 @@ const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/urandom"];
 const WORK_OPTIONS: &std::ffi::CStr = c"size=256m,nr_inodes=4096,mode=0777";
 const ROOT_OPTIONS: &std::ffi::CStr = c"size=1m,mode=0755";
 
-/// Replaces the root of the mount namespace by a temporary file system that holds only the files of the
-/// interpreter, all read-only, and an empty folder for the program.
+/// Replaces the root of the mount namespace by a temporary file system. This file system holds system
+/// libraries, a few devices and the interpreter's files, all read-only, and an empty folder for the program.
 pub(super) fn enter_small_root(config: &ChildConfig) -> io::Result<()> {
     // The process may change to another user later. That user must be able to read these folders.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));

@@ -128,8 +128,8 @@ const X32_BIT: i64 = 0x4000_0000;
 /// The number of `fchmodat2`, which older C libraries do not name.
 const FCHMODAT2: i64 = 452;
 
-/// System calls, and values of their second argument (commands) that are denied. With these commands, a
-/// program chooses a process to which the kernel sends a signal about a file.
+/// Commands of system calls that are denied. The second argument of such a call is the command. With these
+/// commands, a program chooses a process to which the kernel sends signals about a file.
 const OWNER_COMMANDS: &[(c_long, &[u64])] = &[
     (libc::SYS_fcntl, &[libc::F_SETOWN as u64, F_SETOWN_EX, F_SETSIG]),
     (libc::SYS_ioctl, &[FIOSETOWN, SIOCSPGRP]),

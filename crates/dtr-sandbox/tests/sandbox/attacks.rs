@@ -1,5 +1,5 @@
-//! Attacks on the sandbox in three cases: as the user of the tests, as an ordinary user, and in a process
-//! that may not create namespaces, as in a container.
+//! Attacks on the sandbox. The attackers are the user of the tests, an ordinary user, and a process that may
+//! not create namespaces, as in a container.
 
 use std::collections::BTreeMap;
 use std::fs;
