@@ -155,8 +155,8 @@ fn slice_width(width: usize) -> usize {
 }
 
 /// Returns the state before each chunk, `[b, num_states, chunks, k, v]`, and the last states, `[b, h, k, v]`.
-/// `num_states` is the number of query heads. If all heads of a group begin with the same state, it is the
-/// number of groups instead. `first` points to the initial states. A null pointer stands for zeros.
+/// `num_states` is the number of groups if all query heads of a group begin with the same state. Otherwise it
+/// is the number of query heads. `first` points to the initial states. A null pointer stands for zeros.
 fn chunk_states(
     shape: &GlaShape,
     num_states: usize,

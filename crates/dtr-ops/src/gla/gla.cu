@@ -794,9 +794,9 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
 //
 // The sums run over the tokens of the chunk, and S_C = diag(exp(G_C)) S + (k * exp(G_C - G))^T v is the state
 // after the chunk. In dgk_t, each pair (i, j) with t <= j adds a term to q_i * dq_i and the same term to
-// k_j * dk_j. Both terms are computed from the same rounded factors. Only the order of the sums differs, so the
-// terms cancel almost exactly. All gradients but dq are summed over the heads of the group, in the order of
-// the heads.
+// k_j * dk_j. Both terms are computed from the same rounded factors. Only the order of the sums differs, so
+// the terms cancel almost exactly. All gradients but dq are summed over the heads of the group, in the order
+// of the heads.
 //
 // If decays are mild, S is stored times K^(-1/2) exp(G_ref), and dS is stored times exp(G_C - G_ref). The
 // factors exp(G - G_ref) of dq and exp(G_ref - G) of dk are applied at the end.
