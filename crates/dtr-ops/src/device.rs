@@ -12,8 +12,8 @@ pub fn preferred_dtype(device: &Device) -> DType {
     }
 }
 
-/// Returns whether the device is a CPU. On a CPU, operations that several threads submit run in parallel. On
-/// a GPU, they run one after another.
+/// Returns whether the device is a CPU. On a CPU, several threads can run operations in parallel. On a GPU,
+/// the operations of all threads run one after another.
 pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
@@ -42,7 +42,8 @@ pub fn open_cuda_devices() -> Vec<Device> {
     Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()
 }
 
-/// Lists what is missing on this machine for the CUDA kernels: a driver, NVRTC, cuBLASLt or CUDA's headers.
+/// Lists the requirements of the CUDA kernels that are missing on this machine: a driver, NVRTC, cuBLASLt or
+/// CUDA's headers.
 #[cfg(feature = "cuda")]
 pub fn missing_cuda_requirements() -> Vec<String> {
     crate::cuda::missing_requirements()

@@ -21,9 +21,9 @@ impl KvCache {
         Self { keys, values, num_tokens }
     }
 
-    /// Appends the keys and values of new tokens, `[b, g, t, k]` each. If the buffers are too small,
-    /// allocates larger buffers and copies the past tokens to the larger buffers. These have space for
-    /// `capacity` tokens, or for exactly all tokens if `capacity` is too small.
+    /// Appends the keys and values of new tokens, `[b, g, t, k]` each. If the buffers are too small, copies
+    /// the past tokens to new buffers. The new buffers have space for `capacity` tokens, or for exactly all
+    /// tokens if `capacity` is too small.
     #[must_use]
     pub fn append(self, keys_bgtk: Tensor<4>, values_bgtk: Tensor<4>, capacity: usize) -> Self {
         let num_tokens = self.num_tokens + keys_bgtk.dims()[2];

@@ -8,9 +8,9 @@
 //! `naive.rs` holds the slow reference that tests compare every form with. The public function picks the form
 //! by the device and the dtype of its input, and by whether a gradient is needed.
 //!
-//! Operations with parameters can compute several layers of one shape at once, called a *stack* of layers.
-//! The batch then holds the rows of all layers, one layer after another. Each parameter holds the values of
-//! all layers in the same order.
+//! Operations with parameters can compute several layers of one shape at once. Such a group of layers is
+//! called a *stack*. The batch then holds the rows of all layers, one layer after another. Each parameter
+//! holds the values of all layers in the same order.
 //!
 //! Names of tensors end in their shape, such as `q_bhtk`: `b` batch, `t` time, `s` key positions (past and
 //! present), `h` query heads, `g` key/value heads (groups), `k` key width, `v` value width, `d` model width,

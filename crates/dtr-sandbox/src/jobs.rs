@@ -1,7 +1,7 @@
 //! Runs jobs of the sandbox in confined processes, and reads their answers.
 //!
 //! Each job contains a random text, its *nonce*, which the runner repeats in each line of its answer. Lines
-//! without the nonce do not count as an answer, such as lines that the program prints.
+//! without the nonce, such as lines that the program prints, do not count as an answer.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -149,8 +149,8 @@ impl Sandbox {
         Ok(verdict(status, Some(ReferenceStatus::Timeout), Some(cause), None))
     }
 
-    /// Runs a job that is not a program with a verdict, and reads its answer. The outer error is a failure of
-    /// the sandbox, and the inner error is a failure of the job.
+    /// Runs a job other than a program, such as sanitising code, and reads the answer. The outer error is a
+    /// failure of the sandbox, and the inner error is a failure of the job.
     pub(crate) fn answer<T: DeserializeOwned>(&self, job: Job) -> Result<std::result::Result<T, String>> {
         let seconds = job.wall_limit.as_secs_f64();
         let (outcome, nonce, _) = self.run_job(job)?;

@@ -84,8 +84,8 @@ impl CausalMask {
         self.counter.as_ref()
     }
 
-    /// Returns the number of keys of each batch row. If all rows have the same number, this is `num_tokens`,
-    /// the number of tokens in the cache.
+    /// Returns the number of keys of each batch row. If the host knows the positions, this is the row's
+    /// position plus 1. Otherwise it is `num_tokens`, the number of tokens in the cache.
     pub(super) fn num_keys(&self, batch: usize, num_tokens: usize) -> Vec<usize> {
         match &self.positions {
             Some(positions) => positions.iter().map(|position| position + 1).collect(),

@@ -32,8 +32,9 @@ pub struct HeadInputs<'a> {
 }
 
 /// Returns the Kullback-Leibler divergence `Σ p_t (log p_t − log p_s)` of the student's distribution from the
-/// teacher's, and its gradients with respect to the student. The sum runs over the whole vocabulary, and the
-/// loss is the mean over all rows. This is the loss of arXiv 1503.02531 at temperature 1.
+/// teacher's distribution, and its gradients with respect to the student. The sum runs over the whole
+/// vocabulary, and the divergence is averaged over all rows. This is the loss of arXiv 1503.02531 at
+/// temperature 1.
 pub fn kl_divergence_loss(
     student: &HeadInputs<'_>,
     teacher: &HeadInputs<'_>,

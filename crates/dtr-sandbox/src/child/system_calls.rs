@@ -61,8 +61,8 @@ const DENIED: &[c_long] = &[
     libc::SYS_mount_setattr,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
-    // Properties of files, which Landlock does not restrict. Its versions 1 and 2 do not restrict `truncate`
-    // either.
+    // Properties of files, which Landlock does not restrict. Landlock's versions 1 and 2 do not restrict
+    // `truncate` either.
     libc::SYS_truncate,
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
