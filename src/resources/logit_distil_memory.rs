@@ -11,7 +11,7 @@ use dtr_ops::head_loss_bytes;
 /// width.
 const LAYER_STATES: u64 = 32;
 
-/// Number of the MLP's inner states per token that exist while a layer's gradient is computed.
+/// Number of inner states of the MLP per token that exist while a layer's gradient is computed.
 const INNER_STATES: u64 = 6;
 
 /// Estimates the memory that training a hybrid on the logits of its base takes.
@@ -29,8 +29,8 @@ pub struct LogitDistilMemory<'a> {
 }
 
 impl LogitDistilMemory<'_> {
-    /// Returns the bytes of the base, the twins, and the trained parameters with their moments, their
-    /// gradients and the copies in which they compute.
+    /// Returns the bytes of the base, the twins and the trained parameters. These bytes include the
+    /// parameters' moments, their gradients, and their copies in the dtype of the computation.
     pub fn weight_bytes(&self) -> u64 {
         let trained = self.num_trained();
         let copies = if self.dtype == Dtype::F32 { 0 } else { dtype_bytes(self.dtype) * trained };

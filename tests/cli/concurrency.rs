@@ -57,7 +57,8 @@ fn several_processes_compute_every_cell_once_and_write_the_same_tables() {
     serial.sweep().sets(STRICTER_STOP).success();
     serial.sweep().sets(LOOSER_STOP).success();
     let num_done = sweep_together(&concurrent, &[&[], STRICTER_STOP, &[], LOOSER_STOP]);
-    // One base, two distillations, and three experiments that each search for two tasks and two variants.
+    // The sweeps compute one base and two distillations. Each of the three experiments has four searches: two
+    // tasks with two variants each.
     assert_eq!(num_done, 1 + 2 + 3 * 4);
     check_cells_were_computed_once(&concurrent);
 

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::dtr_command::DtrOutput;
 use crate::project::{ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
 
-/// An address space in KiB that suffices for training in micro-batches of 16, but not of 2048.
+/// An address space in KiB that suffices for micro-batches of 16 sequences, but not for micro-batches of
+/// 2048.
 const ADDRESS_SPACE: u32 = 1_000_000;
 
 /// Settings that train two bases: one in micro-batches of 2048, and one in micro-batches of 16.

@@ -26,8 +26,8 @@ const DAMAGES: [(&str, Damage); 5] = [
     }),
     ("emptied", |path, _| fs::write(path, b"").unwrap()),
     ("of another experiment", |path, other| assert!(fs::copy(other, path).unwrap() > 0)),
-    // A folder replaces the file, because no user can read a folder as a file. A superuser would ignore
-    // permissions.
+    // A folder replaces the file, because no user can read a folder as a file. Permissions would not make the
+    // file unreadable to a superuser.
     ("unreadable", |path, _| {
         fs::remove_file(path).unwrap();
         fs::create_dir(path).unwrap();

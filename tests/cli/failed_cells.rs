@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::project::{ONE_SEARCH, Project};
 
-/// Two learning rates: one at which training diverges, and one at which it learns.
+/// Two learning rates. With the first rate, training diverges. With the second rate, training succeeds.
 const LEARNING_RATES: &str = r#"sweep.axes."distil.optimizer.learning-rate"=[10, 2e-3]"#;
 
 fn project() -> Project {
@@ -37,7 +37,7 @@ fn a_divergence_is_recorded_with_layer_and_variant_and_other_cells_run() {
     assert_eq!(num_failures(), 1);
     assert!(!folder.join("twins.safetensors").exists(), "the diverged twins were kept");
 
-    // A failed cell runs again only with `--retry-failed`, and fails at the same step.
+    // The failed cell runs again only with `--retry-failed`. It then fails at the same step.
     let second = project.sweep().arg("--json").exit(1).json();
     assert_eq!((&second["done"], &second["failed"]), (&0.into(), &first["failed"]));
     assert_eq!(num_failures(), 1);

@@ -47,7 +47,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_full_disk_ends_the_sweep_and_keeps_finished_cells() {
-    // After the first sweep, the script shrinks the disk. It then has room for small files, but not for
+    // After the first sweep, the script shrinks the disk. The disk then has room for small files, but not for
     // twins.
     let script = r#"
         mount -t tmpfs -o size=64m tmpfs "$DISK"

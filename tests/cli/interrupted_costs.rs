@@ -1,7 +1,7 @@
 //! The cost of a cell that was killed or interrupted is the sum over every process that worked on it.
 //!
-//! No test asserts how long work takes. Each test compares a record with the times in the cell's log, and
-//! with the usage (seconds and joules) that an earlier process saved on disk.
+//! No test asserts how long work takes. Each test compares a record with the times in the cell's log. It also
+//! compares the record with the usage (seconds and joules) that an earlier process saved on disk.
 
 use std::fs;
 use std::path::Path;

@@ -9,8 +9,8 @@ const ADDRESS_SPACE: u32 = 5 << 20;
 
 /// Templates that `dtr` must refuse. The variable `s` in these templates is a text of a million letters.
 ///
-/// Some of the last templates build values for which the template engine charges no fuel. The limit on the
-/// memory growth of the process stops these templates.
+/// Some of the last templates build values for which the template engine charges no fuel (its budget of
+/// work). The limit on the memory growth of the process stops these templates.
 const TEMPLATES: [&str; 42] = [
     r#"{{ "x" * 200000000 }}"#,
     r#"{{ "x" * 99999999999999999999 }}"#,

@@ -13,7 +13,7 @@ use dtr_ops::kl_divergence_loss;
 /// The largest accepted relative error of the divergence, its gradients, and the changes of parameters.
 const MAX_ERROR: f64 = 1e-4;
 
-/// The layer that the student replaces.
+/// The layer that a twin replaces in the student.
 const REPLACED: usize = 1;
 
 fn config(tied_head: bool) -> DecoderConfig {

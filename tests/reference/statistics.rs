@@ -16,17 +16,16 @@ struct Expected {
     /// Each entry holds the number of correct answers, the number of items, the confidence level, the lower
     /// bound and the upper bound.
     wilson: Vec<(u64, u64, f64, f64, f64)>,
-    /// Each entry holds the number of items that only the first system answered correctly, the number of
-    /// items that only the second system answered correctly, and the p-value.
+    /// Each entry holds two counts and the p-value. The first count covers the items that only the first
+    /// system answered correctly. The second count covers the items that only the second system did.
     mcnemar: Vec<(u64, u64, f64)>,
     false_discovery: Vec<Family>,
     orders: Vec<Orders>,
     /// Each entry holds the sizes of the intersection, the first set, the second set and the population, and
     /// the p-value.
     overlaps: Vec<(u64, u64, u64, u64, f64)>,
-    /// Each entry holds the number of items that only the first system answered correctly, the number of
-    /// items that only the second system answered correctly, the number of all items, the confidence level,
-    /// the lower bound and the upper bound.
+    /// Each entry begins with the two counts of [`mcnemar`](Self::mcnemar). The number of all items, the
+    /// confidence level, the lower bound and the upper bound follow.
     bootstraps: Vec<(u64, u64, u64, f64, f64, f64)>,
 }
 

@@ -1,5 +1,5 @@
-//! Compares the log-likelihoods and the scores of tasks with those of lm-evaluation-harness. The items of the
-//! tasks are rows of files.
+//! Compares the log-likelihoods and the scores of tasks with lm-evaluation-harness. The items of the tasks
+//! are rows of files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +52,7 @@ fn compare(task: &str, computed: &ScoreResult, expected: &Value, metric: &str) {
     assert!(largest < MAX_DIFFERENCE, "{task}: {largest:.1e}");
 }
 
-/// Compares the scores of a task in `tasks.toml` with those of the task `reference` of the harness.
+/// Compares the scores of a task in `tasks.toml` with the scores of the task `reference` in the harness.
 fn check_task(task: &str, reference: &str, metric: &str) {
     let computed = score(&manifest().manifest.tasks[task]);
     compare(task, &computed, &expected("tasks/expected.json", reference), metric);

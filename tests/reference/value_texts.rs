@@ -46,7 +46,7 @@ const REFUSED_TEMPLATES: [&str; 4] =
     ["{{ v|pprint }}", "{{ v|abs }}", "{{ '{:,}'.format(v) }}", "{{ '{:.3f}'.format(v) }}"];
 
 /// Returns whether dtr may differ from Jinja for a template and a value. dtr can print integers of more than
-/// 128 bits, but cannot compute with them. dtr does not define minus for booleans.
+/// 128 bits, but cannot compute with them. dtr cannot negate booleans.
 fn may_differ(template: &str, value: &str) -> bool {
     let is_huge = is_integer(value) && value.len() > 38 || value.contains("e100") || value.contains("e308");
     REFUSED_TEMPLATES.contains(&template) || is_huge || template.contains("**") || template == "{{ -v }}"

@@ -116,8 +116,8 @@ impl WithSimd for AttendHead<'_> {
     }
 }
 
-/// Returns the keys, `[num_keys, k]`, in blocks of [`lanes_per_pair`] keys. A block holds one vector pair per
-/// channel. Lane `i` of each pair belongs to key `i` of the block.
+/// Returns the keys, `[num_keys, k]`, in blocks of [`lanes_per_pair`] keys. A block holds one [`VectorPair`]
+/// per channel. Lane `i` of each pair belongs to key `i` of the block.
 #[inline(always)]
 fn transpose_keys<S: Simd>(simd: S, keys: &[f32], width: usize) -> Vec<VectorPair<S>> {
     let mut transposed = Vec::with_capacity((keys.len() / width).div_ceil(lanes_per_pair::<S>()) * width);

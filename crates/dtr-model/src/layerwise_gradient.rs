@@ -24,8 +24,8 @@ pub struct LossAndGradient {
 }
 
 impl Decoder {
-    /// Returns the loss of the decoder on the token rows `ids`, which have equal lengths, and its gradient.
-    /// The gradient covers the parameters for whose names `is_trained` returns true.
+    /// Returns the loss of the decoder on the token rows `ids`, and the gradient of the loss. The rows must
+    /// have equal lengths. The gradient covers the parameters for whose names `is_trained` returns true.
     ///
     /// The pass computes with copies of the parameters in `dtype`. `head_loss` computes the loss from the
     /// inputs of the output head, one row for each token. The second argument of `head_loss` tells whether
@@ -89,8 +89,8 @@ impl LayerwisePass<'_> {
         LossAndGradient { loss, gradient: rows }
     }
 
-    /// Returns the first layer from which a gradient is needed: 0 if the embedding is trained, and the number
-    /// of layers if no layer has a trained parameter.
+    /// Returns the index of the first layer that needs a backward pass. This is 0 if the embedding is
+    /// trained, and the number of layers if no layer has a trained parameter.
     fn first_trained_layer(&mut self) -> usize {
         let is_trained = self.is_trained;
         if is_trained(EMBEDDING) {

@@ -130,8 +130,8 @@ impl Gradient {
         Self { groups, norm: Tensor::cat(squares, 0).sum().sqrt() }
     }
 
-    /// Creates the gradients of several modules from one vector for each parameter. All are clipped by the
-    /// norm of the gradients of all modules together.
+    /// Creates the gradients of several modules from one vector for each parameter. All gradients are clipped
+    /// by the norm over all modules.
     pub fn of_modules(rows: Vec<Vec<Tensor<1>>>) -> Vec<Self> {
         let gradients: Vec<Self> = rows.into_iter().map(Self::new).collect();
         let squares = gradients.iter().map(|gradient| gradient.norm().square()).collect();

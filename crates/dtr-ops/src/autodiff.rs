@@ -3,10 +3,10 @@
 //! [`DifferentiableOp`] corresponds to PyTorch's `torch.autograd.Function`. An operation implements the
 //! trait once, for the backend that its kernels run on. [`apply`] runs the operation.
 //!
-//! burn's own mechanism, `#[backend_extension]`, needs a trait with every signature, an implementation for
-//! the backend, and an implementation for `Autodiff`. [`DifferentiableOp`] replaces all three. Each operation
-//! here has kernels for one backend only. [`apply`] therefore converts tensors with
-//! [`Tensor::from_primitive`] and its inverse, and needs no trait for each backend.
+//! burn's own mechanism, `#[backend_extension]`, needs three parts. They are a trait with the signature of
+//! every operation, an implementation of the trait for the backend, and an implementation for `Autodiff`.
+//! [`DifferentiableOp`] replaces all three parts, because each operation here has kernels for only one
+//! backend. [`apply`] converts tensors to this backend with [`Tensor::from_primitive`] and its inverse.
 
 use std::fmt::{Debug, Formatter};
 use std::marker::PhantomData;

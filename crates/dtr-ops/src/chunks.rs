@@ -1,4 +1,5 @@
-//! Division of sequences into chunks, for the chunkwise forms of linear attention.
+//! Division of sequences into chunks, for the chunkwise forms of linear attention. A chunkwise form computes
+//! the tokens of a chunk with matrix products, and passes a state from chunk to chunk.
 
 use burn::tensor::Tensor;
 

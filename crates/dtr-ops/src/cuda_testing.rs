@@ -1,6 +1,7 @@
 //! Helpers for tests on CUDA devices. The tests compare every kernel with the portable form of its operation
-//! in f64, on random numbers that differ from run to run. Before a kernel runs, the memory for its results is
-//! filled with NaN. Without a CUDA device, the tests are skipped and print a message.
+//! (see the documentation of the crate), computed in f64. The inputs are random numbers that differ from run
+//! to run. Before a kernel runs, the memory for its results is filled with NaN. Without a CUDA device, the
+//! tests are skipped and print a message.
 
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use half::bf16;

@@ -12,8 +12,8 @@ pub fn preferred_dtype(device: &Device) -> DType {
     }
 }
 
-/// Returns whether the device is a CPU. On a CPU, operations of several threads run in parallel. On a GPU,
-/// they do not.
+/// Returns whether the device is a CPU. On a CPU, several threads can run operations in parallel. On a GPU,
+/// the operations of all threads run one after another.
 pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
@@ -34,15 +34,15 @@ pub fn run_on_device_thread<R: Send>(device: &Device, work: impl FnOnce() -> R +
 
 /// Opens all CUDA devices of this machine. Returns no devices if there are none.
 ///
-/// Open CUDA devices with this function only. It makes burn use one stream per device, and the kernels of
-/// this crate use the same stream.
+/// Open CUDA devices only with this function. It makes burn use one stream per device, because the kernels of
+/// this crate must run on the same stream as burn's kernels.
 #[cfg(feature = "cuda")]
 pub fn open_cuda_devices() -> Vec<Device> {
     crate::cuda::use_single_stream();
     Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()
 }
 
-/// Lists the requirements of the CUDA kernels that this machine does not meet: driver, NVRTC, cuBLASLt or
+/// Lists the requirements of the CUDA kernels that are missing on this machine: a driver, NVRTC, cuBLASLt or
 /// CUDA's headers.
 #[cfg(feature = "cuda")]
 pub fn missing_cuda_requirements() -> Vec<String> {

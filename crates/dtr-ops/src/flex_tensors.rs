@@ -5,7 +5,8 @@ use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{Tensor, TensorData};
 use dtr_kernels::RecurrenceShape;
 
-/// Returns the primitive of a tensor that is on a CPU and on no autodiff graph.
+/// Returns the primitive (the tensor type of burn's backend) of a tensor that is on a CPU and on no autodiff
+/// graph.
 pub(crate) fn into_flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     tensor.try_into_primitive::<Flex>().expect("the tensor must be on a CPU, without autodiff")
 }

@@ -39,8 +39,8 @@ pub(crate) fn has_cuda_linear_attention_kernels(q_bhtk: &Tensor<4>, v_bgtv: &Ten
     has_cuda_kernels(q_bhtk) && is_linear_attention_recordable(q_bhtk.dims()[3], v_bgtv.dims()[3])
 }
 
-/// Returns whether a decoding step of linear attention with heads of these key and value widths consists of
-/// kernels of this crate only on a CUDA device, so that the step can be recorded.
+/// Returns whether a decoding step of linear attention with these key and value widths runs only kernels of
+/// this crate on a CUDA device. Only such steps can be recorded as a CUDA graph.
 pub fn is_linear_attention_recordable(key: usize, value: usize) -> bool {
     (key == 16 || key.is_multiple_of(32)) && value.is_multiple_of(16) && key.max(value) <= 128
 }

@@ -21,9 +21,9 @@ impl KvCache {
         Self { keys, values, num_tokens }
     }
 
-    /// Appends the keys and values of tokens, `[b, g, t, k]` each. If the buffers are too small, copies them
-    /// to larger buffers. The larger buffers have space for `capacity` tokens, or for all tokens if
-    /// `capacity` is too small.
+    /// Appends the keys and values of new tokens, `[b, g, t, k]` each. If the buffers are too small, copies
+    /// the past tokens to new buffers. The new buffers have space for `capacity` tokens, or for exactly all
+    /// tokens if `capacity` is too small.
     #[must_use]
     pub fn append(self, keys_bgtk: Tensor<4>, values_bgtk: Tensor<4>, capacity: usize) -> Self {
         let num_tokens = self.num_tokens + keys_bgtk.dims()[2];
@@ -54,7 +54,7 @@ impl KvCache {
     /// The cache must have capacity for the new tokens. [`num_tokens`](Self::num_tokens) is stale afterwards,
     /// since the counter is on the device and the host does not read it.
     ///
-    /// With a counter of several positions, each batch row has its own position.
+    /// If the counter holds several positions, each batch row has its own position.
     ///
     /// # Panics
     /// Panics if `angles` do not come from a position counter, or if another tensor shares a buffer.
@@ -65,9 +65,9 @@ impl KvCache {
         (queries, Self { keys, values, num_tokens })
     }
 
-    /// Writes the keys and values of one token of each batch row, `[b, g, 1, k]` each, at the row's position
-    /// in `positions`. The cache must have capacity for them. [`num_tokens`](Self::num_tokens) is stale
-    /// afterwards, since rows can hold different numbers of tokens.
+    /// Writes one new token into each batch row, at the row's position in `positions`. The keys and values of
+    /// the new tokens are `[b, g, 1, k]` each. The cache must have capacity for these tokens.
+    /// [`num_tokens`](Self::num_tokens) is stale afterwards, since rows can hold different numbers of tokens.
     #[must_use]
     pub fn write_at(self, keys_bg1k: Tensor<4>, values_bg1k: Tensor<4>, positions: &[usize]) -> Self {
         let Self { keys, values, num_tokens } = self;
@@ -84,8 +84,8 @@ impl KvCache {
         Self { keys: write_rows(keys, keys_bg1k), values: write_rows(values, values_bg1k), num_tokens }
     }
 
-    /// Returns a cache of `rows` batch rows with capacity for `capacity` tokens each, and with the shapes and
-    /// dtypes of this cache in all else. Its memory holds zeros.
+    /// Returns an empty cache of `rows` batch rows with capacity for `capacity` tokens each. The heads,
+    /// widths, dtypes and devices are those of this cache. The buffers are filled with zeros.
     #[must_use]
     pub fn empty_rows(&self, rows: usize, capacity: usize) -> Self {
         let zeros = |x: &Tensor<4>| {

@@ -1,21 +1,22 @@
 //! Tensor operations of dtr's models, on burn tensors: attention, linear attention, convolutions, norms,
 //! projections, losses and AdamW.
 //!
-//! Each operation has a folder. `mod.rs` holds the public function and its portable form in burn's tensor
-//! operations. `cpu.rs` holds a faster form for f32 on a CPU, with a kernel of `dtr-kernels`. `cuda.rs` holds
-//! faster forms for f32 and bf16 on CUDA devices, with kernels in the folder's `.cu` files. Some faster forms
-//! have no gradient. `naive.rs` holds the slow reference that tests compare every form with. The public
-//! function picks the form by the device and the dtype of its input, and by whether a gradient is needed.
+//! Each operation has a folder with several implementations, called forms. `mod.rs` holds the public function
+//! and the *portable form*: an implementation in burn's tensor operations that runs on every device. `cpu.rs`
+//! holds a faster form for f32 on a CPU, with a kernel of `dtr-kernels`. `cuda.rs` holds faster forms for f32
+//! and bf16 on CUDA devices, with kernels in the folder's `.cu` files. Some faster forms have no gradient.
+//! `naive.rs` holds the slow reference that tests compare every form with. The public function picks the form
+//! by the device and the dtype of its input, and by whether a gradient is needed.
 //!
-//! Operations with parameters can compute several layers of one shape at once. Such layers are called a
-//! stack. The batch then holds the rows of all layers, one layer after another, and each parameter holds the
-//! values of all layers in the same order.
+//! Operations with parameters can compute several layers of one shape at once. Such a group of layers is
+//! called a *stack*. The batch then holds the rows of all layers, one layer after another. Each parameter
+//! holds the values of all layers in the same order.
 //!
 //! Names of tensors end in their shape, such as `q_bhtk`: `b` batch, `t` time, `s` key positions (past and
 //! present), `h` query heads, `g` key/value heads (groups), `k` key width, `v` value width, `d` model width,
-//! `l` layers of a stack, `r` rows, `o` outputs of a projection. In chunkwise forms, `m` is batch
-//! times heads, `n` the number of chunks, and `c` the chunk length. In logits, `v` is the vocabulary, `p`
-//! positions, and `n` targets. In an embedding table, `n` is the number of rows.
+//! `l` layers of a stack, `r` rows, `o` outputs of a projection. In forms that compute a chunk of tokens at a
+//! time, `m` is batch times heads, `n` the number of chunks, and `c` the chunk length. In logits, `v` is the
+//! vocabulary, `p` positions, and `n` targets. In an embedding table, `n` is the number of rows.
 
 mod adamw;
 mod attention;

@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 
 /// Writes `values` into the part `ranges` of `tensor`.
 ///
-/// On a CUDA device, the result has the memory of `tensor`, so that a recorded step (a CUDA graph) that reads
-/// this memory sees the new values.
+/// On a CUDA device, the result keeps the memory of `tensor`. A recorded step (a CUDA graph) that reads this
+/// memory therefore sees the new values.
 ///
 /// # Panics
 /// Panics if another tensor shares the memory of `tensor` on a CUDA device.

@@ -1,5 +1,5 @@
-//! Tests of stacks of layers on CUDA devices. The outputs and gradients of an operation on a stack must equal
-//! those of the operation on each single layer. The expected values are computed in f64.
+//! Tests of stacks of layers on CUDA devices. An operation on a stack must have the same outputs and
+//! gradients as the operation on each single layer. The expected values are computed in f64.
 
 use burn::tensor::{DType, Device, Tensor, activation::sigmoid, activation::softplus};
 

@@ -22,12 +22,12 @@ pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>
     blocks
 }
 
-/// Returns `(I + N)⁻¹` for the strictly lower-triangular matrices `N` in `n_mncc`. The inverses `A` and `D`
-/// of neighbouring diagonal blocks are merged to `[[A, 0], [-D·L·A, D]]`, where `L` is the block of `N` below
-/// the first diagonal block.
+/// Returns `(I + N)⁻¹` for the strictly lower-triangular matrices `N` in `n_mncc`. Each step merges the
+/// inverses `A` and `D` of two neighbouring diagonal blocks to `[[A, 0], [-D·L·A, D]]`. `L` is the block of
+/// `N` below the first diagonal block.
 ///
-/// The result is as accurate as a triangular solve. For correlated keys, the doubling product
-/// `(I - N)(I + N²)…` would lose all digits.
+/// The result is as accurate as a triangular solve. The doubling product `(I - N)(I + N²)…` is a common
+/// alternative, but loses all digits if the keys are correlated.
 pub(crate) fn unit_triangular_inverse(n_mncc: &Tensor<4>) -> Tensor<4> {
     let [outer, chunks, size, _] = n_mncc.dims();
     let ones = Tensor::<3>::ones([outer, chunks, size], (&n_mncc.device(), n_mncc.dtype()));

@@ -12,7 +12,7 @@ use crate::program::Program;
 use crate::sandbox::{AttackResult, Sandbox};
 use crate::verdict::{Verdict, VerdictStatus};
 
-/// An attack: a program, and the verdict that shows that the sandbox held.
+/// An attack: a program, and the verdict that the program gets if the sandbox holds.
 struct Attack {
     name: &'static str,
     program: String,
@@ -154,7 +154,7 @@ fn result_of(name: &str, held: VerdictStatus, verdict: &Verdict) -> AttackResult
     AttackResult { name: name.to_owned(), is_held: verdict.status == held, detail }
 }
 
-/// Returns a literal of Python for a path.
+/// Returns a path as a string literal of Python.
 fn python_string(path: &Path) -> String {
     serde_json::to_string(&path.to_string_lossy()).expect("text is JSON")
 }

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The bytes that a program's control group may use beyond the limit of the program's address space, for the
-/// page cache of its files for example.
+/// The bytes that a program's control group may use beyond the limit of the program's address space. The page
+/// cache of the program's files, for example, needs such bytes.
 const EXTRA_BYTES: u64 = 256 << 20;
 /// The most threads and processes of one program.
 const MAX_TASKS: &str = "64";

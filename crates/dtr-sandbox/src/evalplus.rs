@@ -18,8 +18,8 @@ pub enum InputSet {
 
 /// A row of HumanEval+ or MBPP+.
 ///
-/// The row stays text here. Its inputs hold integers of any size, `NaN` and `Infinity`, which only Python's
-/// own JSON reader keeps as they are.
+/// The row is kept as text, because its inputs hold integers of any size, `NaN` and `Infinity`. Only Python's
+/// own JSON reader keeps such numbers as they are.
 #[derive(Clone, Debug)]
 pub struct EvalPlusTask {
     /// The task's name, such as `HumanEval/0` or `Mbpp/2`.
@@ -76,8 +76,8 @@ impl InputSetOutputs {
     }
 }
 
-/// The outputs of a reference solution on both sets of inputs. Callers keep them, since they are the same for
-/// all solutions of a task.
+/// The outputs of a reference solution on both sets of inputs. All solutions of a task need the same outputs,
+/// so callers compute them once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReferenceOutputs {
     /// The outputs on the base inputs.

@@ -1,4 +1,7 @@
 //! Runs jobs of the sandbox in confined processes, and reads their answers.
+//!
+//! Each job contains a random text, its *nonce*, which the runner repeats in each line of its answer. Lines
+//! without the nonce, such as lines that the program prints, do not count as an answer.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -25,7 +28,7 @@ use crate::verdict::{ReferenceStatus, Verdict, VerdictStatus};
 
 pub(crate) use crate::cgroup::find_parent as find_cgroup_parent;
 
-/// The time in which a process that only reports its layers ends.
+/// The time limit of a process that only reports its layers and then ends.
 const SETUP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Returns the number of threads and processes of all users.
@@ -53,7 +56,7 @@ fn is_public(path: &Path) -> bool {
     has_bits(path, bits) && path.ancestors().skip(1).all(|folder| has_bits(folder, 0o001))
 }
 
-/// The line with which the runner answers a program.
+/// The line in which the runner reports the verdict on a program.
 #[derive(Deserialize)]
 struct ProgramAnswer {
     status: VerdictStatus,
@@ -62,7 +65,7 @@ struct ProgramAnswer {
     failed_input: Option<usize>,
 }
 
-/// A line of the runner, whatever the job is.
+/// The fields that a line of the runner can have for every kind of job.
 #[derive(Deserialize)]
 struct AnswerLine<'a> {
     nonce: &'a str,
@@ -80,7 +83,7 @@ impl Drop for WorkFolder {
     }
 }
 
-/// What a process wrote, apart from lines that do not repeat the nonce.
+/// The answer of a process, read from its output. Lines without the job's nonce are ignored.
 struct Answer<'a> {
     has_started: bool,
     error: Option<String>,
@@ -146,7 +149,8 @@ impl Sandbox {
         Ok(verdict(status, Some(ReferenceStatus::Timeout), Some(cause), None))
     }
 
-    /// Runs a job of dtr's own, and reads its answer. The inner error is the job's.
+    /// Runs a job other than a program, such as sanitising code, and reads the answer. The outer error is a
+    /// failure of the sandbox, and the inner error is a failure of the job.
     pub(crate) fn answer<T: DeserializeOwned>(&self, job: Job) -> Result<std::result::Result<T, String>> {
         let seconds = job.wall_limit.as_secs_f64();
         let (outcome, nonce, _) = self.run_job(job)?;
@@ -224,7 +228,8 @@ impl Sandbox {
     }
 }
 
-/// Returns the limit of processor seconds. It only backs up the limit of wall time, and threads add up.
+/// Returns the limit of processor seconds. It is a fallback for the limit of wall time. It is larger than
+/// that limit, because the processor times of all threads add up.
 fn cpu_limit(wall_limit: Duration) -> u64 {
     2 * wall_limit.as_secs() + 60
 }

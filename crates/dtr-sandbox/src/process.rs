@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use crate::CHILD_SUBCOMMAND;
 use crate::child::ChildConfig;
 
-/// The time from the start of the process to the start of the program in it.
+/// The longest time from the start of the process to the start of the program in the process.
 const STARTUP_LIMIT: Duration = Duration::from_secs(60);
 /// The most bytes of an answer. Reference outputs are the longest.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
@@ -34,7 +34,7 @@ pub(crate) struct ProcessOutcome {
 }
 
 /// Runs `program`, which calls [`child_main`](crate::child_main), with `job` as standard input. Waits until
-/// the process ends, or ends it `wall_limit` after its first line.
+/// the process ends. If the process is still running `wall_limit` after its first line, kills it.
 pub(crate) fn run(
     program: &Path,
     config: &ChildConfig,
@@ -53,7 +53,7 @@ pub(crate) fn run(
     if !matches!(watched, Ok(Watched { is_timeout: false, .. })) {
         kill_group(&child);
     }
-    // The process is dead, but not yet reaped, so its processor time can still be read.
+    // Until the ended process is reaped, its processor time can still be read.
     let _ = wait_without_reaping(&child);
     let cpu_seconds = cpu_seconds(child.id()).unwrap_or(0.0);
     let status = child.wait()?;
@@ -63,7 +63,7 @@ pub(crate) fn run(
     Ok(ProcessOutcome { answer, stderr, status, is_timeout, wall_seconds, cpu_seconds })
 }
 
-/// Returns a file without a name that holds the job. Unlike a pipe, it never blocks the writer.
+/// Returns an unnamed file that holds the job. Unlike a pipe, a file never blocks its writer.
 fn input_file(job: &[u8]) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
     file.write_all(job)?;
@@ -75,7 +75,8 @@ fn pid(child: &Child) -> io::Result<Pid> {
     Ok(Pid::from_child(child))
 }
 
-/// Kills the process and its group. The group exists as soon as the process has started its session.
+/// Kills the process and its process group. The group exists only after the process has started its session,
+/// so the process is also killed by its own id.
 fn kill_group(child: &Child) {
     let pid = Pid::from_child(child);
     let _ = rustix::process::kill_process_group(pid, Signal::KILL);
@@ -99,7 +100,7 @@ struct Watched {
     is_timeout: bool,
 }
 
-/// Reads what the process writes, until it ends or exceeds its time.
+/// Reads the output of the process until the process ends or exceeds its time.
 fn watch(child: &mut Child, start: Instant, wall_limit: Duration) -> io::Result<Watched> {
     let ended = rustix::process::pidfd_open(pid(child)?, PidfdFlags::empty())?;
     let mut stdout = CappedPipe::new(child.stdout.take().map(OwnedFd::from), MAX_ANSWER_BYTES)?;
@@ -130,7 +131,7 @@ fn watch(child: &mut Child, start: Instant, wall_limit: Duration) -> io::Result<
     Ok(Watched { answer: stdout.bytes, stderr: stderr.bytes, is_timeout })
 }
 
-/// The reading end of a pipe, of which the first bytes are kept and the others dropped.
+/// The reading end of a pipe. Keeps the first `max_bytes` bytes, and drops all later bytes.
 struct CappedPipe {
     /// `None` once the pipe is closed.
     file: Option<File>,
@@ -150,8 +151,8 @@ impl CappedPipe {
         Some(PollFd::from_borrowed_fd(self.file.as_ref()?.as_fd(), PollFlags::IN))
     }
 
-    /// Reads until the pipe is empty, but at most 16 MiB, so that a program that writes on and on does not
-    /// hide the deadline.
+    /// Reads until the pipe is empty, but at most 16 MiB. Without this maximum, a program that never stops
+    /// writing would keep [`watch`] from checking the deadline.
     fn read_available(&mut self) -> io::Result<()> {
         let mut buffer = [0; 1 << 16];
         for _ in 0..256 {

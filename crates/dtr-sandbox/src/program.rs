@@ -67,7 +67,7 @@ impl<'a> Program<'a> {
             Self::EvalPlus { task, outputs, input_set, solution } => {
                 let outputs = outputs.of(*input_set);
                 let input_seconds = outputs.input_seconds(limits);
-                // EvalPlus grants one second to the process and one more before it ends the process.
+                // EvalPlus adds one second for the process, and one more second before it ends the process.
                 let seconds = limits.input_set_seconds.min(input_seconds.iter().sum()) + 2.0;
                 Job {
                     wall_limit: Duration::from_secs_f64(seconds),

@@ -43,7 +43,8 @@ pub struct PythonInterpreter {
     pub numpy_version: Option<String>,
     /// The folder that contains numpy.
     pub site_packages: Option<PathBuf>,
-    /// The file of the interpreter, outside of virtual environments.
+    /// The file of the interpreter itself. In a virtual environment, this is the file of the base
+    /// interpreter.
     pub(crate) executable: PathBuf,
     pub(crate) library_folders: Vec<PathBuf>,
     pub(crate) libraries: Vec<PathBuf>,

@@ -26,7 +26,7 @@ const RUNNER_FILES: [(&str, &str); 4] = [
     ("code_sanitizer.py", include_str!("../python/code_sanitizer.py")),
 ];
 
-/// The policy for a machine that does not confine programs.
+/// The policy for a machine that cannot confine programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfinementPolicy {
     /// Refuse to run programs.
@@ -55,7 +55,7 @@ pub struct Sandbox {
     pub(crate) layers: SandboxLayers,
     /// Holds the folder `runner` and the programs' folders.
     pub(crate) folder: TempDir,
-    /// The control group below which each program gets its own.
+    /// The control group below which each program gets its own control group.
     pub(crate) cgroup_parent: Option<PathBuf>,
     pub(crate) max_tasks: u64,
     /// Counts the processes, for the names of their folders.
@@ -69,8 +69,8 @@ impl Sandbox {
     /// [`CHILD_SUBCOMMAND`](crate::CHILD_SUBCOMMAND), usually this program itself.
     ///
     /// # Errors
-    /// Fails when the interpreter cannot be run, when the machine does not confine programs and `policy`
-    /// requires it, and on systems other than Linux.
+    /// Fails when the interpreter cannot be run. Fails when `policy` requires confinement and the machine
+    /// cannot confine programs. Fails on systems other than Linux.
     pub fn new(
         child_program: &Path,
         python: &Path,

@@ -20,8 +20,8 @@ pub enum VerdictStatus {
 
 /// The outcome of a program in the terms of the reference implementation, `code_eval` or EvalPlus.
 ///
-/// Both report a timeout for a program that dies without a verdict. EvalPlus reports a failure for a program
-/// that exceeds the time limit of one input.
+/// Both implementations report a timeout for a program that dies without a verdict. EvalPlus reports a
+/// failure for a program that exceeds the time limit of one input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReferenceStatus {

@@ -10,8 +10,8 @@ use dtr_model::{
     read_parameters,
 };
 
-/// A decoder of which some parameters are trained. Each group of trained parameters has its own learning
-/// rate. The gradient is clipped by its norm over all groups.
+/// A decoder with some trained parameters. Each group of trained parameters has its own learning rate. The
+/// gradient is clipped by its norm over all groups.
 pub struct TunedDecoder {
     decoder: Decoder,
     groups: Vec<TrainedGroup>,
@@ -69,8 +69,9 @@ impl TunedDecoder {
         count_parameters(&mut select(&mut self.decoder, &groups))
     }
 
-    /// Does the optimizer step `step` of `num_steps`. `gradient` holds a vector for each trained parameter,
-    /// in visiting order. Returns the norm of the gradient, `[1]`.
+    /// Updates the trained parameters by one step of the optimizer: step `step` (counted from 0) of
+    /// `num_steps`. `gradient` holds a vector for each trained parameter, in the order in which the decoder
+    /// visits its parameters. Returns the norm of the gradient before clipping, `[1]`.
     pub fn update(&mut self, gradient: Vec<Tensor<1>>, step: u64, num_steps: u64) -> Tensor<1> {
         let groups = self.trained_groups();
         let mut rows: Vec<Vec<Tensor<1>>> = vec![Vec::new(); groups.len()];
@@ -108,7 +109,7 @@ impl TunedDecoder {
     /// Restores the tensors that [`TunedDecoder::checkpoint_tensors`] returned after `num_steps` steps.
     ///
     /// # Errors
-    /// Fails if the checkpoint lacks a tensor, or holds other tensors.
+    /// Fails if the checkpoint lacks a tensor, or holds a tensor that is not restored.
     pub fn restore(&mut self, mut checkpoint: SafetensorsReader, num_steps: u64) -> Result<()> {
         let groups = self.trained_groups();
         read_parameters(&mut select(&mut self.decoder, &groups), &mut checkpoint)?;

@@ -90,8 +90,8 @@ fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
     if top_p >= 1.0 {
         return tokens;
     }
-    // All tokens with a lower probability than `min` together have less than `1 - top_p`. The other tokens
-    // thus reach `top_p` without them.
+    // The tokens with a probability below `min` together have less than `1 - top_p`. The other tokens alone
+    // thus reach `top_p`, so the less likely tokens are dropped before the sort.
     let min = (1.0 - top_p) / tokens.len() as f64;
     tokens.retain(|(_, probability)| *probability >= min);
     tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

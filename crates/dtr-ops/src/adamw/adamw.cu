@@ -32,8 +32,9 @@ struct Adam {
 };
 
 // One step over the n elements of each layer. squares[layer] is the sum of squares of all gradients that are
-// clipped together with this layer's gradient. Its root is their norm. If this norm exceeds `max_norm`, the
-// layer's gradient is multiplied by max_norm / norm. The grid is (ceil(n / 1024), layers).
+// clipped together with this layer's gradient. The square root of this sum is the norm of these gradients. If
+// the norm exceeds `max_norm`, the layer's gradient is multiplied by max_norm / norm. The grid is
+// (ceil(n / 1024), layers).
 extern "C" __global__ void __launch_bounds__(256)
     adamw(const T *gradient, float *weights, float *first, float *second, const float *squares, float max_norm,
           float decay, float learning_rate, float beta_first, float beta_second, float epsilon, float correct_first,

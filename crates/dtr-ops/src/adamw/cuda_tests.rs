@@ -8,8 +8,8 @@ use crate::cuda_testing::{
 #[test]
 fn steps_match_the_portable_form() {
     let Some(device) = cuda_device() else { return };
-    // The cases cover sizes that are not multiples of a block, steps with and without weight decay, gradients
-    // of both dtypes, and single layers and stacks of layers.
+    // The sizes are not all multiples of a block. There are steps with and without weight decay, gradients of
+    // both dtypes, single layers, and stacks of layers.
     let cases = [
         (3000, 0.1, DType::F32, 1),
         (77, 0.0, DType::F32, 7),

@@ -5,8 +5,9 @@ use dtr_kernels::{AttentionInputs, attention_forward};
 
 use crate::flex_tensors::{elements, from_flex, into_flex, tensor_like};
 
-/// Computes attention of `q_bhtk` over cache buffers `[b, g, capacity, k]`. The queries of batch row `row`
-/// see the first `num_keys[row]` keys, from `first_keys[row]` on. This form has no gradient.
+/// Computes attention of `q_bhtk` over cache buffers `[b, g, capacity, k]`. The cache of batch row `row`
+/// holds `num_keys[row]` keys. The queries of this row see the keys from `first_keys[row]` up to their own
+/// position. This form has no gradient.
 pub(super) fn attention(
     [q_bhtk, k_bgsk, v_bgsk]: [Tensor<4>; 3],
     num_keys: &[usize],

@@ -46,8 +46,8 @@ pub(super) fn attention(
     from_cube(output)
 }
 
-/// Computes attention of `q_bhtk` over cache buffers. The last token of a batch row is at the row's position
-/// in `positions`, `[b]`, or at the only position, `[1]`.
+/// Computes attention of `q_bhtk` over cache buffers. `positions` holds the position of each batch row's last
+/// token, `[b]`, or one position for all rows, `[1]`.
 pub(crate) fn attention_from_counter(
     q_bhtk: Tensor<4>,
     [k_bgsk, v_bgsk]: [Tensor<4>; 2],
@@ -70,7 +70,8 @@ struct AttentionProblem {
     first_keys: Option<CubeTensor>,
     /// The number of keys. If `positions` are set, this is the capacity of the buffers.
     num_keys: usize,
-    /// The positions of the last queries, `[b]` or `[1]`, if counters on the device hold them.
+    /// The position of each batch row's last query, `[b]`, or one position for all rows, `[1]`. `None` if no
+    /// counters on the device hold the positions.
     positions: Option<CubeTensor>,
     batch: usize,
     heads: usize,

@@ -1,16 +1,16 @@
 // Softmax attention of one or a few new tokens over a cache, for decoding. Reading keys and values takes most
 // of the time, so a block reads each of its keys once, for several queries. A group is a key/value head with
 // the query heads that share it. A block processes a range of the keys of one group, as in Flash-Decoding.
-// Each warp of the block loops over tiles of 16 keys, and the warps then merge their results. If the keys
-// have several ranges, each block writes maxima, sums and unnormalised outputs to scratch memory. The last
-// block to finish combines the results of all ranges.
+// Each warp of the block loops over tiles of 16 keys, and the warps then merge their results. If the keys of
+// a group are divided into several ranges, each block writes maxima, sums and unnormalised outputs to scratch
+// memory. The last block to finish combines the results of all ranges.
 //
-// Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and the caches k, v [b, g, capacity, d] are
-// passed with their strides (batch, head, time) in elements. The kernel uses the first
-// lengths[row * length_stride] + added tokens of batch row `row` of the cache. It reads `lengths` on the
-// device, so that a CUDA graph can be replayed while the cache grows. The queries belong to the last t of
-// these tokens. A query of batch row `row` sees the keys from first[row] up to its own position. A query
-// before first[row] is padding and sees only itself.
+// Compile with -DHEAD_DIM=<d>. The tensors are q, o [b, h, t, d] and the caches k, v [b, g, capacity, d].
+// Their strides (batch, head, time) are in elements. Batch row `row` of the cache holds
+// lengths[row * length_stride] + added tokens. The kernel reads `lengths` on the device, so that a CUDA graph
+// can be replayed while the cache grows. The queries belong to the last t of these tokens. A query of batch
+// row `row` sees the keys from first[row] up to its own position. A query before first[row] is padding and
+// sees only itself.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -61,14 +61,14 @@ template <typename T> struct Work {
     __device__ int clamp(int key) const { return min(key, keys - 1); }  // memory after the last key may hold NaN
 };
 
-// The result of a warp or a block for each query (row): the unnormalised output, the maximum of the scores
-// and the sum of the weights.
+// The result of a warp or a block. Each query (row) has an unnormalised output, the maximum of its scores,
+// and the sum of its weights.
 template <int ROWS> struct Record {
     float outs[ROWS][D + 4], maxima[ROWS], sums[ROWS];  // padded against bank conflicts
 };
 
-// Replaces a maximum of -inf with 0. A row that has seen no key has this maximum, and -inf - -inf would be
-// NaN.
+// Replaces a maximum of -inf with 0, because -inf - -inf would be NaN. The maximum of a row is -inf until the
+// row has seen a key.
 __device__ inline float finite(float maximum) { return maximum == MINUS_INFINITY ? 0.f : maximum; }
 
 // The bf16 kernels compute S^T = K Q^T and O^T = V^T P^T with mma.m16n8k16. The operands are loaded from

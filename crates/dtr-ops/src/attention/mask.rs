@@ -21,7 +21,7 @@ pub struct CausalMask {
     positions: Option<Vec<usize>>,
     device: Device,
     is_autodiff: bool,
-    /// The mask as a tensor. It is built on first use, because it is as large as the attention scores, and
+    /// The mask as a tensor, which is as large as the attention scores. It is built on first use, because
     /// neither linear attention nor the fused kernels need it.
     hidden_keys: OnceLock<Tensor<4, Bool>>,
     /// `first_keys` on the device, `[b]`, uploaded on first use.
@@ -84,8 +84,8 @@ impl CausalMask {
         self.counter.as_ref()
     }
 
-    /// Returns the number of keys of each batch row. `num_tokens` is the number of tokens in the cache, for
-    /// masks in which all rows have equally many.
+    /// Returns the number of keys of each batch row. If the host knows the positions, this is the row's
+    /// position plus 1. Otherwise it is `num_tokens`, the number of tokens in the cache.
     pub(super) fn num_keys(&self, batch: usize, num_tokens: usize) -> Vec<usize> {
         match &self.positions {
             Some(positions) => positions.iter().map(|position| position + 1).collect(),

@@ -57,8 +57,8 @@ pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tenso
     attention_by_scores(q_bhtk, keys, values, mask)
 }
 
-/// Returns whether a decoding step of attention with heads of this width consists of kernels of this crate
-/// only on a CUDA device, so that the step can be recorded.
+/// Returns whether a decoding step of attention with heads of this width runs only kernels of this crate on a
+/// CUDA device. Only such steps can be recorded as a CUDA graph.
 pub fn is_attention_recordable(width: usize) -> bool {
     width.is_multiple_of(16) && (width <= 128 || width == 256)
 }
@@ -69,7 +69,7 @@ fn has_cuda_attention_kernels(x_bhtk: &Tensor<4>) -> bool {
     has_cuda_inference_kernels(x_bhtk) && is_attention_recordable(x_bhtk.dims()[3])
 }
 
-/// Computes [`attention`] by storing the matrix of all scores. This form is differentiable and runs on any
+/// Computes [`attention`] and stores the matrix of all scores. This form is differentiable and runs on any
 /// device.
 ///
 /// The queries that share a key/value head are stacked as rows of one matrix, so that keys are not repeated.

@@ -4,10 +4,10 @@
 // cores, and the f32 kernel uses multiply-adds. The kernel in prefill_sm90.cu is faster, but supports fewer
 // cases.
 //
-// Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and k, v [b, g, s, d] are passed with their
-// strides (batch, head, time) in elements. Query i is at position s - t + i. A query of batch row `row` sees
-// the keys from first[row] up to its own position. A query before first[row] is padding and sees only itself.
-// Every query therefore sees a key.
+// Compile with -DHEAD_DIM=<d>. The tensors are q, o [b, h, t, d] and k, v [b, g, s, d]. Their strides (batch,
+// head, time) are in elements. Query i is at position s - t + i. A query of batch row `row` sees the keys
+// from first[row] up to its own position. A query before first[row] is padding and sees only itself. Every
+// query therefore sees a key.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -43,9 +43,8 @@ struct Span {
     __device__ bool is_masked(int key, int keys) const { return key + keys - 1 > position || key < first; }
 };
 
-// Merges the maximum of a tile into the running maximum of a row. Sets `offset` to the value for which the
-// weights of the tile are 2^(score * scale_log2 - offset). Returns the factor by which the sums so far must
-// be multiplied.
+// Merges the maximum of a tile into the running maximum of a row. Sets `offset` such that the weights of the
+// tile are 2^(score * scale_log2 - offset). Returns the factor by which the sums so far must be multiplied.
 __device__ inline float rescale(float& maximum, float tile_maximum, float scale_log2, float& offset) {
     float next = fmaxf(maximum, tile_maximum);
     // Until a row has seen a key, its maximum is -inf, and -inf - -inf would be NaN.
@@ -57,8 +56,8 @@ __device__ inline float rescale(float& maximum, float tile_maximum, float scale_
 
 __device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 
-// Copies 16 bytes from global to shared memory, or writes zeros if `is_there` is false. Zeros are needed
-// because a weight of 0 times NaN would be NaN.
+// Copies 16 bytes from global to shared memory, or writes zeros if `is_there` is false. Rows after the last
+// key get the weight 0. They must be zeros, because 0 times NaN would be NaN.
 __device__ inline void copy16(void* target, const void* source, bool is_there) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :: "r"(shared_address(target)), "l"(source), "r"(is_there ? 16 : 0));

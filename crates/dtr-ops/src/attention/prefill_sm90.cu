@@ -8,8 +8,8 @@
 //
 // Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) describe bf16 tensors
 // of four dimensions, innermost first: {d, time, heads, batch}. Their boxes are {64, 64, 1, 1} for Q and
-// {64, KEYS, 1, 1} for K and V, with 128-byte swizzle. Elements out of bounds must read as zeros, because a
-// tile may have rows after the last key, and 0 times NaN would be NaN.
+// {64, KEYS, 1, 1} for K and V, with 128-byte swizzle. Elements out of bounds must read as zeros: a tile may
+// have rows after the last key, and 0 times NaN would be NaN.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -149,8 +149,8 @@ template <int M, int N> __device__ inline void pin(float (&x)[M][N]) {
     for (int i = 0; i < M; ++i) pin(x[i]);
 }
 
-// The 64 queries of a warpgroup. A warp has 16 of them. A thread holds elements of two queries: rows `quad`
-// and `quad` + 8 of its warp.
+// The 64 queries of a warpgroup. Each of its four warps has 16 queries. A thread holds elements of two
+// queries: rows `quad` and `quad` + 8 of its warp.
 
 __device__ inline unsigned pack(float low, float high) {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
@@ -233,7 +233,8 @@ struct Rows {
     }
 };
 
-// The next buffer of a ring of N buffers, and the parity of the phase of that buffer's barrier.
+// A position in a ring of N buffers. `stage` is the index of the next buffer, and `parity` is the parity of
+// the phase of the buffer's barrier.
 template <int N> struct Ring {
     int stage = 0, parity = 0;
     __device__ void advance() {

@@ -36,7 +36,7 @@ fn every_form_supports_rows_at_their_own_positions() {
     let mask = CausalMask::at_positions(&positions, &Device::flex());
     let expected = positions.iter().enumerate().map(|(row, &position)| {
         let part = |x: &Tensor<4>| repeat_heads(x.clone().narrow(0, row, 1), h / g);
-        // The query is the last of as many queries as there are keys.
+        // The reference needs as many queries as keys. Only its last query is compared.
         let queries = q.clone().narrow(0, row, 1).expand([1, h, position + 1, k]);
         let [keys, values] = [&keys, &values].map(|x| part(x).narrow(2, 0, position + 1));
         naive::attention(&queries, &keys, &values).narrow(2, position, 1)

@@ -177,8 +177,8 @@ __device__ inline void forward(const Real* __restrict__ x, i64 x_b, i64 x_t, con
 // The backward pass. A thread computes dx of BACKWARD_SEGMENT tokens. The outputs of the WIDTH - 1 tokens
 // after this segment depend on these inputs, so the thread reads these tokens too. The thread of the first
 // segment also computes the gradient of `past`. Dynamic taps get a gradient for each token. The gradient of
-// static taps is a sum over tokens: the thread writes the sum over its own tokens to its row of `dweights`
-// [batch * segments, c, WIDTH] f32, and another kernel sums the rows.
+// static taps is a sum over tokens. Each thread writes the sum over its own tokens to its row of `dweights`
+// [batch * segments, c, WIDTH] f32. Another kernel then sums the rows.
 template <bool DYNAMIC, typename DWeight>
 __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, const Real* __restrict__ weight, i64 w_b,
                                 i64 w_t, const Real* __restrict__ past, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,

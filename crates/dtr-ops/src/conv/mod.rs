@@ -1,5 +1,5 @@
-//! Short causal depthwise convolutions followed by SiLU. Either all tokens share a kernel, or each token has
-//! its own kernel. The state that decoding carries from step to step holds the last inputs.
+//! Short causal depthwise convolutions followed by SiLU. All tokens share one convolution kernel, or each
+//! token has its own kernel. In decoding, the state that is passed from step to step holds the last inputs.
 
 #[cfg(feature = "cuda")]
 mod cuda;

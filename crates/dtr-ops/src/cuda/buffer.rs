@@ -16,7 +16,8 @@ use cubecl_runtime::runtime::Runtime;
 use super::context::GpuContext;
 use super::launch::KernelArg;
 
-/// Returns the primitive of a tensor. The tensor must be on a CUDA device, and on no autodiff graph.
+/// Returns the primitive (the tensor type of burn's backend) of a tensor. The tensor must be on a CUDA
+/// device, and on no autodiff graph.
 pub(crate) fn into_cube<const D: usize, K>(tensor: Tensor<D, K>) -> CubeTensor
 where
     K: Basic + BackendPrimitive<Cube, Primitive = CubeTensor>,
@@ -56,8 +57,8 @@ pub(crate) fn pointer_or_null(tensor: Option<&CubeTensor>) -> KernelArg {
     tensor.map_or(KernelArg::Pointer(0), pointer)
 }
 
-/// Returns the distance between the positions of two batch rows in `positions`: 1 for `[b]`, and 0 for `[1]`,
-/// which holds the position of all rows.
+/// Returns the distance between the positions of two neighbouring batch rows in `positions`. The distance is
+/// 1 for `[b]`. It is 0 for `[1]`, because all rows then share one position.
 pub(crate) fn position_stride(positions: &CubeTensor) -> usize {
     let [count] = dims(positions);
     usize::from(count > 1)

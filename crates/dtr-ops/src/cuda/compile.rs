@@ -81,8 +81,8 @@ pub(super) fn compile(kernel: &CudaKernel, (major, minor): (i32, i32)) -> Result
     Ok(Ptx::from_binary(code))
 }
 
-/// Lists the requirements of the CUDA kernels that this machine does not meet: libraries, headers or a recent
-/// driver.
+/// Lists the requirements of the CUDA kernels that are missing on this machine: libraries, headers or a
+/// recent driver.
 pub(crate) fn missing_requirements() -> Vec<String> {
     // SAFETY: the functions only try to load the libraries.
     let present = unsafe {

@@ -77,8 +77,9 @@ impl GpuContext {
 
     fn open(index: usize) -> Result<Self, DriverError> {
         let context = CudaContext::new(index)?;
-        // SAFETY: without event tracking, cudarc does not synchronise streams. Here, all work runs on one
-        // stream, in order. Tracking is off because its events would break graph captures.
+        // SAFETY: without event tracking, cudarc does not synchronise streams. No synchronisation is needed
+        // here, because all work runs on one stream, in order. Tracking is off because its events would break
+        // graph captures.
         unsafe { context.disable_event_tracking() };
         let stream = burn_stream(&context, index);
         let multiprocessors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;

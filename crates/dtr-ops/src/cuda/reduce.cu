@@ -1,5 +1,5 @@
-// Sums of partial sums and of columns, in a fixed order. The input of each kernel has one part for each layer
-// of a stack, and the kernel sums each part.
+// Sums of partial sums, and sums of the columns of matrices, both in a fixed order. The input of each kernel
+// has one part for each layer of a stack, and the kernel sums each part.
 #include "vector.cuh"
 
 // sum[layer] = scale * (sum of the layer's `count` partial sums). Each block computes one layer.

@@ -1,4 +1,5 @@
-//! Sums of columns, and of the partial sums of other kernels, in a fixed order.
+//! Sums of the columns of matrices, and sums of the partial sums that other kernels wrote. The order of the
+//! additions is fixed, so the results are deterministic.
 
 use burn::backend::TensorMetadata;
 use burn::tensor::{DType, Shape};

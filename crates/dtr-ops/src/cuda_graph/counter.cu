@@ -1,7 +1,7 @@
 // Kernels on small arrays of integers that recorded decoding steps (CUDA graphs) read and write. Each thread
 // processes one element.
 
-// Adds `by` to each of `count` position counters. No counter exceeds `last`.
+// Adds `by` to each of `count` position counters. A counter stops at `last`.
 extern "C" __global__ void advance(int* counters, int by, int last, int count) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < count) counters[i] = min(counters[i] + by, last);

@@ -26,13 +26,13 @@ const THREADS: u32 = 128;
 pub struct PositionCounter(Tensor<1, Int>);
 
 impl PositionCounter {
-    /// Returns counters that start at `positions`, one for each batch row, or `None` if `device` does not
-    /// support counters.
+    /// Returns counters that start at `positions`, one for each batch row. Returns `None` if `device` does
+    /// not support counters.
     pub fn new(positions: &[usize], device: &Device) -> Option<Self> {
         has_cuda_kernels(&Tensor::<1>::zeros([1], device)).then(|| Self(int_tensor(positions, device)))
     }
 
-    /// Adds 1 to each position, for all clones. No position exceeds `last`.
+    /// Adds 1 to each position that is below `last`, for all clones.
     pub fn advance(&self, last: usize) {
         let positions = self.positions();
         let [count] = dims(&positions);

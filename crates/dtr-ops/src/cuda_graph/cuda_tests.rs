@@ -57,7 +57,7 @@ fn a_history_holds_the_tokens_of_replayed_steps() {
     let run = |tokens: &TokenBuffer| {
         crate::argmax_into(logits.clone(), tokens.tensor());
     };
-    // The first run compiles the kernel, which a recording cannot do.
+    // The first run compiles the kernel, because a kernel cannot be compiled during a recording.
     run(&tokens);
     tokens.set_all(&[3, 4, 5]);
     let step = RecordedStep::record(&device, || run(&tokens));

@@ -1,4 +1,4 @@
-//! The types of [`decode`](super) in builds without CUDA. No device of these builds supports counters or
+//! The types of [`cuda_graph`](super) in builds without CUDA. No device of these builds supports counters or
 //! recorded steps.
 
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ impl PositionCounter {
         None
     }
 
-    /// Adds 1 to each position. No position exceeds `last`.
+    /// Adds 1 to each position that is below `last`.
     pub fn advance(&self, _last: usize) {
         match self.0 {}
     }

@@ -1,6 +1,7 @@
-//! The gated delta rule on CUDA devices, in its WY form. The forward pass computes the matrices of all chunks
-//! in parallel, and then the states chunk by chunk. The backward pass repeats the forward pass, loops over
-//! the chunks in reverse, and computes the gradients of all chunks in parallel.
+//! The gated delta rule on CUDA devices, in the WY form (see the [parent module](super)). The forward pass
+//! computes the matrices of all chunks in parallel, and then the states chunk by chunk. The backward pass
+//! repeats the forward pass, loops over the chunks in reverse, and computes the gradients of all chunks in
+//! parallel.
 
 #![allow(unsafe_code)]
 
@@ -221,8 +222,8 @@ fn forward_from_state(tensors: [CubeTensor; 5], state: CubeTensor) -> (CubeTenso
         vec![pointer(&state), pointer(&state), NULL, NULL],
         shape.size_args(),
     ];
-    // SAFETY: as in `PreparedChunks::new`. No other tensor shares the state's memory, and the kernel reads
-    // the state before it overwrites it.
+    // SAFETY: as in `PreparedChunks::new`. No other tensor shares the state's memory, and the kernel has read
+    // the initial state before it writes the last state there.
     gpu_context(&q).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("delta_forward"), shape.scan_dims(1, 1), &arguments.concat());
     });

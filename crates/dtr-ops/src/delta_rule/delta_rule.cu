@@ -2,9 +2,10 @@
 //
 //     S <- exp(g) S        u = beta (v - S^T k)        S <- S + k u^T        o = scale S^T q
 //
-// The kernels process chunks of 64 tokens in the WY form. In a chunk, let G be the inclusive cumulative sum
-// of g, let L[i,j] be exp(G[i] - G[j]) for i >= j and 0 otherwise, and let S be the state before the chunk.
-// Q, K, V, O, U and R are matrices with a row for each token. `*` multiplies elementwise, and beta and
+// The kernels process chunks of 64 tokens in the WY form (arXiv 2406.06484). In this form, the updates U of a
+// chunk's tokens are the solution of a triangular system, U = T R. Let G be the inclusive cumulative sum of g
+// in a chunk. Let L[i,j] be exp(G[i] - G[j]) for i >= j and 0 otherwise, and let S be the state before the
+// chunk. Q, K, V, O, U and R are matrices with a row for each token. `*` multiplies elementwise, and beta and
 // exp(..) scale rows.
 //
 //     T = (I + strictly_lower(beta K K^T * L))^-1           R = beta (V - exp(G) K S)               U = T R
@@ -18,13 +19,13 @@
 //     D = dR = M^T dO + H dS'                               dV = beta D
 //     dS = exp(G_last) dS' + (scale exp(G) Q)^T dO - (beta exp(G) K)^T D
 //
-// `delta_backward_scan` computes this adjoint from the last chunk to the first. The other gradients need
-// dT only inside the product T^T dT T^T. This product equals D U^T, so no inverse is needed, and
+// `delta_backward_scan` computes this adjoint from the last chunk to the first. The other gradients need dT
+// only inside the product T^T dT T^T. This product equals D U^T, so no inverse is needed.
 // `delta_backward_chunks` computes these gradients for all chunks at once.
 //
 // In exact arithmetic, T could also be applied last, as O = .. + P U. In bf16, this order loses accuracy:
-// with correlated keys, P and dU are large, and multiplying by T subtracts nearly equal numbers. The kernels do
-// this in f32, when they compute M and H, and then round M and H to bf16.
+// with correlated keys, P and dU are large, and multiplying by T subtracts nearly equal numbers. The kernels
+// therefore multiply by T in f32, when they compute M and H, and round only M and H to bf16.
 //
 // With L2NORM, the kernels normalise q and k: x / sqrt(sum x^2 + 1e-6). The factors 1 / sqrt(..) are stored
 // as scalars of the tokens, so that all matrix products use the raw q and k.
@@ -53,8 +54,8 @@ constexpr int CHUNK = 64;
 constexpr int WARP = 32;
 constexpr int VECTOR = 16 / sizeof(T);
 constexpr float NORM_EPSILON = 1e-6f;
-// Betas of smaller magnitude are replaced with this value. This keeps U / beta finite. The gradient of beta
-// contains this quotient.
+// Betas of smaller magnitude are replaced with this value. The gradient of beta contains the quotient
+// U / beta, which thereby stays finite.
 constexpr float LEAST_BETA = 1e-15f;
 constexpr unsigned ALL = 0xffffffff;
 
@@ -931,12 +932,13 @@ __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
 //     A = -beta exp(G) D S^T + X K        B = W^T Q + X^T K        E = exp(G_last - G) U dS'^T
 //     dbeta = D.U / beta        dG = Q.dQ + K.A - K.B - K.E
 //
-// Y.Z is the dot product of each row of Y with the same row of Z. Two terms are added to dG of the chunk's last
-// token: exp(G_last) times the sum of S.dS' over all rows, and the sum of K.E over all tokens. W and X are
-// rounded only once. The terms of dG that should cancel therefore cancel exactly. dg of a token is the sum of
-// dG from this token to the end of the chunk. In this sum, - K.E of these tokens cancels against the sum at the
-// last token, so only K.E of the tokens before is left. The diagonal of W does not depend on g, because L is 1
-// there. The kernel adds it to dQ and B at the end, after dg is computed.
+// Y.Z is the dot product of each row of Y with the same row of Z. Two terms are added to dG of the chunk's
+// last token: exp(G_last) times the sum of S.dS' over all rows, and the sum of K.E over all tokens. W and X
+// are rounded only once. The terms of dG that should cancel therefore cancel exactly. dg of a token is the
+// sum of dG from this token to the end of the chunk. In this sum, the terms - K.E cancel against terms of the
+// sum at the last token. Only K.E of the earlier tokens is left. The diagonal of W does not depend on g,
+// because L is 1 there. The kernel therefore adds the diagonal's part of dQ and B at the end, after dg is
+// computed.
 //
 // The kernel makes four passes over the value channels: for W and X, for dQ, for A, and for E. A single pass
 // would need so many registers that only one block would fit on a multiprocessor. The next slice is loaded
@@ -1215,7 +1217,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // One token.
 
-// The kernel reads the state once and overwrites it. With r = S^T k and p = S^T q of the old state S,
+// The kernel reads the state once and overwrites it. Let r be S^T k and p be S^T q, for the old state S. Then
 // u = beta (v - exp(g) r) and o = scale (exp(g) p + (q.k) u).
 extern "C" __global__ void __launch_bounds__(STEP, 6)
     delta_step(const T *q, long long q_batch, long long q_head, const T *k, long long k_batch, long long k_head,

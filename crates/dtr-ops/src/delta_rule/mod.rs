@@ -2,6 +2,9 @@
 //! `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`. `S` is the state, and `K` is the key width.
 //!
 //! Keys must be l2-normalised, and `β` must be at most 2. Otherwise the recurrence can diverge.
+//!
+//! The *WY form* (arXiv 2406.06484) computes a chunk of tokens with matrix products. The updates `u` of all
+//! tokens of the chunk are the solution of one triangular system.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -71,7 +74,7 @@ pub fn normalised_gated_delta_rule(
     }
 }
 
-/// Computes [`normalised_gated_delta_rule`] chunk by chunk with matrix products (WY representation).
+/// Computes [`normalised_gated_delta_rule`] chunk by chunk, in the WY form (see the [module](self)).
 fn chunk_gated_delta(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,

@@ -1,5 +1,5 @@
 //! The reference implementation of the gated delta rule: its recurrence, token by token. Tests compare the
-//! values and gradients of all other forms with those of this form.
+//! values and gradients of every other form with this form.
 
 use burn::tensor::Tensor;
 

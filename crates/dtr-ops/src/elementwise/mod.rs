@@ -1,4 +1,4 @@
-//! Elementwise operations: sums, SiLU, and the product `silu(gate) · x`. Also the concatenation of batches.
+//! Elementwise operations (sums, SiLU and the product `silu(gate) · x`), and the concatenation of batches.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -28,8 +28,9 @@ pub fn add(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<3> {
 
 /// Concatenates tensors of one shape, `[b, t, d]`, along the batch.
 ///
-/// In inference on a GPU, the result is dense if each part has a multiple of 8 elements. burn's own
-/// concatenation may leave gaps between rows. Each kernel that reads a tensor with gaps copies it first.
+/// burn's own concatenation may leave gaps between rows. Each kernel that reads such a tensor copies it
+/// first. In inference on a GPU, this function therefore returns a dense tensor if each part has a multiple
+/// of 8 elements.
 pub fn concat_batches(parts: Vec<Tensor<3>>) -> Tensor<3> {
     #[cfg(feature = "cuda")]
     if parts.iter().all(has_cuda_inference_kernels) && parts[0].shape().num_elements().is_multiple_of(8) {

@@ -1,7 +1,7 @@
 #include "vector.cuh"
 
-// Copies rows: out[i] = table[indices[i]]. The index -1 stands for row 0: the kernel `argmax_rows` writes -1 if
-// it finds no token. A row has `vectors` vectors of 16 bytes, of any element type.
+// Copies rows: out[i] = table[indices[i]]. The kernel `argmax_rows` writes the index -1 if it finds no token.
+// This index counts as 0. A row has `vectors` vectors of 16 bytes, of any element type.
 extern "C" __global__ void __launch_bounds__(256)
     gather_rows(const uint4 *table, const int *indices, uint4 *out, long long rows, int vectors) {
     const long long i = blockIdx.x * 256LL + threadIdx.x;

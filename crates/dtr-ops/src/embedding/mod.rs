@@ -9,7 +9,7 @@ mod tests;
 
 use burn::tensor::{Int, Tensor};
 
-/// Returns the rows of the table `[n, d]` at the indices `[r]`, as `[r, d]`.
+/// Returns the rows of `table_nd` at the indices `indices_r`, as a tensor `[r, d]`.
 pub fn embedding(table_nd: &Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<2> {
     #[cfg(feature = "cuda")]
     if crate::kernel_support::has_cuda_kernels(table_nd) {

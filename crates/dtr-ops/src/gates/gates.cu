@@ -183,9 +183,9 @@ gated_rms_norm(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real
     }
 }
 
-// Writes the gradients of o and of the gate. With norm = 1 / sqrt(mean(o^2) + epsilon), n = o * norm and
-// m = weight * silu(gate) * dy, the gradient of o is norm * (m - n * mean(n * m)). Each block also sums the
-// gradient of the weight over its rows, and writes the sum to `dweight` [layers, gridDim.x, V].
+// Writes the gradients of o and of the gate. Let norm be 1 / sqrt(mean(o^2) + epsilon), n be o * norm, and m
+// be weight * silu(gate) * dy. The gradient of o is then norm * (m - n * mean(n * m)). Each block also sums
+// the gradient of the weight over its rows, and writes the sum to `dweight` [layers, gridDim.x, V].
 extern "C" __global__ void __launch_bounds__(NORM_THREADS, BACKWARD_BLOCKS)
 gated_rms_norm_backward(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real* __restrict__ gate, i64 gate_b,
                  i64 gate_t, const Real* __restrict__ weight, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,

@@ -44,9 +44,9 @@ pub fn delta_gates(
     [strength, step * row(a_log).exp().neg()]
 }
 
-/// Returns the RMSNorm of each head of `o_bhtv`, with the heads merged: `[b, t, h·v]`. A gate has the same
-/// shape. If there is a gate, multiplies the norm by `silu(gate)`, as flash-linear-attention's
-/// `FusedRMSNormGated` does. For a stack of layers, `weight` holds the weight of each layer.
+/// Returns the RMSNorm of each head of `o_bhtv`, with the heads merged: `[b, t, h·v]`. If there is a gate,
+/// multiplies the norm by `silu(gate)`, as flash-linear-attention's `FusedRMSNormGated` does. The gate has
+/// the shape of the result. For a stack of layers, `weight` holds the weight of each layer.
 pub fn gated_rms_norm(
     o_bhtv: Tensor<4>,
     gate_btd: Option<Tensor<3>>,

@@ -96,7 +96,7 @@ impl GlaShape {
     }
 
     /// Returns the launch dimensions of the kernels that loop over the chunks. Each batch row has
-    /// `num_states` states.
+    /// `num_states` states, as in [`chunk_states`].
     fn scan_dims(&self, num_states: usize) -> LaunchDims {
         let (key, value) = (slice_width(self.key), slice_width(self.value));
         let shared = 2 * (self.tile_bytes(self.chunk, key) + self.tile_bytes(self.chunk, value))
@@ -110,8 +110,8 @@ impl GlaShape {
         }
     }
 
-    /// Returns the number of threads of a block: 4 per token of a chunk, or 8 if the key and value widths are
-    /// multiples of 32. With 8 threads per token, twice as many warps share the width of a tile.
+    /// Returns the number of threads of a block. This is 4 per token of a chunk, or 8 if the key and value
+    /// widths are multiples of 32. With 8 threads per token, twice as many warps share the width of a tile.
     fn wide_block(&self) -> usize {
         let has_halves = self.key.is_multiple_of(32) && self.value.is_multiple_of(32);
         if has_halves { 8 * self.chunk } else { 4 * self.chunk }
@@ -155,7 +155,8 @@ fn slice_width(width: usize) -> usize {
 }
 
 /// Returns the state before each chunk, `[b, num_states, chunks, k, v]`, and the last states, `[b, h, k, v]`.
-/// `first` points to the initial states, or is null for zeros.
+/// `num_states` is the number of groups if all query heads of a group begin with the same state. Otherwise it
+/// is the number of query heads. `first` points to the initial states. A null pointer stands for zeros.
 fn chunk_states(
     shape: &GlaShape,
     num_states: usize,
@@ -180,7 +181,7 @@ fn chunk_states(
     (states, last)
 }
 
-/// Returns the outputs of all chunks. `states` are the states before each chunk.
+/// Returns the outputs of all chunks. `states` holds the state before each chunk.
 fn chunk_outputs(
     shape: &GlaShape,
     num_states: usize,

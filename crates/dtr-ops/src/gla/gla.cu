@@ -15,12 +15,13 @@
 // In the forward pass, `gla_states` loops over the chunks and stores the state before each chunk. Then
 // `gla_outputs` computes the outputs of all chunks in parallel. In the backward pass, `gla_state_grads` loops
 // from the last chunk to the first and stores the gradient of the state after each chunk. Then `gla_grads`
-// computes the gradients of the inputs. Heads that share k, v and gk also share a state and its gradient if
-// they begin with the same state. The number of states is therefore `groups` or `heads`.
+// computes the gradients of the inputs. The query heads of a group share k, v and gk. If they also begin with
+// the same state, they share a state and its gradient. Each batch row then has `groups` states. Otherwise it
+// has `heads` states.
 //
 // Tensor cores multiply bf16 operands and sum in f32. An f32 operand is stored as two bf16 planes, high +
-// low. The product of two f32 operands is high*high + high*low + low*high. Two planes keep 16 bits of an
-// operand's mantissa, and the range of f32.
+// low. The product of two f32 operands is high*high + high*low + low*high. The two planes together have 16
+// bits of mantissa and the range of f32.
 #include <cuda_bf16.h>
 
 #ifndef KEY_WIDTH
@@ -199,9 +200,9 @@ __device__ inline void mma(float (&c)[4], const unsigned (&a)[4], unsigned b0, u
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Adds to c a warp's 16 x 8N tile of the product of A and B, at row m0 and column n0. Sums over the inner
-// indices from k0 to k1 - 1. A is stored as [m][k], or as [k][m] if A_TURNED. B is stored as [n][k], or as
-// [k][n] if B_TURNED.
+// Adds a 16 x 8N tile of the product of A and B to c. One warp computes the tile, which begins at row m0 and
+// column n0 of the product. Sums over the inner indices from k0 to k1 - 1. A is stored as [m][k], or as
+// [k][m] if A_TURNED. B is stored as [n][k], or as [k][n] if B_TURNED.
 template <bool A_TURNED, bool B_TURNED, int N, int AR, int AC, int BR, int BC>
 __device__ inline void multiply(float (&c)[N][4], Tile<AR, AC> a, int m0, Tile<BR, BC> b, int n0, int k0, int k1) {
     const int lane = threadIdx.x % 32;
@@ -453,8 +454,8 @@ gla_state_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* d_o, i64 d
 
 // Kernels that compute all chunks in parallel.
 
-// exp(G_i - G_j) is the product of a query factor exp(G_i - G_r) and a key factor exp(G_r - G_j), where r is
-// a reference row. The sum over channels is then a matrix product.
+// exp(G_i - G_j) is the product of a query factor exp(G_i - G_r) and a key factor exp(G_r - G_j), for a
+// reference row r. The sum over channels is then a matrix product.
 //
 // If the decay of the whole chunk is mild, all pairs have the same reference: the row in the middle of the
 // chunk (`half` == CHUNK). With a strong decay, these factors would overflow. The pairs are then grouped into
@@ -516,7 +517,8 @@ using VTile = Tile<CHUNK, V>;
 using STile = Tile<K, V>;
 using CTile = Tile<CHUNK, CHUNK>;
 
-// Calls f(i, j, row, column) for the elements c[i][j] that this thread holds of a warp's tile at (m0, n0).
+// Calls f(i, j, row, column) for each element c[i][j] that this thread holds. The elements belong to a warp's
+// tile at (m0, n0).
 template <int N, typename F>
 __device__ inline void each_number(int m0, int n0, F f) {
     const int lane = threadIdx.x % 32;
@@ -782,8 +784,8 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
     }
 }
 
-// Computes the gradients of the inputs in one chunk. With dA = K^(-1/2) do v^T on and below the diagonal, S
-// the state before the chunk, and dS the gradient of the state after the chunk:
+// Computes the gradients of the inputs in one chunk. Let dA be K^(-1/2) do v^T on and below the diagonal. Let
+// S be the state before the chunk, and dS the gradient of the state after the chunk. Then
 //
 //   dq_i = K^(-1/2) exp(G_i) * (S do_i) + sum_j dA_ij k_j exp(G_i - G_j)
 //   dk_j = exp(G_C - G_j) * (dS v_j) + sum_i dA_ij q_i exp(G_i - G_j)
@@ -792,8 +794,9 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
 //
 // The sums run over the tokens of the chunk, and S_C = diag(exp(G_C)) S + (k * exp(G_C - G))^T v is the state
 // after the chunk. In dgk_t, each pair (i, j) with t <= j adds a term to q_i * dq_i and the same term to
-// k_j * dk_j. Both terms are computed from the same rounded factors, so they cancel up to the order of the
-// sums. All gradients but dq are summed over the heads of the group, in the order of the heads.
+// k_j * dk_j. Both terms are computed from the same rounded factors. Only the order of the sums differs, so
+// the terms cancel almost exactly. All gradients but dq are summed over the heads of the group, in the order
+// of the heads.
 //
 // If decays are mild, S is stored times K^(-1/2) exp(G_ref), and dS is stored times exp(G_C - G_ref). The
 // factors exp(G - G_ref) of dq and exp(G_ref - G) of dk are applied at the end.

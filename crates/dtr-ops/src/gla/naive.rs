@@ -1,5 +1,5 @@
 //! The reference implementation of gated linear attention: its recurrence, token by token. Tests compare the
-//! values and gradients of every other form with those of this form.
+//! values and gradients of every other form with this form.
 
 use burn::tensor::Tensor;
 

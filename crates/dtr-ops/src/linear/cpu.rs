@@ -18,8 +18,9 @@ pub(super) fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// Returns the smallest number of rows with which a product sums its terms in the same order as a product of
-/// many rows. `out` is the product's number of columns. Returns 0 in training, where the order may differ.
+/// A product of few rows may sum its terms in a different order than a product of many rows. Returns the
+/// smallest number of rows for which the order is the same. `out` is the product's number of columns. Returns
+/// 0 in training, where the order may differ.
 ///
 /// burn's Flex backend multiplies with the crate `gemm`, which has special branches for small products. One
 /// branch, for one row or at most 256 output elements, sums along vectors. Another branch, for outputs of at

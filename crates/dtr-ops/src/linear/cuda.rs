@@ -16,11 +16,11 @@ use crate::cuda::{
 };
 use crate::elementwise::silu_mul_primitive;
 
-/// The largest number of rows for which one batched product computes two products. With more rows, each
-/// product fills the device alone.
+/// The largest number of rows for which one batched product computes two products. With more rows, a single
+/// product already fills the device.
 const MAX_PAIRED_ROWS: usize = 512;
 
-/// The alignment in bytes of burn's buffers and of views of them.
+/// The alignment in bytes of burn's buffers, and of this crate's views into these buffers.
 const ALIGNMENT: usize = 512;
 
 /// Returns `x_rd · weight_odᵀ`. Leading dimensions are a batch of products, each with its own weight.
@@ -202,9 +202,9 @@ pub(crate) fn multiply(
     d
 }
 
-/// Returns `x · weightᵀ` for two weights. One batched product computes both if the weights have the same
-/// shape, `x` has at most [`MAX_PAIRED_ROWS`] rows, and the second product is aligned to [`ALIGNMENT`] bytes.
-/// The weights need not be adjacent in memory.
+/// Returns `x · weightᵀ` for two weights. One batched product computes both products under three conditions.
+/// The weights have the same shape, `x` has at most [`MAX_PAIRED_ROWS`] rows, and the second product is
+/// aligned to [`ALIGNMENT`] bytes. The weights need not be adjacent in memory.
 fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
     let (x, weights) = (with_contiguous_rows(x), weights.map(contiguous));
     let ([rows, inner], [columns, _]) = (dims(&x), dims(&weights[0]));

@@ -85,7 +85,8 @@ pub fn linear_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     matmul(x_rd, weight_od).cast(DType::F32)
 }
 
-/// Returns `x_ro · weight_od`, outside of autodiff graphs. It is the gradient of a projection's input.
+/// Returns `x_ro · weight_od`, outside of autodiff graphs. If `x_ro` is the gradient of a projection's
+/// output, the result is the gradient of the projection's input.
 pub(crate) fn product(x_ro: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_ro) {
@@ -94,7 +95,8 @@ pub(crate) fn product(x_ro: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     x_ro.matmul(weight_od.clone())
 }
 
-/// Returns `y_roᵀ · x_rd` in f32, outside of autodiff graphs. It is the gradient of a projection's weight.
+/// Returns `y_roᵀ · x_rd` in f32, outside of autodiff graphs. If `y_ro` is the gradient of a projection's
+/// output and `x_rd` its input, the result is the gradient of the projection's weight.
 pub(crate) fn transposed_product_f32(y_ro: Tensor<2>, x_rd: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_rd) {

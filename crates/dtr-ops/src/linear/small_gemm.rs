@@ -60,8 +60,8 @@ pub(super) fn swiglu(x: CubeTensor, weights: [CubeTensor; 2]) -> CubeTensor {
     let arguments =
         [vec![pointer(&x)], int_args([width]), [&gate, &up, &y].map(pointer).to_vec(), int_args([out])];
     let kernel = kernel("swiglu", &x, x.dtype());
-    // SAFETY: all tensors are alive and dense. Both weights have the same shape. Their width and dtype
-    // are those of x.
+    // SAFETY: all tensors are alive and dense. Both weights have the same shape, and the width and the dtype
+    // of x.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, warp_per_column(out), &arguments.concat());
     });

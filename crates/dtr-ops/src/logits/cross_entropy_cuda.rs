@@ -95,7 +95,7 @@ impl DifferentiableOp<2> for LinearCrossEntropy {
 }
 
 /// Returns the loss of each row of `logits`, in f32. Also returns the gradient of the mean loss with respect
-/// to the logits, in `dtype`. The mean covers `num_rows` rows. `logits` may hold only some of them.
+/// to the logits, in `dtype`. The mean covers `num_rows` rows, of which `logits` may hold only a part.
 fn losses_and_gradient(
     logits: CubeTensor,
     targets: CubeTensor,

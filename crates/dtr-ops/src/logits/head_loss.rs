@@ -61,8 +61,8 @@ fn rows_per_chunk(head: &HeadInputs<'_>) -> usize {
 }
 
 /// Adds up the loss and the gradients over chunks of `rows_per_chunk` rows. `loss` receives the index of a
-/// chunk's first row and the log-probabilities of its rows, `[r, v]`. It returns the chunk's loss, `[1]`, and
-/// the gradient of the logits, `[r, v]`, in f32.
+/// chunk's first row and the log-probabilities of the chunk's rows, `[r, v]`. It returns the chunk's loss,
+/// `[1]`, and the gradient of the logits, `[r, v]`, in f32.
 fn chunked_loss(
     head: &HeadInputs<'_>,
     rows_per_chunk: usize,

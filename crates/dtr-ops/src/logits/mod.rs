@@ -101,8 +101,8 @@ fn select_log_likelihoods(
 }
 
 /// Returns the column of the largest element of each row, `[r]`. On CUDA devices, the result overwrites
-/// `indices_r`, so that a recorded decoding step (a CUDA graph) can read its output as its next input. There,
-/// the column of a row of NaN is -1.
+/// `indices_r`, so that a recorded decoding step (a CUDA graph) can read its output as its next input. On
+/// these devices, a row of NaN gets the column -1.
 pub fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<1, Int> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_rn) {

@@ -1,4 +1,4 @@
-//! The mean squared error, which is the loss of distillation.
+//! The mean squared error, which is the loss of layer-wise distillation.
 
 #[cfg(feature = "cuda")]
 mod cuda;

@@ -61,7 +61,8 @@ fn forward(
     let width = *x.shape().last().expect("x has a last dimension");
     let rows = x.shape().num_elements() / width;
     // A thread's y index selects a row, and its x index selects a lane. The lanes of a row share its
-    // elements. A lane takes at most 16 elements. If the row is wider than 8192, a lane takes at most 32.
+    // elements. A lane takes at most 16 elements of a row of up to 8192 elements, and at most 32 elements of
+    // a longer row.
     let lanes = width.div_ceil(if width > 8192 { 32 } else { 16 }).next_power_of_two();
     let rows_per_block = (256 / lanes).max(1);
     let launch = LaunchDims {

@@ -76,8 +76,8 @@ extern "C" __global__ void __launch_bounds__(512)
     normalise<true>(x, residual, weight, sum, out, epsilon, rows, layer_rows, d);
 }
 
-// Writes for each row the scale s = 1 / sqrt(mean(x^2) + epsilon), and the gradient of the input,
-// s * weight * gradient - x * s^3 * mean(x * weight * gradient). Each warp computes one row.
+// Writes for each row the scale s = 1 / sqrt(mean(x^2) + epsilon). Also writes the gradient of the
+// input: s * weight * gradient - x * s^3 * mean(x * weight * gradient). Each warp computes one row.
 extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(const T *x, const T *weight, const T *gradient, T *of_x,
                                                                     float *scales, float epsilon, long long rows,
                                                                     long long layer_rows, int d) {

@@ -40,8 +40,8 @@ impl DifferentiableOp<3> for Rotate {
     }
 }
 
-/// Rotates the tokens of `x_bhtk`. `positions` holds the position of the first token of each batch row,
-/// `[b]`, or of all rows, `[1]`. `tables` hold the cosines and sines of all positions.
+/// Rotates the tokens of `x_bhtk`. `positions` holds the position of each batch row's first token, `[b]`, or
+/// one position for all rows, `[1]`. `tables` holds the cosines and sines of all positions.
 pub(crate) fn rotate_from_counter(
     x_bhtk: Tensor<4>,
     tables: [Tensor<4>; 2],
@@ -51,8 +51,8 @@ pub(crate) fn rotate_from_counter(
 }
 
 /// Rotates the queries and keys of `[q, k, v]`. Writes the rotated keys and the values in place into the
-/// cache buffers, `[b, g, capacity, k]`. `positions` holds the position of the first token of each batch row,
-/// `[b]`, or of all rows, `[1]`. Returns the rotated queries and the buffers.
+/// cache buffers, `[b, g, capacity, k]`. `positions` holds the position of each batch row's first token,
+/// `[b]`, or one position for all rows, `[1]`. Returns the rotated queries and the buffers.
 ///
 /// # Panics
 /// Panics if a cache buffer is shared with another tensor.
@@ -99,14 +99,14 @@ struct Rotation<'a> {
     queries: Option<TokenCopy<'a>>,
     keys: TokenCopy<'a>,
     values: Option<TokenCopy<'a>>,
-    /// The tables of cosines and sines, in f32. If `first_positions` is set, they have a row for each
+    /// The tables of cosines and sines, in f32. If `first_positions` is set, the tables have a row for each
     /// position. Otherwise, they have a row for each token.
     tables: [CubeTensor; 2],
-    /// The position of the first token of each batch row, `[b]`, or of all rows, `[1]`, if counters on the
-    /// device hold the positions.
+    /// The position of each batch row's first token, `[b]`, or one position for all rows, `[1]`. `None` if no
+    /// counters on the device hold the positions.
     first_positions: Option<&'a CubeTensor>,
-    /// The positions in the cache to which the first keys and values are written, in the same shape. `None`
-    /// means 0.
+    /// The position in the cache to which each batch row's first key and value are written, in the shape of
+    /// `first_positions`. `None` means position 0 for all rows.
     cache_positions: Option<&'a CubeTensor>,
 }
 

@@ -73,8 +73,8 @@ impl Rope {
         RotaryAngles { cos, sin, counter: None }
     }
 
-    /// Returns the angles of successive tokens. The values of `counter` are the positions of the first tokens
-    /// of the batch rows. All positions must be below `capacity`.
+    /// Returns the angles of successive tokens. `counter` holds the position of each batch row's first token.
+    /// All positions must be below `capacity`.
     pub fn angles_from_counter(
         &self,
         counter: &PositionCounter,
@@ -103,8 +103,8 @@ impl Rope {
     /// Rotates the pairs `(x[i], x[i + k/2])` of `x_bhtk` by `angles`.
     ///
     /// # Panics
-    /// Panics if `angles` come from a [`PositionCounter`], and `x_bhtk` is on an autodiff graph or has a head
-    /// width that is not a multiple of 16.
+    /// If `angles` come from a [`PositionCounter`], panics if `x_bhtk` is on an autodiff graph, or if its
+    /// head width is not a multiple of 16.
     pub fn apply(x_bhtk: Tensor<4>, angles: &RotaryAngles) -> Tensor<4> {
         let RotaryAngles { cos, sin, counter } = angles;
         if let Some(counter) = counter {

@@ -1,5 +1,5 @@
 // Rotary position embedding (RoFormer, arXiv 2104.09864) with half-split pairs, as in Hugging Face's Llama. A
-// kernel rotates q [b, h, t, d] into q_out and k [b, g, t, d] into k_out, and copies v [b, g, t, d] into
+// kernel rotates q [b, h, t, d] into q_out and k [b, g, t, d] into k_out. It copies v [b, g, t, d] into
 // v_out. k_out and v_out can be caches to which the kernel appends. Head widths are multiples of 16. The
 // strides of batch, head and time are in elements.
 //
@@ -23,7 +23,7 @@ __device__ inline void narrow(bf16& y, float x) { y = __float2bfloat16(x); }
 
 // Each thread takes 16 bytes of a row's first half and the 16 bytes of the second half that pair with them.
 // Along grid x, the index of the vector in its row changes fastest, then the token, then the head. The heads
-// of q come first, then those of k, then those of v. Grid y is the batch.
+// of q come first, then the heads of k, then the heads of v. Grid y is the batch.
 template <typename T>
 __device__ inline void rotary(const T* q, T* q_out, const T* k, T* k_out, const T* v, T* v_out, const float* cos,
                               const float* sin, const int* write, const int* angles, i64 q_batch, i64 q_head,

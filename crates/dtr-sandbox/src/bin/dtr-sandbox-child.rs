@@ -1,8 +1,8 @@
 //! The program that the tests of this crate start as a sandboxed process. `dtr` itself has the same
 //! subcommand.
 //!
-//! With the arguments `attack PYTHON`, it attacks its own sandbox and prints the layers and the results as
-//! JSON.
+//! With the arguments `attack PYTHON`, the program attacks its own sandbox, and prints the layers and the
+//! results as JSON.
 
 use std::path::Path;
 

@@ -23,10 +23,10 @@ const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/urandom"];
 const WORK_OPTIONS: &std::ffi::CStr = c"size=256m,nr_inodes=4096,mode=0777";
 const ROOT_OPTIONS: &std::ffi::CStr = c"size=1m,mode=0755";
 
-/// Replaces the root of the mount namespace by a temporary file system that holds only the files of the
-/// interpreter, all read-only, and an empty folder for the program.
+/// Replaces the root of the mount namespace by a temporary file system. This file system holds system
+/// libraries, a few devices and the interpreter's files, all read-only, and an empty folder for the program.
 pub(super) fn enter_small_root(config: &ChildConfig) -> io::Result<()> {
-    // The process may change to another user later, and that user must be able to read these folders.
+    // The process may change to another user later. That user must be able to read these folders.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     let root = &config.work_folder;
@@ -94,8 +94,8 @@ fn kept_flags(flags: StatVfsMountFlags) -> MountFlags {
     pairs.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, flag)| flag).collect()
 }
 
-/// Restricts this process with Landlock: it reads the interpreter's files and writes in its folder. Returns
-/// the version of Landlock in force, or 0 without Landlock.
+/// Restricts this process with Landlock to reading the interpreter's files and to writing in its own folder.
+/// Returns the version of Landlock in force, or 0 without Landlock.
 pub(super) fn restrict(config: &ChildConfig) -> u32 {
     match apply_rules(config) {
         Ok(RestrictionStatus { ruleset: RulesetStatus::NotEnforced, .. }) | Err(_) => 0,
@@ -107,7 +107,7 @@ pub(super) fn restrict(config: &ChildConfig) -> u32 {
 }
 
 fn apply_rules(config: &ChildConfig) -> Result<RestrictionStatus, RulesetError> {
-    // Unknown rights are left out on older kernels.
+    // On an older kernel, rights that the kernel does not know are left out.
     let abi = ABI::V6;
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(abi))?

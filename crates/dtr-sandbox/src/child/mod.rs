@@ -25,10 +25,10 @@ pub(crate) use privileges::NOBODY;
 /// The exit code of a process that could not be confined or could not start Python.
 const SETUP_FAILED: u8 = 125;
 
-/// What a sandboxed process needs to know. Its parent passes it as one argument, in JSON.
+/// The configuration of a sandboxed process. Its parent passes the configuration as one argument, in JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ChildConfig {
-    /// The process that started this one.
+    /// The id of the process that started this process.
     pub parent: u32,
     pub python: PathBuf,
     pub runner: PathBuf,
@@ -94,7 +94,7 @@ fn confine(config: &ChildConfig) -> Result<SandboxLayers> {
     let can_change_user = namespaces.contains(&"mount") || config.is_python_public;
     let uid = privileges::drop_all(outer_uid, can_change_user)?;
     let rlimits = resource_limits::set(config);
-    // A change of the user id removes this setting, so it comes after that.
+    // A change of the user id resets the death signal, so this signal is set after the change.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|cause| cannot("follow the end of the parent", cause))?;
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
@@ -114,7 +114,8 @@ fn join_cgroup(cgroup: &Path) -> bool {
 
 /// Replaces this process by the interpreter. Returns only if that fails.
 fn exec_python(config: &ChildConfig) -> Error {
-    // `-I` would make Python ignore PYTHONHASHSEED. The environment is empty, so it would add nothing else.
+    // The option `-I` would make Python ignore PYTHONHASHSEED. Its other effects are not needed, because the
+    // environment has no other variable of Python.
     let cause = Command::new(&config.python)
         .args(["-s", "-S", "-B"])
         .arg(&config.runner)

@@ -1,7 +1,7 @@
 //! Namespaces of the sandboxed process: its own users, mounts, network, IPC objects and host name.
 //!
-//! There is no PID namespace. It would need a further process, and seccomp already denies new processes and
-//! signals to others.
+//! There is no PID namespace. It would need a further process. It would also add nothing, since seccomp
+//! already denies new processes and signals to other processes.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 /// Enters as many new namespaces as the system allows. Returns their names.
 pub(super) fn unshare_all(is_root: bool) -> Vec<&'static str> {
     let mut names = Vec::new();
-    // The superuser needs no user namespace to create the others.
+    // The superuser can create the other namespaces without a user namespace.
     if !is_root && enter_user_namespace().is_ok() {
         names.push("user");
     }

@@ -7,8 +7,8 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 /// The user and group id of `nobody`, which owns no files.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// Drops all capabilities, and changes from the superuser to `nobody` if `can_change_user`. Returns the user
-/// id.
+/// Drops all capabilities. If the process is the superuser and `can_change_user` is set, changes to the user
+/// `nobody`. Returns the user id.
 pub(super) fn drop_all(outer_uid: Uid, can_change_user: bool) -> Result<Uid> {
     let is_root = outer_uid.is_root();
     let drop = || -> rustix::io::Result<Uid> {

@@ -1,7 +1,7 @@
 //! Resource limits of the sandboxed process. The Python runner adds the limits of memory.
 //!
-//! glibc gives each thread as much address space for its stack as the limit of stacks says at the start of a
-//! program. So that limit cannot be set here.
+//! The limit of stacks is not set here. At the start of a program, glibc reads this limit and gives the stack
+//! of each thread that much address space.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -26,7 +26,7 @@ pub(super) fn set(config: &ChildConfig) -> bool {
         // The limit in force may be lower already, and only the superuser may raise it.
         let lower =
             |limit: u64| rustix::process::getrlimit(resource).maximum.map_or(limit, |hard| hard.min(limit));
-        // At the soft limit of processor time, a signal of its own ends the program.
+        // At the soft limit of processor time, SIGXCPU ends the program and tells the parent the cause.
         let hard = if resource == Resource::Cpu { limit + 1 } else { limit };
         setrlimit(resource, Rlimit { current: Some(lower(limit)), maximum: Some(lower(hard)) }).is_ok()
     })

@@ -61,7 +61,8 @@ const DENIED: &[c_long] = &[
     libc::SYS_mount_setattr,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
-    // Properties of files, which Landlock does not restrict. ABI 1 and 2 do not restrict `truncate` either.
+    // Properties of files, which Landlock does not restrict. Landlock's versions 1 and 2 do not restrict
+    // `truncate` either.
     libc::SYS_truncate,
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
@@ -127,7 +128,8 @@ const X32_BIT: i64 = 0x4000_0000;
 /// The number of `fchmodat2`, which older C libraries do not name.
 const FCHMODAT2: i64 = 452;
 
-/// Commands, in the second argument, that name a process to which the kernel sends a signal about a file.
+/// Commands of system calls that are denied. The second argument of such a call is the command. With these
+/// commands, a program chooses a process to which the kernel sends signals about a file.
 const OWNER_COMMANDS: &[(c_long, &[u64])] = &[
     (libc::SYS_fcntl, &[libc::F_SETOWN as u64, F_SETOWN_EX, F_SETSIG]),
     (libc::SYS_ioctl, &[FIOSETOWN, SIOCSPGRP]),
@@ -152,7 +154,7 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// Restricts this process. Tells whether the filters are in force.
 pub(super) fn restrict() -> bool {
     let apply = || -> Result<(), Box<dyn std::error::Error>> {
-        // The runtime of C falls back from `clone3` to `clone`, whose arguments a filter can see.
+        // A filter cannot see the arguments of `clone3`. With ENOSYS, the C library falls back to `clone`.
         let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
         seccompiler::apply_filter(&filter(clone3, libc::ENOSYS)?)?;
         seccompiler::apply_filter(&filter(denied_calls()?, libc::EPERM)?)?;
@@ -171,7 +173,7 @@ fn denied_calls() -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = always.map(|number| (number, Vec::new())).collect();
     let own = u64::from(std::process::id());
     let (is_thread, unix) = (libc::CLONE_THREAD as u64, libc::AF_UNIX as u64);
-    // This process stays the only one with its id, so a signal to that id reaches no other.
+    // No other process has the id of this process, so a signal to this id reaches no other process.
     rules.insert(libc::SYS_kill, vec![argument(0, SeccompCmpOp::Ne, own)?]);
     rules.insert(libc::SYS_tgkill, vec![argument(0, SeccompCmpOp::Ne, own)?]);
     rules.insert(libc::SYS_clone, vec![argument(0, SeccompCmpOp::MaskedEq(is_thread), 0)?]);
@@ -183,7 +185,7 @@ fn denied_calls() -> Result<Rules, seccompiler::BackendError> {
         let rule = |command: &u64| argument(1, SeccompCmpOp::Eq, *command);
         rules.insert(*number, commands.iter().map(rule).collect::<Result<_, _>>()?);
     }
-    // Settings of this process may be changed. Process 0 means the calling process.
+    // The program may change settings of its own process, for which the id 0 stands.
     for number in SETTINGS_OF_PROCESSES {
         rules.insert(*number, vec![argument(0, SeccompCmpOp::Ne, 0)?]);
     }
@@ -192,13 +194,14 @@ fn denied_calls() -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// Returns a rule that holds for calls with an argument that compares so with `value`.
+/// Returns a rule that matches a call if `operator` holds between its argument `index` and `value`.
 fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
     SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
         .and_then(|condition| SeccompRule::new(vec![condition]))
 }
 
-/// Adds the numbers of the x32 interface, of which 512 to 547 are its own.
+/// Denies the same system calls in the x32 interface, for all arguments. The numbers 512 to 547 exist only in
+/// this interface.
 #[cfg(target_arch = "x86_64")]
 fn add_x32(rules: &mut Rules) {
     let common = rules.keys().copied().collect::<Vec<_>>().into_iter();

@@ -1,5 +1,5 @@
-//! Attacks on the sandbox: as the user of the tests, as an ordinary user, and where the system refuses
-//! namespaces, as containers do.
+//! Attacks on the sandbox. The attackers are the user of the tests, an ordinary user, and a process that may
+//! not create namespaces, as in a container.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +36,8 @@ fn deny_calls(calls: &[i64], errno: i32) {
     deny(calls.iter().map(|call| (*call, Vec::new())).collect(), errno);
 }
 
-/// Refuses what the default seccomp profile of moby/profiles refuses to containers without CAP_SYS_ADMIN.
+/// Denies the system calls that the default seccomp profile of moby/profiles denies to containers without
+/// CAP_SYS_ADMIN.
 fn refuse_namespaces() {
     let calls = [
         libc::SYS_unshare,

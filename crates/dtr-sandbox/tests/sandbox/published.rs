@@ -14,14 +14,14 @@ use serde_json::Value;
 use crate::skipped::report_skipped;
 use crate::support::{read_fixture, sandbox};
 
-/// The default tests take each row whose index is a multiple of this.
+/// The default tests take each row whose index is a multiple of this number.
 const SAMPLE_STEP: usize = 12;
 
-/// A suffix and tasks for which the verdicts on the plus inputs differ: EvalPlus fails these programs, and the
-/// sandbox passes them.
+/// The name of a suffix, and the names of tasks. With this suffix, EvalPlus fails the programs of these tasks
+/// on the plus inputs, and the sandbox passes the programs.
 ///
-/// The programs leave a sleeping thread for each input. EvalPlus' limit of address space includes the gigabytes
-/// that the process of `evaluate` itself holds, so less remains for the stacks of threads.
+/// The programs leave a sleeping thread for each input. In EvalPlus, less address space remains for the
+/// stacks of these threads, because EvalPlus' limit includes the gigabytes of its process `evaluate`.
 const KNOWN_DIFFERENCES: (&str, [&str; 2]) = ("thread that stays", ["Mbpp/306", "Mbpp/745"]);
 
 /// A change of a correct program, and the reference's verdicts on the changed program.
@@ -29,7 +29,7 @@ const KNOWN_DIFFERENCES: (&str, [&str; 2]) = ("thread that stays", ["Mbpp/306", 
 struct BrokenProgram {
     task: String,
     suffix: Option<String>,
-    /// Start and end in characters, and the text to put there.
+    /// The range of characters to replace (start and end), and the new text.
     edit: Option<(usize, usize, String)>,
     /// The entry point, for plain programs.
     #[serde(default)]
@@ -76,7 +76,7 @@ fn published_lines(name: &str) -> Option<Vec<String>> {
     Some(BufReader::new(reader).lines().map(Result::unwrap).collect())
 }
 
-/// One comparison: what was run, and what the reference says.
+/// One comparison: a program, and the verdict of the reference.
 struct Case<'a> {
     name: String,
     program: Program<'a>,
@@ -159,7 +159,8 @@ fn all_of_mbpp_plus_gets_the_verdicts_of_evalplus() {
     compare_evalplus("mbpp/MbppPlus.jsonl.gz", "mbpp_plus.json", 1);
 }
 
-/// Returns the correct program and the tests of each task of HumanEval and MBPP, by its name in the fixture.
+/// Returns the correct program and the tests of each task of HumanEval and MBPP. The key is the task's name
+/// in the fixture.
 fn plain_tasks() -> Option<HashMap<String, (String, String)>> {
     let text = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
     let humaneval = published_lines("humaneval/HumanEval.jsonl.gz")?.into_iter().map(|line| {
@@ -221,8 +222,8 @@ struct SanitizedRow {
     sha256: String,
 }
 
-/// Fills a template with a program. `{code:0.6}` is the first 60 % of its characters, `{code:crlf}` has
-/// Windows' line ends.
+/// Fills a template with a program. `{code:0.6}` stands for the first 60 % of the program's characters.
+/// `{code:crlf}` stands for the program with Windows' line ends.
 fn render(template: &str, code: &str, entry: &str) -> String {
     let prefix = |part: f64| -> String {
         let length = (code.chars().count() as f64 * part) as usize;
