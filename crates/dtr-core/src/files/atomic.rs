@@ -1,16 +1,19 @@
 //! Atomic writes: files and folders that appear complete or not at all.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, ErrorKind, Seek, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::{create_folder, parent_folder, remove_file_or_folder_if_present};
+use rustix::io::Errno;
+use tempfile::{NamedTempFile, TempPath};
+
+use super::temporary_names::temporary_prefix;
+use super::{create_folder, parent_folder};
 use crate::error::{Error, Result};
 
-/// Prefix of the names of temporary files and folders. A complete file or folder is renamed to its final
-/// name.
-const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
+/// The number of attempts to write into a folder that another process removes at the same time.
+const NUM_ATTEMPTS: usize = 5;
 
 /// Writes a file atomically: readers find either the old or the new content, even after a crash.
 ///
@@ -20,11 +23,21 @@ const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
 /// # Errors
 /// Fails when `write` fails, or when the file cannot be created or renamed.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
-    let folder = parent_folder(path);
-    create_folder(folder)?;
-    write_and_rename(folder, path, write).map_err(|source| Error::io("write", path, source))?;
-    sync_folder(folder);
-    Ok(())
+    let failure = |source| Error::io("write", path, source);
+    let mut temporary = write_temporary(path, write).map_err(failure)?;
+    for _ in 1..NUM_ATTEMPTS {
+        match temporary.persist(path) {
+            Ok(_) => {
+                sync_folder(parent_folder(path));
+                return Ok(());
+            }
+            Err(error) if error.error.kind() == ErrorKind::NotFound => {
+                temporary = copy_temporary(error.file, path).map_err(failure)?;
+            }
+            Err(error) => return Err(failure(error.error)),
+        }
+    }
+    temporary.persist(path).map_err(|error| failure(error.error)).map(drop)
 }
 
 /// Writes `bytes` as the content of a file, in the same atomic way as [`write_atomically`].
@@ -33,6 +46,75 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result
 /// Fails when the file cannot be written.
 pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |file| file.write_all(bytes))
+}
+
+/// Creates a file with the content `bytes` atomically, unless the file exists. Returns whether this call
+/// created the file. If several processes create the file at the same time, one of them succeeds, even if
+/// they run on several hosts.
+///
+/// The file is created by `link(2)`, which is atomic on network file systems too. On a file system without
+/// links, the file is renamed, so that two processes could both succeed.
+///
+/// # Errors
+/// Fails when the file cannot be written.
+pub fn create_file_atomically(path: &Path, bytes: &[u8]) -> Result<bool> {
+    create_by_link(path, bytes, true)
+}
+
+/// Creates a file as [`create_file_atomically`] does, but does not sync it, because nothing is lost if a
+/// power failure removes it.
+///
+/// # Errors
+/// Fails when the file cannot be written.
+pub fn create_marker_file(path: &Path, bytes: &[u8]) -> Result<bool> {
+    create_by_link(path, bytes, false)
+}
+
+fn create_by_link(path: &Path, bytes: &[u8], is_synced: bool) -> Result<bool> {
+    let create = || -> io::Result<bool> {
+        let mut temporary = create_temporary(parent_folder(path))?;
+        temporary.write_all(bytes)?;
+        if is_synced {
+            temporary.as_file().sync_all()?;
+        }
+        let metadata = temporary.as_file().metadata()?;
+        // A network file system sends the content to the server when the file is closed, and leaves a hidden
+        // file if an open file is removed. So the file is closed first.
+        let temporary = temporary.into_temp_path();
+        link_or_rename(temporary, &metadata, path)
+    };
+    let is_created = create().map_err(|source| Error::io("write", path, source))?;
+    if is_synced {
+        sync_folder(parent_folder(path));
+    }
+    Ok(is_created)
+}
+
+/// Links `path` to the file `temporary`, or renames the file where there are no links. Returns whether `path`
+/// is this file.
+fn link_or_rename(temporary: TempPath, metadata: &Metadata, path: &Path) -> io::Result<bool> {
+    match fs::hard_link(&temporary, path) {
+        Ok(()) => Ok(true),
+        // The answer of a server can be lost, so that a link was made although it is reported to exist.
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists => {
+            let found = fs::symlink_metadata(path);
+            Ok(found.is_ok_and(|found| (found.dev(), found.ino()) == (metadata.dev(), metadata.ino())))
+        }
+        Err(cause) if has_no_links(&cause) => {
+            let is_free = !path.exists();
+            if is_free {
+                temporary.persist(path)?;
+            }
+            Ok(is_free)
+        }
+        Err(cause) => Err(cause),
+    }
+}
+
+/// Returns whether an error of `link(2)` means that the file system has no links.
+fn has_no_links(cause: &io::Error) -> bool {
+    let errors = [Errno::PERM, Errno::NOSYS, Errno::OPNOTSUPP];
+    errors.iter().any(|error| cause.raw_os_error() == Some(error.raw_os_error()))
 }
 
 /// Creates a folder atomically: an error or a crash never leaves a partly filled folder at `path`.
@@ -50,7 +132,8 @@ pub fn create_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<
     let parent = parent_folder(path);
     create_folder(parent)?;
     let mode = Permissions::from_mode(0o777);
-    let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempdir_in(parent);
+    let prefix = temporary_prefix();
+    let temporary = tempfile::Builder::new().prefix(&prefix).permissions(mode).tempdir_in(parent);
     let temporary = temporary.map_err(|source| Error::io("write in", parent, source))?;
     fill(temporary.path())?;
     fs::rename(temporary.path(), path).map_err(|source| Error::io("write", path, source))?;
@@ -60,41 +143,42 @@ pub fn create_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<
     Ok(())
 }
 
-/// Removes the temporary files that killed processes left in `folder`.
-///
-/// Call this only for a folder to which no other process writes.
-///
-/// # Errors
-/// Fails when the folder cannot be listed, or a file cannot be removed.
-pub fn remove_temporary_files(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(|source| Error::io("list", folder, source))? {
-        let path = entry.map_err(|source| Error::io("list", folder, source))?.path();
-        if is_temporary_file(&path) {
-            remove_file_or_folder_if_present(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns whether `path` has the name of a temporary file or folder of this module.
-pub fn is_temporary_file(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY_PREFIX))
-}
-
-fn write_and_rename(
-    folder: &Path,
+/// Creates a temporary file in the folder of `path`, fills it by `write`, and syncs it. Creates the folder if
+/// it does not exist.
+fn write_temporary(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<()> {
-    // This is the mode that `File::create` requests for a new file. The default mode of `tempfile` would hide
-    // results from other users.
-    let mode = Permissions::from_mode(0o666);
-    let mut temporary =
-        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempfile_in(folder)?;
+) -> io::Result<NamedTempFile> {
+    let mut temporary = create_temporary(parent_folder(path))?;
     write(temporary.as_file_mut())?;
     temporary.as_file().sync_all()?;
-    temporary.persist(path)?;
-    Ok(())
+    Ok(temporary)
+}
+
+/// Copies a temporary file that another process has removed together with its folder.
+fn copy_temporary(mut removed: NamedTempFile, path: &Path) -> io::Result<NamedTempFile> {
+    write_temporary(path, |file| {
+        removed.as_file_mut().rewind()?;
+        io::copy(removed.as_file_mut(), file).map(drop)
+    })
+}
+
+fn create_temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    // `File::create` requests the same mode for a new file. The default mode of `tempfile` would hide results
+    // from other users.
+    let mode = Permissions::from_mode(0o666);
+    let prefix = temporary_prefix();
+    let create = || {
+        fs::create_dir_all(folder)?;
+        tempfile::Builder::new().prefix(&prefix).permissions(mode.clone()).tempfile_in(folder)
+    };
+    for _ in 1..NUM_ATTEMPTS {
+        match create() {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+            result => return result,
+        }
+    }
+    create()
 }
 
 /// Syncs `folder`, so that renames in it survive a power failure.
@@ -105,8 +189,6 @@ fn sync_folder(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::ErrorKind;
-
     use super::*;
 
     fn names_in(folder: &Path) -> Vec<String> {
@@ -162,11 +244,29 @@ mod tests {
     }
 
     #[test]
-    fn only_the_temporary_files_of_a_killed_process_are_removed() {
+    fn one_of_several_writers_creates_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(".dtr-tmp-x1"), b"half").unwrap();
-        fs::write(folder.path().join("complete"), b"").unwrap();
-        remove_temporary_files(folder.path()).unwrap();
-        assert_eq!(names_in(folder.path()), ["complete"]);
+        let path = folder.path().join("a/record");
+        let create = |number: usize| create_file_atomically(&path, number.to_string().as_bytes()).unwrap();
+        let created: Vec<bool> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8).map(|number| scope.spawn(move || create(number))).collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        let winner = created.iter().position(|is_created| *is_created).unwrap();
+        assert_eq!(created.iter().filter(|is_created| **is_created).count(), 1);
+        assert_eq!(fs::read_to_string(&path).unwrap(), winner.to_string());
+        assert_eq!(names_in(path.parent().unwrap()), ["record"]);
+    }
+
+    #[test]
+    fn a_file_is_written_although_another_process_removes_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint/file");
+        write_atomically(&path, |file| {
+            file.write_all(b"weights")?;
+            fs::remove_dir_all(path.parent().unwrap())
+        })
+        .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "weights");
     }
 }

@@ -6,6 +6,7 @@
 mod atomic;
 mod digest;
 mod lock;
+mod temporary_names;
 mod text;
 
 use std::fs;
@@ -15,11 +16,15 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 pub use atomic::{
-    create_folder_atomically, is_temporary_file, remove_temporary_files, write_atomically,
+    create_file_atomically, create_folder_atomically, create_marker_file, write_atomically,
     write_bytes_atomically,
 };
 pub use digest::{Digest, digest_file};
 pub use lock::FileLock;
+pub use temporary_names::{
+    find_abandoned_temporary_files, is_abandoned, is_temporary_file, new_temporary_path,
+    remove_abandoned_temporary_files,
+};
 pub use text::{read_text_file, read_text_up_to};
 
 /// Returns the folder of the user's caches: `XDG_CACHE_HOME`, or else `.cache` in the user's home. Returns

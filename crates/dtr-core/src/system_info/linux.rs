@@ -45,6 +45,21 @@ pub fn cpu_model_name() -> Option<String> {
     CpuInfo::current().ok()?.model_name(0).map(str::to_owned)
 }
 
+/// Returns a text that identifies the running kernel and this process's namespace of process ids. Process ids
+/// are comparable only if these texts are equal.
+pub(super) fn kernel_id() -> Option<String> {
+    let boot = procfs::sys::kernel::random::boot_id().ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{boot} {}", namespace.display()))
+}
+
+/// Returns the time at which a process started, in clock ticks since the kernel started. Returns `None` if no
+/// such process is visible, or if the process has ended and its parent has not noticed it yet.
+pub(super) fn process_start_ticks(process: u32) -> Option<u64> {
+    let stat = Process::new(i32::try_from(process).ok()?).and_then(|process| process.stat()).ok()?;
+    (!matches!(stat.state, 'Z' | 'X')).then_some(stat.starttime)
+}
+
 pub(super) fn cpu_times() -> Option<CpuTimes> {
     let machine = KernelStats::current().ok()?;
     let process = Process::myself().ok()?.stat().ok()?;

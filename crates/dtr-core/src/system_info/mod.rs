@@ -1,5 +1,5 @@
-//! Facts about this process and its machine: memory, memory limits, CPU time, the CPU's name, and the path of
-//! the running program.
+//! Facts about this process and its machine: memory, memory limits, CPU time, the CPU's name, the path of the
+//! running program, and the identity of a process among the hosts that share a folder.
 //!
 //! Linux provides these facts in `/proc` and `/sys/fs/cgroup`. A function returns `None` where the system
 //! does not provide the fact.
@@ -9,6 +9,7 @@ mod cgroup;
 mod cpu_times;
 #[cfg(target_os = "linux")]
 mod linux;
+mod process_identity;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 pub use cpu_times::CpuTimes;
 #[cfg(target_os = "linux")]
 pub use linux::{cpu_model_name, memory_limit_bytes, oom_kill_count, peak_resident_bytes, resident_bytes};
+pub use process_identity::ProcessIdentity;
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::{
     cpu_model_name, memory_limit_bytes, oom_kill_count, peak_resident_bytes, resident_bytes,

@@ -27,6 +27,14 @@ pub fn cpu_model_name() -> Option<String> {
     None
 }
 
+pub(super) fn kernel_id() -> Option<String> {
+    None
+}
+
+pub(super) fn process_start_ticks(_process: u32) -> Option<u64> {
+    None
+}
+
 pub(super) fn cpu_times() -> Option<CpuTimes> {
     None
 }
