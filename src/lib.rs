@@ -24,6 +24,7 @@ pub mod report;
 pub mod resources;
 pub mod runner;
 pub mod scheduler;
+pub mod slurm;
 pub mod stages;
 pub mod stats;
 pub mod store;
