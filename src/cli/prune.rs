@@ -9,9 +9,10 @@ use dtr_core::files::format_bytes;
 
 /// List the files of the results folder that no record needs, or delete them.
 ///
-/// Lists the checkpoints of finished cells, damaged records, temporary files of killed processes, and the
-/// checkpoints and logs of unfinished cells. `--delete` deletes all of them. An unfinished cell without its
-/// checkpoint starts again from the beginning. Running cells are skipped.
+/// Lists the checkpoints of finished cells, damaged records, temporary files and leases of killed processes,
+/// weights whose cell another process finished first, and the checkpoints and logs of unfinished cells.
+/// `--delete` deletes all of them. An unfinished cell without its checkpoint starts again from the beginning.
+/// Running cells are skipped.
 #[derive(Args)]
 pub struct PruneCommand {
     #[command(flatten)]
@@ -47,6 +48,8 @@ fn kind_text(kind: LeftoverKind) -> &'static str {
         LeftoverKind::Checkpoint => "checkpoint",
         LeftoverKind::CorruptRecord => "corrupt record",
         LeftoverKind::Temporary => "temporary file",
+        LeftoverKind::OtherAttempt => "other attempt",
+        LeftoverKind::StaleLease => "stale lease",
     }
 }
 

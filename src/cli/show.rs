@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::ResultsArgs;
-use crate::store::{CellId, Lookup, Outcome, Record, Store, read_events};
+use crate::store::{CellId, Lookup, Outcome, Record, Store};
 use dtr_core::error::{Error, Result};
 
 /// Show one cell: its spec, inputs, result, provenance and log, as JSON.
@@ -29,10 +29,8 @@ impl ShowCommand {
                     .hint("run `dtr sweep` to compute the cell again"));
             }
             Lookup::Missing => {
-                return Err(Error::manifest(format!("{cell} has no record")).hint(format!(
-                    "read its log, `{}`",
-                    store.cell_folder(&cell).event_log_path().display()
-                )));
+                return Err(Error::manifest(format!("{cell} has no record"))
+                    .hint(format!("read its logs in `{}`", store.cell_folder(&cell).path().display())));
             }
         }
         Ok(0)
@@ -63,7 +61,7 @@ impl ShowCommand {
 /// Prints a record, together with the log of its cell, as JSON. If the log cannot be read, reports the error
 /// on standard error.
 fn print(store: &Store, record: Record<Outcome<Value>>) {
-    let events = read_events(&store.cell_folder(&record.spec.id).event_log_path());
+    let events = store.read_events(&record.spec.id);
     let mut shown = serde_json::to_value(record).expect("a record that was read is JSON");
     match events {
         Ok(log) => shown["log"] = serde_json::json!(log),

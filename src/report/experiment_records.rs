@@ -3,6 +3,7 @@
 //!
 //! The cells are in no particular order, because every table and figure sorts its rows.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use super::derived_values::format_axes;
@@ -48,6 +49,8 @@ pub struct ExperimentRecords {
     pub missing: Vec<MissingCell>,
     /// Whether all records are in one archive. If not, each cell has its own record file.
     pub are_archived: bool,
+    /// The keys of cells whose record is where earlier versions of this program wrote it.
+    pub old_record_keys: BTreeSet<CellKey>,
 }
 
 /// A finished cell with its labels and its job. Dereferences to the output of the job.
@@ -234,7 +237,16 @@ impl ExperimentRecords {
             let (labels, key) = (cell.labels.clone(), cell.key());
             records.missing.extend(reason.map(|reason| MissingCell { labels, key, reason }));
         }
+        let old = records.cells().filter(|cell| store.has_old_record(cell)).map(|cell| cell.key);
+        records.old_record_keys = old.collect();
         Ok(records)
+    }
+
+    /// Returns the finished cells, and the score cells of the searches.
+    pub fn cells(&self) -> impl Iterator<Item = &CellId> {
+        let finished = self.work_counts.iter().map(|usage| &usage.record.spec.id);
+        let answers = self.searches.iter().flat_map(SearchCell::all_answers);
+        finished.chain(answers.map(|answers| &answers.cell))
     }
 
     /// Adds the record of a cell. If the cell's result is missing or incomplete, returns the reason.

@@ -1,7 +1,7 @@
 //! A cell that this process runs. A [`RunningCell`] gives access to the cell's log, checkpoints and record.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,8 +11,8 @@ use super::context::RunContext;
 use super::saved_usage::SavedUsage;
 use crate::device::TimeAndEnergy;
 use crate::store::{
-    CellId, CellSpec, CellState, CheckDepth, Claim, EventKind, EventLog, Lookup, NewRecord, Provenance,
-    read_events,
+    AttemptId, CellId, CellSpec, CellState, CheckDepth, Claim, EventKind, EventLog, Lookup, NewRecord,
+    Provenance,
 };
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
@@ -58,7 +58,7 @@ impl<'a> RunningCell<'a> {
         name: String,
     ) -> Result<ClaimOutcome<'a, T>> {
         let mut is_reported = false;
-        let claim = context.store.claim_blocking(&spec.id, |waited| {
+        let mut claim = context.store.claim_blocking(&spec.id, |waited| {
             if !is_reported && waited.as_secs() >= 1 {
                 context.progress.print_line(&format!("{name}: waiting for another process that works on it"));
                 is_reported = true;
@@ -68,7 +68,10 @@ impl<'a> RunningCell<'a> {
         let state = context.store.cell_state(&spec.id, CheckDepth::Full)?;
         Ok(match (state, context.store.find::<T>(&spec.id)?) {
             (CellState::Done, Lookup::Done(record)) => ClaimOutcome::Done(record.outcome),
-            _ => ClaimOutcome::Claimed(Self::new(context, spec, name, claim)?),
+            _ => {
+                claim.replace_record()?;
+                ClaimOutcome::Claimed(Self::new(context, spec, name, claim)?)
+            }
         })
     }
 
@@ -84,11 +87,12 @@ impl<'a> RunningCell<'a> {
         spec: &CellSpec,
         name: String,
     ) -> Result<std::result::Result<Self, NotClaimed>> {
-        let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(Err(NotClaimed::InUse)) };
-        Ok(match context.store.cell_state(&spec.id, CheckDepth::Full)? {
-            CellState::Done => Err(NotClaimed::Done),
-            _ => Ok(Self::new(context, spec, name, claim)?),
-        })
+        let Some(mut claim) = context.store.try_claim(&spec.id)? else { return Ok(Err(NotClaimed::InUse)) };
+        if context.store.cell_state(&spec.id, CheckDepth::Full)? == CellState::Done {
+            return Ok(Err(NotClaimed::Done));
+        }
+        claim.replace_record()?;
+        Self::new(context, spec, name, claim).map(Ok)
     }
 
     fn new(context: &'a RunContext<'a>, spec: &CellSpec, name: String, claim: Claim) -> Result<Self> {
@@ -129,8 +133,7 @@ impl<'a> RunningCell<'a> {
         self.context.supervisor.report_start(&self.spec.id.key);
         let mut log = self.claim.open_event_log()?;
         // Ignore a log that cannot be read, because the work does not depend on it.
-        let folder = self.context.store.cell_folder(&self.spec.id);
-        let events = read_events(&folder.event_log_path()).unwrap_or_default();
+        let events = self.context.store.read_events(&self.spec.id).unwrap_or_default();
         if events.last().is_some_and(|event| !event.kind.is_end()) {
             let message = "the process before this one was killed or ran out of memory";
             self.context.progress.print_line(&format!("{}: {message}", self.name));
@@ -155,9 +158,12 @@ impl<'a> RunningCell<'a> {
         Ok(checkpoint)
     }
 
-    /// Returns the cell's folder.
-    pub fn folder_path(&self) -> &Path {
-        self.claim.folder_path()
+    /// Returns the folder in which to write artifacts. Creates the folder.
+    ///
+    /// # Errors
+    /// Fails if the folder cannot be created.
+    pub fn artifact_folder(&self) -> Result<PathBuf> {
+        self.claim.artifact_folder()
     }
 
     /// Returns the path at which to write an artifact.
@@ -183,6 +189,8 @@ impl<'a> RunningCell<'a> {
     /// processes. `artifacts` are the names of the files that the cell has written. `references` are the
     /// cells that the output refers to.
     ///
+    /// If another process has recorded a result first, returns the output of that process.
+    ///
     /// Logs the end of the work only if the cell has a log. A search that computes a score cell writes the
     /// score to the log of the search instead.
     ///
@@ -200,7 +208,16 @@ impl<'a> RunningCell<'a> {
         let new = NewRecord { artifacts, references, ..new_record(self.context, &self.spec, usage)? };
         let record = self.claim.finish(new, output)?;
         if self.claim.has_event_log() {
-            self.claim.open_event_log()?.append(EventKind::Done)?;
+            let mut log = self.claim.open_event_log()?;
+            match record.attempt.as_ref() == Some(AttemptId::of_this_process()) {
+                true => log.append(EventKind::Done)?,
+                false => {
+                    let message = "another process recorded a result first";
+                    self.context.progress.print_line(&format!("{}: {message}", self.name));
+                    log.append(EventKind::Message(message.to_owned()))?;
+                    log.append(EventKind::Stopped)?;
+                }
+            }
         }
         Ok(record.outcome)
     }
@@ -219,10 +236,11 @@ pub fn record_failure(
     crashed_after: Option<f64>,
     error: &Error,
 ) -> Result<()> {
-    let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(()) };
+    let Some(mut claim) = context.store.try_claim(&spec.id)? else { return Ok(()) };
     if context.store.cell_state(&spec.id, CheckDepth::Full)? == CellState::Done {
         return Ok(());
     }
+    claim.replace_record()?;
     let saved = SavedUsage::read(&claim.checkpoint(SavedUsage::FILE)?).ok().flatten().unwrap_or_default();
     let crashed_after = crashed_after.map(|seconds| context.meter.device_seconds(seconds));
     let usage = crashed_after.map_or(saved, |seconds| saved.extended_to(seconds)).total();

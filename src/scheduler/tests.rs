@@ -15,7 +15,7 @@ use crate::runner::{
     UserRequests,
 };
 use crate::stages::{DistilJob, PretrainJob, Stage};
-use crate::store::{EventKind, Lookup, Provenance, read_events};
+use crate::store::{EventKind, Lookup, Provenance};
 
 /// The plan of the small manifest, and a temporary store.
 struct TestRun {
@@ -101,7 +101,7 @@ fn a_cell_of_a_group_that_panics_fails_alone_and_its_record_has_the_location() {
     let error = test.recorded_error(group[0]).unwrap();
     assert!(error.starts_with("panicked at src/scheduler/tests.rs:"), "{error}");
     assert!(error.ends_with("no such shape"), "{error}");
-    let log = read_events(&test.store.cell_folder(group[0].id()).event_log_path()).unwrap();
+    let log = test.store.read_events(group[0].id()).unwrap();
     assert_eq!(log.last().unwrap().kind, EventKind::Failed(error));
 }
 
@@ -148,7 +148,7 @@ fn a_full_disk_ends_the_run_and_is_no_failure_of_a_cell() {
     let line = result.unwrap_err().to_line();
     assert!(line.contains("cannot write `there`") && line.contains("free disk space"), "{line}");
     assert!(test.recorded_error(base).is_none());
-    assert!(!test.store.cell_folder(base.id()).record_path().exists());
+    assert!(!test.store.cell_folder(base.id()).find_record_path().exists());
     drop(test.results);
 }
 

@@ -185,7 +185,7 @@ pub fn verified_base_path(store: &Store, source: &BaseSource) -> Result<PathBuf>
     for name in record.artifacts.keys() {
         store.verify_artifact(&record, name)?;
     }
-    Ok(store.cell_folder(cell).path().to_owned())
+    Ok(store.artifact_folder(&record))
 }
 
 /// Verifies the file that holds the twins of a distil cell, and returns its path.

@@ -163,7 +163,7 @@ impl PretrainJob {
         }
         trainer.run(&sequences, &task)?;
         let (result, mut decoder) = trainer.finish();
-        write_base_model(&mut decoder, &tokenizer, claimed.folder_path())?;
+        write_base_model(&mut decoder, &tokenizer, &claimed.artifact_folder()?)?;
         Ok(result)
     }
 }

@@ -129,7 +129,7 @@ impl NewArchive {
     /// Adds the record of a cell with `convert` applied to its output. Returns the cells that the record
     /// refers to, or `None` if the cell has no record.
     ///
-    /// The provenance in the archive names no folder of this machine.
+    /// The record in the archive names no folder of this machine, and no attempt.
     ///
     /// # Errors
     /// Fails if the record is damaged or cannot be read.
@@ -150,7 +150,7 @@ impl NewArchive {
         let references = record.references.clone();
         if !self.records.contains_key(cell) {
             let provenance = record.provenance.clone().without_folders();
-            let record = Record { provenance, ..record }.map(|outcome| match outcome {
+            let record = Record { provenance, attempt: None, ..record }.map(|outcome| match outcome {
                 Outcome::Done(output) => Outcome::Done(convert(output)),
                 Outcome::Failed { error } => Outcome::Failed { error },
             });

@@ -74,22 +74,33 @@ impl Store {
         Err(DamagedFile { path: self.record_path(cell), reason })
     }
 
-    /// Audits the files beside a record.
+    /// Audits the other files of a cell that has a record.
     fn audit_files(&self, folder: &CellFolder, record: &Record<Outcome<Value>>, audit: &mut Audit) {
         let mut add_fault = |path: PathBuf, reason: String| audit.faults.push(DamagedFile { path, reason });
-        if CellSpec::read(folder).is_none_or(|written| written != record.spec) {
-            add_fault(folder.spec_path(), "it differs from the spec in the record beside it".to_owned());
+        let logs = match folder.list_event_logs() {
+            Ok(logs) => logs,
+            Err(error) => {
+                add_fault(folder.path().to_owned(), error.to_line());
+                Vec::new()
+            }
+        };
+        // A score cell that a search computed has neither a log nor a file with its specification.
+        let has_spec = !logs.is_empty() || folder.spec_path().exists();
+        if has_spec && CellSpec::read(folder).is_none_or(|written| written != record.spec) {
+            add_fault(folder.spec_path(), "it differs from the spec in the record of its cell".to_owned());
         }
-        if let Err(error) = read_events(&folder.event_log_path()) {
-            add_fault(folder.event_log_path(), error.to_line());
+        for log in &logs {
+            if let Err(error) = read_events(log) {
+                add_fault(log.clone(), error.to_line());
+            }
         }
-        audit.num_files += 2;
+        audit.num_files += usize::from(has_spec) + logs.len();
         if self.ignores_artifacts {
             return;
         }
         for name in record.artifacts.keys() {
             if let Err(error) = self.verify_artifact(record, name) {
-                add_fault(folder.path().join(name), error.message_with_sources());
+                add_fault(self.artifact_folder(record).join(name), error.message_with_sources());
             }
         }
         audit.num_files += record.artifacts.len();
@@ -100,6 +111,7 @@ impl Store {
 mod tests {
     use std::fs;
 
+    use super::super::attempt::AttemptId;
     use super::super::event_log::EventKind;
     use super::super::record_writer::NewRecord;
     use super::super::test_store::{TestStore, new_record};
@@ -114,10 +126,11 @@ mod tests {
         claim.finish(new, 0.5).unwrap();
         test.fail("b", "no luck");
         let audit = test.store.audit().unwrap();
-        assert_eq!((audit.num_records, audit.num_files, audit.faults.len()), (2, 5, 0));
-        let folder = test.folder("a");
-        let files =
-            [folder.record_path(), folder.spec_path(), folder.event_log_path(), folder.path().join("twins")];
+        // `b` has a record only.
+        assert_eq!((audit.num_records, audit.num_files, audit.faults.len()), (2, 3, 0));
+        let (folder, attempt) = (test.folder("a"), Some(AttemptId::of_this_process()));
+        let twins = folder.artifact_path(attempt, "twins").unwrap();
+        let files = [folder.record_path(), folder.spec_path(), folder.event_log_path(attempt), twins];
         for path in files {
             let whole = fs::read(&path).unwrap();
             for damaged in [

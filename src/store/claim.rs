@@ -1,60 +1,97 @@
-//! Exclusive access to a cell.
+//! The right to work on a cell.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use serde::de::IgnoredAny;
 
-use dtr_core::checkpoint::CheckpointFile;
-use dtr_core::error::{Error, Result};
-use dtr_core::files::{self, FileLock};
-
 use super::Store;
+use super::attempt::AttemptId;
 use super::cell_id::CellId;
 use super::event_log::EventLog;
 use super::folders::CellFolder;
+use super::lease::LeaseState;
+use super::leases::HeldLease;
 use super::record;
+use dtr_core::checkpoint::CheckpointFile;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{self, Digest};
 
-/// Pause between two attempts of [`Store::claim_blocking`].
+/// Pause between two attempts of [`Store::claim_blocking`] if the other process runs on this kernel. Also the
+/// longest time between two calls of `on_wait`.
 const WAIT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The exclusive right to work on a cell. The right ends when the claim is dropped or the process dies.
+/// The right to work on a cell. The right ends when the claim is dropped or the process dies.
+///
+/// No other process works on the cell, unless hosts that share the results folder lost sight of one another.
+/// If two processes finish the cell, both get the record of the first one.
 #[derive(Debug)]
 pub struct Claim {
     pub(super) id: CellId,
+    pub(super) store: Store,
     pub(super) folder: CellFolder,
-    _lock: FileLock,
+    /// The digest of the record that this claim may replace.
+    pub(super) replaced: Option<Digest>,
+    _lease: HeldLease,
 }
 
 impl Claim {
-    pub(super) fn new(id: CellId, folder: CellFolder, lock: FileLock) -> Self {
-        Self { id, folder, _lock: lock }
+    /// Returns the attempt of this process.
+    pub(super) fn attempt(&self) -> &AttemptId {
+        self.store.leases.attempt()
     }
 
-    /// Returns the cell's folder.
-    pub fn folder_path(&self) -> &Path {
-        self.folder.path()
+    /// Returns the folder in which to write artifacts. Creates the folder.
+    ///
+    /// # Errors
+    /// Fails if the folder cannot be created.
+    pub fn artifact_folder(&self) -> Result<PathBuf> {
+        let folder = self.folder.attempt_folder(Some(self.attempt()));
+        files::create_folder(&folder)?;
+        Ok(folder)
     }
 
     /// Returns the path at which to write an artifact. [`super::NewRecord::artifacts`] must name the artifact
     /// too.
+    ///
+    /// # Errors
+    /// Fails if `name` leads out of the folder, if the store uses the name for one of its own files,
+    /// or if the folder cannot be created.
     pub fn artifact_path(&self, name: &str) -> Result<PathBuf> {
-        self.folder.artifact_path(name)
+        self.artifact_folder()?;
+        self.folder.artifact_path(Some(self.attempt()), name)
     }
 
     /// Returns the checkpoint `name` of the cell. [`Claim::finish`] removes all checkpoints.
+    ///
+    /// # Errors
+    /// Fails if `name` leads out of the folder.
     pub fn checkpoint(&self, name: &str) -> Result<CheckpointFile> {
         Ok(CheckpointFile::new(self.folder.checkpoint_path(name)?, self.id.key.to_string()))
     }
 
-    /// Opens the cell's log for appending.
+    /// Opens the log of this attempt for appending.
+    ///
+    /// # Errors
+    /// Fails if the log cannot be opened.
     pub fn open_event_log(&self) -> Result<EventLog> {
-        EventLog::open(&self.folder.event_log_path())
+        self.artifact_folder()?;
+        EventLog::open(&self.folder.event_log_path(Some(self.attempt())))
     }
 
-    /// Returns whether the cell has a log.
+    /// Returns whether this attempt has a log.
     pub fn has_event_log(&self) -> bool {
-        self.folder.event_log_path().exists()
+        self.folder.event_log_path(Some(self.attempt())).exists()
+    }
+
+    /// Lets [`Claim::finish`] replace the present record of the cell, because its result cannot be used.
+    ///
+    /// # Errors
+    /// Fails if the record cannot be read.
+    pub fn replace_record(&mut self) -> Result<()> {
+        self.replaced = record::read_bytes(&self.folder)?.map(|(_, bytes)| Digest::hash(&bytes));
+        Ok(())
     }
 }
 
@@ -68,20 +105,46 @@ impl Store {
     /// Fails if the folder cannot be written, or if the cell's record is of a newer format. This program must
     /// not replace such a record.
     pub fn try_claim(&self, cell: &CellId) -> Result<Option<Claim>> {
+        self.claim_or_lease(cell).map(std::result::Result::ok)
+    }
+
+    /// Claims a cell for this process. Returns the state of its lease as the inner error if another process
+    /// has claimed the cell.
+    fn claim_or_lease(&self, cell: &CellId) -> Result<std::result::Result<Claim, LeaseState>> {
         if self.is_archive() {
             return Err(Error::failed(format!("cannot work on {cell}: published results are read-only")));
         }
         let folder = self.cell_folder(cell);
-        record::read::<IgnoredAny>(&folder.record_path(), cell)?;
-        let Some(lock) = FileLock::try_acquire(&folder.lock_path())? else { return Ok(None) };
-        files::remove_temporary_files(folder.path())?;
-        Ok(Some(Claim::new(cell.clone(), folder, lock)))
+        record::read::<IgnoredAny>(&folder, cell)?;
+        Ok(match self.leases.try_take(&folder.lease_path())? {
+            Err(state) => Err(state),
+            Ok(lease) => {
+                self.remove_temporary_files(&folder)?;
+                let (id, store) = (cell.clone(), self.clone());
+                Ok(Claim { id, store, folder, replaced: None, _lease: lease })
+            }
+        })
+    }
+
+    /// Removes the temporary files of dead processes from the folders of a cell.
+    fn remove_temporary_files(&self, folder: &CellFolder) -> Result<()> {
+        let mut cleaned = self.cleaned_shards.lock().unwrap_or_else(PoisonError::into_inner);
+        // The folder holds the records of many cells, so it is listed only once.
+        if cleaned.insert(folder.shard().to_owned()) {
+            files::remove_abandoned_temporary_files(folder.shard())?;
+        }
+        drop(cleaned);
+        files::remove_abandoned_temporary_files(folder.path())?;
+        for attempt in folder.list_attempts()? {
+            files::remove_abandoned_temporary_files(&folder.attempt_folder(Some(&attempt)))?;
+        }
+        Ok(())
     }
 
     /// Claims a cell. Waits while another process works on the cell.
     ///
-    /// After each attempt that finds the cell claimed, calls `on_wait` with the time waited so far. An error
-    /// from `on_wait` ends the wait.
+    /// After each attempt that finds the cell claimed, and then at least five times a second, calls `on_wait`
+    /// with the time waited so far. An error from `on_wait` ends the wait.
     ///
     /// # Errors
     /// Fails as [`Store::try_claim`] does, and with the error of `on_wait`.
@@ -92,23 +155,54 @@ impl Store {
     ) -> Result<Claim> {
         let start = Instant::now();
         loop {
-            if let Some(claim) = self.try_claim(cell)? {
-                return Ok(claim);
+            let pause = match self.claim_or_lease(cell)? {
+                Ok(claim) => return Ok(claim),
+                Err(state) if state.is_held_elsewhere() => self.poll_pause(start.elapsed()),
+                Err(_) => WAIT_PAUSE,
+            };
+            let next = Instant::now() + pause;
+            loop {
+                on_wait(start.elapsed())?;
+                let rest = next.saturating_duration_since(Instant::now());
+                std::thread::sleep(rest.min(WAIT_PAUSE));
+                if rest <= WAIT_PAUSE {
+                    break;
+                }
             }
-            on_wait(start.elapsed())?;
-            std::thread::sleep(WAIT_PAUSE);
         }
     }
 
+    /// Returns the pause before the next look at a lease of another kernel. The pauses of processes differ,
+    /// so that they do not all look at the same moment.
+    fn poll_pause(&self, waited: Duration) -> Duration {
+        let [shortest, longest] = self.leases.intervals().poll;
+        let digest = Digest::hash(format!("{} {waited:?}", self.leases.attempt()).as_bytes());
+        shortest + (longest - shortest).mul_f64(f64::from(digest.as_bytes()[0]) / 255.0)
+    }
+
     /// Returns whether this process or another process works on a cell.
+    ///
+    /// # Errors
+    /// Fails if the lease cannot be read.
     pub fn is_running(&self, cell: &CellId) -> Result<bool> {
-        Ok(!self.is_archive() && FileLock::is_held(&self.cell_folder(cell).lock_path())?)
+        Ok(matches!(self.lease_state(cell)?, LeaseState::Held(_)))
+    }
+
+    /// Returns the state of the lease of a cell.
+    ///
+    /// # Errors
+    /// Fails if the lease cannot be read.
+    pub fn lease_state(&self, cell: &CellId) -> Result<LeaseState> {
+        match self.is_archive() {
+            true => Ok(LeaseState::Free),
+            false => self.leases.state(&self.cell_folder(cell).lease_path()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::path::Path;
     use std::process::{Command, Stdio};
 
     use super::super::lookup::Lookup;
@@ -148,12 +242,10 @@ mod tests {
         let test = TestStore::new();
         let claim = test.claim("a").unwrap();
         claim.checkpoint("step-10").unwrap().write(b"half").unwrap();
-        fs::write(claim.folder_path().join(".dtr-tmp-x"), "torn").unwrap();
         drop(claim);
         assert_eq!(test.find("a"), Lookup::Missing);
         let claim = test.claim("a").unwrap();
         assert_eq!(claim.checkpoint("step-10").unwrap().read().unwrap().unwrap(), b"half");
-        assert!(!claim.folder_path().join(".dtr-tmp-x").exists());
         claim.finish(new_record("a"), 0.5).unwrap();
         assert!(!test.folder("a").checkpoint_folder().exists());
     }

@@ -1,4 +1,4 @@
-//! The log of a cell: one line of JSON for each event.
+//! The log of an attempt to compute a cell: one line of JSON for each event.
 //!
 //! Each line holds an event, and a digest of the event and of the cell's key. A line that a crash cut off is
 //! dropped. Logs are for people: no result depends on a log.
@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use dtr_core::error::{Error, Result};
-use dtr_core::files::Digest;
-
 use super::key::CellKey;
 use super::now_in_milliseconds;
+use crate::slurm::SlurmRun;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::Digest;
+use dtr_core::system_info::ProcessIdentity;
 
 /// The kind of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,13 +42,19 @@ impl EventKind {
     }
 }
 
-/// An event in the log of a cell.
+/// An event in the log of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellEvent {
     /// The time in UTC, to the millisecond, as RFC 3339.
     pub at: String,
     /// The id of the process that wrote the event.
     pub process: u32,
+    /// The host of the process. `None` in a log of an earlier version of this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The id of the process's job of Slurm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<u64>,
     /// The kind of event.
     pub kind: EventKind,
 }
@@ -66,15 +73,17 @@ impl Line {
 }
 
 /// Returns the digest of an event of the log at `path`. The digest includes the cell's key, which is the name
-/// of the log's folder.
+/// of a folder above the log.
 fn digest_event(event: &CellEvent, path: &Path) -> Digest {
-    let cell = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let names = path.ancestors().filter_map(|folder| folder.file_name()?.to_str());
+    let key = names.filter_map(|name| name.parse::<CellKey>().ok()).next();
+    let cell = key.map(|key| key.to_string()).unwrap_or_default();
     Digest::hash(
         format!("{cell}\n{}", serde_json::to_string(event).expect("an event is plain JSON")).as_bytes(),
     )
 }
 
-/// A log that is open for appending. Only the process that holds the cell's claim writes to the log.
+/// A log that is open for appending. Only one process writes to the log.
 #[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
@@ -95,7 +104,9 @@ impl EventLog {
 
     /// Appends an event with the current time and this process's id.
     pub fn append(&mut self, kind: EventKind) -> Result<()> {
-        let event = CellEvent { at: now_in_milliseconds(), process: std::process::id(), kind };
+        let ProcessIdentity { host, process, .. } = ProcessIdentity::current().clone();
+        let job = SlurmRun::current().map(|run| run.job);
+        let event = CellEvent { at: now_in_milliseconds(), process, host: Some(host), job, kind };
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
         // A single write passes the whole line, so that a concurrent reader sees only complete lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
@@ -156,8 +167,11 @@ mod tests {
     #[test]
     fn a_line_that_was_changed_or_is_another_cells_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let [path, other] = ["a", "b"].map(|cell| folder.path().join(cell).join("events.jsonl"));
-        [&path, &other].iter().for_each(|path| fs::create_dir(path.parent().unwrap()).unwrap());
+        let [path, other] = ["a", "b"].map(|cell| {
+            let key = Digest::hash(cell.as_bytes()).to_string();
+            folder.path().join(key).join("a/0123456789abcdef/events.jsonl")
+        });
+        [&path, &other].iter().for_each(|path| fs::create_dir_all(path.parent().unwrap()).unwrap());
         EventLog::open(&path).unwrap().append(EventKind::Started).unwrap();
         EventLog::open(&path).unwrap().append(EventKind::Message("loss 1.5".to_owned())).unwrap();
         let whole = fs::read_to_string(&path).unwrap();

@@ -76,7 +76,7 @@ impl Store {
         let Some(expected) = record.artifacts.get(name) else {
             return Err(Error::failed(format!("{cell} has no artifact `{name}`")));
         };
-        let path = self.cell_folder(cell).artifact_path(name)?;
+        let path = self.cell_folder(cell).artifact_path(record.attempt.as_ref(), name)?;
         match files::digest_file(&path)? == expected.digest {
             true => Ok(path),
             false => {
@@ -86,13 +86,19 @@ impl Store {
         }
     }
 
-    /// Returns the specifications of all cells of a stage that have a record, sorted by key.
+    /// Returns the folder that holds the artifacts of a record.
+    pub fn artifact_folder<T>(&self, record: &Record<T>) -> PathBuf {
+        self.cell_folder(&record.spec.id).attempt_folder(record.attempt.as_ref())
+    }
+
+    /// Returns the specifications of the planned cells of a stage that have a record, sorted by key. Leaves
+    /// out the score cells that only searches computed.
     pub fn recorded_specs(&self, stage: &StageName) -> Result<Vec<CellSpec>> {
         if let Some(archive) = &self.archive {
             return archived_specs(archive, stage);
         }
         let folders = self.results.list_cells_of(stage)?.into_iter().map(|cell| self.cell_folder(&cell));
-        let recorded = folders.filter(|folder: &CellFolder| folder.record_path().exists());
+        let recorded = folders.filter(|folder: &CellFolder| folder.find_record_path().exists());
         Ok(recorded.filter_map(|folder| CellSpec::read(&folder)).collect())
     }
 }
@@ -112,7 +118,7 @@ fn archived_specs(archive: &RecordArchive, stage: &StageName) -> Result<Vec<Cell
 /// damage.
 fn find_damaged_artifact<T>(folder: &CellFolder, record: &Record<T>) -> Result<Option<(PathBuf, String)>> {
     for (name, artifact) in &record.artifacts {
-        let path = folder.artifact_path(name)?;
+        let path = folder.artifact_path(record.attempt.as_ref(), name)?;
         match fs::metadata(&path) {
             Ok(found) if found.is_file() && found.len() == artifact.bytes => {}
             Ok(found) if found.is_file() => {
@@ -144,7 +150,9 @@ mod tests {
         let record = test.finish("a", 0.75);
         assert_eq!(test.find("a"), Lookup::Done(record));
         assert_eq!(test.find("b"), Lookup::Missing);
-        test.fail("b", "out of memory");
+        let claim = test.claim("b").unwrap();
+        claim.open_event_log().unwrap();
+        claim.fail(new_record("b"), "out of memory".to_owned()).unwrap();
         assert!(matches!(test.find("b"), Lookup::Failed(record) if record.outcome == "out of memory"));
         let recorded: Vec<CellId> =
             test.store.recorded_specs(&SCORE).unwrap().into_iter().map(|spec| spec.id).collect();
@@ -190,7 +198,7 @@ mod tests {
         let test = TestStore::new();
         test.finish("a", 0.75);
         let other = test.folder("b");
-        fs::create_dir_all(other.path()).unwrap();
+        fs::create_dir_all(other.record_path().parent().unwrap()).unwrap();
         fs::copy(test.folder("a").record_path(), other.record_path()).unwrap();
         let Lookup::Corrupt { path, reason } = test.find("b") else {
             panic!("another cell's record is used")
@@ -203,7 +211,7 @@ mod tests {
     fn a_record_of_a_newer_format_is_refused_and_not_changed() {
         let test = TestStore::new();
         let path = test.folder("a").record_path();
-        let newer = checksum::add_checksum("{\"format\":2,\"rest\":\"unknown\"}");
+        let newer = checksum::add_checksum("{\"format\":3,\"rest\":\"unknown\"}");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &newer).unwrap();
         assert!(test.store.find::<f64>(&cell("a")).is_err());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,14 +11,16 @@ use serde::{Deserialize, Serialize};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
+use super::attempt::AttemptId;
 use super::cell_id::CellId;
 use super::cell_spec::CellSpec;
 use super::checksum;
+use super::folders::CellFolder;
 use super::key::CellKey;
 use super::provenance::Provenance;
 
 /// The format of the records that this program writes, and the newest format that it reads.
-pub const RECORD_FORMAT: u32 = 1;
+pub const RECORD_FORMAT: u32 = 2;
 
 /// The record of a cell that ended.
 ///
@@ -31,7 +33,11 @@ pub struct Record<T> {
     /// The specification of the cell. The store refuses a record that is in the folder of another cell.
     #[serde(flatten)]
     pub spec: CellSpec,
-    /// Files beside this record that belong to the output, by file name.
+    /// The attempt that computed the output. Its folder holds the artifacts. `None` in a record of an earlier
+    /// version of this program, whose artifacts are beside the record, and in an archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptId>,
+    /// Files that belong to the output, by file name.
     pub artifacts: BTreeMap<String, Artifact>,
     /// Cells that the output refers to. The output is incomplete without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -64,6 +70,7 @@ impl<T> Record<T> {
         Record {
             format: self.format,
             spec: self.spec,
+            attempt: self.attempt,
             artifacts: self.artifacts,
             references: self.references,
             seconds: self.seconds,
@@ -115,7 +122,7 @@ pub struct Artifact {
     pub bytes: u64,
 }
 
-/// The content of `record.json`.
+/// The content of the file of a record.
 #[derive(Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a value lives only until it is matched")]
 pub(super) enum RecordOnDisk<T> {
@@ -127,7 +134,7 @@ pub(super) enum RecordOnDisk<T> {
     Corrupt(String),
 }
 
-/// Returns the text of `record.json` for a record.
+/// Returns the text of the file of a record.
 pub(super) fn encode<T: Serialize>(record: &Record<T>) -> Result<String> {
     let body = serde_json::to_string(record);
     let body = body.map_err(|cause| {
@@ -136,17 +143,31 @@ pub(super) fn encode<T: Serialize>(record: &Record<T>) -> Result<String> {
     Ok(checksum::add_checksum(&body))
 }
 
-/// Reads the record of `cell` at `path`.
+/// Reads the record of `cell`, whose files `folder` names.
 ///
 /// # Errors
 /// Fails if the file cannot be read, or is of a newer format. For a damaged record, the function returns
 /// [`RecordOnDisk::Corrupt`].
-pub(super) fn read<T: DeserializeOwned>(path: &Path, cell: &CellId) -> Result<RecordOnDisk<T>> {
-    match fs::read(path) {
-        Ok(bytes) => parse(&bytes, path, cell),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(RecordOnDisk::Missing),
-        Err(cause) => Err(Error::io("read", path, cause)),
+pub(super) fn read<T: DeserializeOwned>(folder: &CellFolder, cell: &CellId) -> Result<RecordOnDisk<T>> {
+    match read_bytes(folder)? {
+        Some((path, bytes)) => parse(&bytes, &path, cell),
+        None => Ok(RecordOnDisk::Missing),
     }
+}
+
+/// Reads the file of a record. Returns its path and its content, or `None` if there is no record.
+///
+/// # Errors
+/// Fails if the file cannot be read.
+pub(super) fn read_bytes(folder: &CellFolder) -> Result<Option<(PathBuf, Vec<u8>)>> {
+    for path in [folder.record_path(), folder.old_record_path()] {
+        match fs::read(&path) {
+            Ok(bytes) => return Ok(Some((path, bytes))),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+            Err(cause) => return Err(Error::io("read", &path, cause)),
+        }
+    }
+    Ok(None)
 }
 
 /// Parses the bytes of the record at `path`.
@@ -218,12 +239,12 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_an_error_even_if_its_body_is_unknown() {
-        let bytes = checksum::add_checksum("{\"format\":2,\"all\":\"else\",\"is\":\"new\"}");
+        let bytes = checksum::add_checksum("{\"format\":3,\"all\":\"else\",\"is\":\"new\"}");
         let refused =
             parse::<f64>(bytes.as_bytes(), Path::new("here/record.json"), &test_store::cell("cell"));
         let message = format!("{:?}", refused.unwrap_err());
         assert!(
-            message.contains("`here/record.json` has record format 2") && message.contains("hint"),
+            message.contains("`here/record.json` has record format 3") && message.contains("hint"),
             "{message}"
         );
     }

@@ -1,26 +1,32 @@
 //! Writes the record of a claimed cell.
 //!
-//! The order of the writes makes a crash harmless: first artifacts, then `spec.json`, then the record by an
-//! atomic rename, and last the removal of checkpoints. A process that is killed at any moment leaves either a
-//! complete record, or checkpoints from which the next process resumes.
+//! The order of the writes makes a crash harmless: first artifacts, then `spec.json`, then the record by
+//! `link(2)`, and last the removal of checkpoints. A process that is killed at any moment leaves either a
+//! complete record, or checkpoints from which the next process resumes. If several processes write a record
+//! of the same cell, the first record of a result counts, and all of them return that record.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
-
-use dtr_core::error::{Error, Result};
-use dtr_core::files;
 
 use super::cell_id::CellId;
 use super::cell_spec::CellSpec;
+use super::cell_state::{CellState, CheckDepth};
 use super::claim::Claim;
 use super::finite::ensure_finite;
 use super::now;
 use super::provenance::Provenance;
 use super::record::{self, Artifact, Outcome, RECORD_FORMAT, Record, RecordOnDisk};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{self, Digest};
+
+/// The number of attempts to publish a record while other processes replace damaged records of the same cell.
+const NUM_PUBLISH_ATTEMPTS: usize = 10;
 
 /// The contents of a new record except its outcome. The process that ran the cell provides these contents.
 #[derive(Clone, Debug)]
@@ -40,7 +46,8 @@ pub struct NewRecord {
 }
 
 impl Claim {
-    /// Writes the record of a cell that succeeded, and returns the record as read back.
+    /// Writes the record of a cell that succeeded, and returns the record as read back. If another process
+    /// has recorded a result of the cell first, returns that record, which names another attempt.
     ///
     /// # Errors
     /// Fails if the output holds a number that is not finite, if the output cannot be read back, if an
@@ -54,7 +61,7 @@ impl Claim {
         record.into_result().map_err(|_| self.refuse("its output reads back as a failure"))
     }
 
-    /// Writes the record of a cell that failed with `error`.
+    /// Writes the record of a cell that failed with `error`, unless another process has recorded a result.
     ///
     /// The checkpoints stay, so that the work can continue once the cause of the failure is fixed.
     ///
@@ -72,12 +79,63 @@ impl Claim {
         if new.spec.id != self.id || !new.spec.key_matches()? {
             return Err(self.refuse("the spec and inputs belong to another cell"));
         }
-        let spec = new.spec.clone();
+        let (spec, artifacts) = (new.spec.clone(), new.artifacts.clone());
         let (record, bytes) = self.encode(new, outcome)?;
-        spec.write(&self.folder)?;
-        self.rename_corrupt_record::<T>()?;
-        files::write_bytes_atomically(&self.folder.record_path(), bytes.as_bytes())?;
-        Ok(record)
+        // A score cell that a search computes has no log. Its record holds the specification.
+        if self.has_event_log() {
+            spec.write(&self.folder)?;
+        }
+        let published = self.publish(record, bytes.as_bytes())?;
+        if published.attempt.as_ref() != Some(self.attempt()) {
+            for name in artifacts {
+                // The files are not needed. `dtr prune` can remove them later.
+                let _ = files::remove_file_or_folder_if_present(&self.artifact_path(&name)?);
+            }
+        }
+        Ok(published)
+    }
+
+    /// Writes a record, unless another process has recorded a result first. Returns the record on disk.
+    fn publish<T: DeserializeOwned>(
+        &self,
+        record: Record<Outcome<T>>,
+        bytes: &[u8],
+    ) -> Result<Record<Outcome<T>>> {
+        for _ in 0..NUM_PUBLISH_ATTEMPTS {
+            let Some((path, present)) = record::read_bytes(&self.folder)? else {
+                match files::create_file_atomically(&self.folder.record_path(), bytes)? {
+                    true => return Ok(record),
+                    false => continue,
+                }
+            };
+            let is_final = self.replaced != Some(Digest::hash(&present))
+                && self.store.cell_state(&self.id, CheckDepth::Full)? == CellState::Done;
+            match record::parse::<T>(&present, &path, &self.id)? {
+                RecordOnDisk::Valid(present) if is_final => return Ok(present),
+                _ => self.move_aside(&path, &present)?,
+            }
+        }
+        Err(self.refuse("other processes replace its record again and again"))
+    }
+
+    /// Moves the record at `path` with the content `present` away, so that a new record can be published.
+    /// Keeps the file if it is damaged. If another process has published a record meanwhile, restores that
+    /// record.
+    fn move_aside(&self, path: &Path, present: &[u8]) -> Result<()> {
+        let moved = files::new_temporary_path(self.folder.shard());
+        match fs::rename(path, &moved) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+            result => result.map_err(|cause| Error::io("rename", path, cause))?,
+        }
+        let bytes = fs::read(&moved).map_err(|cause| Error::io("read", &moved, cause))?;
+        if bytes != present {
+            // If this fails, a third process has published a record, which is as good.
+            let _ = fs::hard_link(&moved, path);
+        } else if let RecordOnDisk::Corrupt(_) = record::parse::<IgnoredAny>(&bytes, path, &self.id)? {
+            let corrupt = self.folder.corrupt_record_path();
+            return fs::rename(&moved, corrupt).map_err(|cause| Error::io("rename", &moved, cause));
+        }
+        files::remove_file_or_folder_if_present(&moved)
     }
 
     /// Returns the new record as read back from its JSON, and the JSON text.
@@ -95,6 +153,7 @@ impl Claim {
         let record = Record {
             format: RECORD_FORMAT,
             spec: new.spec,
+            attempt: Some(self.attempt().clone()),
             artifacts: self.digest_artifacts(&new.artifacts)?,
             references: new.references,
             seconds: new.seconds,
@@ -113,7 +172,7 @@ impl Claim {
 
     fn digest_artifacts(&self, names: &[String]) -> Result<BTreeMap<String, Artifact>> {
         let artifact = |name: &String| {
-            let path = self.folder.artifact_path(name)?;
+            let path = self.folder.artifact_path(Some(self.attempt()), name)?;
             // Sync the artifact to disk before the record is written, because the record holds the artifact's
             // digest.
             let synced = File::open(&path).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
@@ -123,16 +182,6 @@ impl Claim {
         names.iter().map(artifact).collect()
     }
 
-    /// Renames the existing record of the cell if it is damaged.
-    fn rename_corrupt_record<T: DeserializeOwned>(&self) -> Result<()> {
-        let path = self.folder.record_path();
-        match record::read::<T>(&path, &self.id)? {
-            RecordOnDisk::Corrupt(_) => fs::rename(&path, self.folder.corrupt_record_path())
-                .map_err(|cause| Error::io("rename", &path, cause)),
-            RecordOnDisk::Missing | RecordOnDisk::Valid(_) => Ok(()),
-        }
-    }
-
     fn refuse(&self, reason: &str) -> Error {
         Error::failed(format!("cannot record {}: {reason}", self.id))
     }
@@ -140,9 +189,13 @@ impl Claim {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Store;
+    use super::super::lease::{Lease, LeaseIntervals};
     use super::super::lookup::Lookup;
     use super::super::test_store::{TestStore, cell, new_record};
     use super::*;
+    use crate::store::AttemptId;
+    use dtr_core::system_info::ProcessIdentity;
 
     #[test]
     fn a_cell_without_a_record_is_missing_even_if_its_artifacts_exist() {
@@ -152,7 +205,7 @@ mod tests {
         fs::write(claim.artifact_path("twins").unwrap(), "weights").unwrap();
         new.spec.write(&claim.folder).unwrap();
         assert_eq!(test.find("a"), Lookup::Missing);
-        // A folder at the path of the record makes the rename fail.
+        // A folder at the path of the record cannot be replaced.
         fs::create_dir_all(claim.folder.record_path().join("in-the-way")).unwrap();
         assert!(claim.finish(new, 0.5).is_err());
     }
@@ -183,6 +236,77 @@ mod tests {
         let without = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };
         assert!(claim.finish(without, 0.5).unwrap_err().to_string().contains("twins"));
         assert_eq!(test.find("a"), Lookup::Missing);
+    }
+
+    /// Returns the store as a process on another host opens it.
+    fn other_host(test: &TestStore) -> Store {
+        let holder = ProcessIdentity { kernel: "other".to_owned(), ..ProcessIdentity::current().clone() };
+        let attempt = AttemptId::try_from("00000000000000aa".to_owned()).unwrap();
+        test.store.for_process(Lease { holder, attempt, slurm: None }, LeaseIntervals::default())
+    }
+
+    /// Claims `a` on two hosts that do not see the leases of one another, and writes twins on both.
+    fn claim_on_two_hosts(test: &TestStore) -> [Claim; 2] {
+        let claim = test.claim("a").unwrap();
+        fs::remove_file(test.folder("a").lease_path()).unwrap();
+        let claims = [claim, other_host(test).try_claim(&cell("a")).unwrap().unwrap()];
+        for (claim, twins) in claims.iter().zip(["first twins", "second twins"]) {
+            fs::write(claim.artifact_path("twins").unwrap(), twins).unwrap();
+        }
+        claims
+    }
+
+    fn with_twins() -> NewRecord {
+        NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") }
+    }
+
+    #[test]
+    fn the_first_of_two_results_counts_and_has_its_own_artifacts() {
+        let test = TestStore::new();
+        let [first, second] = claim_on_two_hosts(&test);
+        let record = first.finish(with_twins(), 0.5).unwrap();
+        // The checkpoint of the other host can be written after the cell is done.
+        second.checkpoint("step-1").unwrap().write(b"half").unwrap();
+        assert_eq!(second.finish(with_twins(), 0.75).unwrap(), record);
+        assert_eq!(test.find("a"), Lookup::Done(record.clone()));
+        let twins = test.store.verify_artifact(&record, "twins").unwrap();
+        assert_eq!(fs::read_to_string(twins).unwrap(), "first twins");
+        assert!(!second.artifact_path("twins").unwrap().exists(), "twins that no record names stay");
+        assert!(!test.folder("a").checkpoint_folder().exists());
+        second.fail(new_record("a"), "too late".to_owned()).unwrap();
+        assert_eq!(test.find("a"), Lookup::Done(record));
+    }
+
+    #[test]
+    fn a_result_replaces_the_failure_of_another_process() {
+        let test = TestStore::new();
+        let [first, second] = claim_on_two_hosts(&test);
+        first.fail(new_record("a"), "no memory".to_owned()).unwrap();
+        let record = second.finish(with_twins(), 0.75).unwrap();
+        assert_eq!(record.attempt, Some(second.attempt().clone()));
+        assert_eq!(test.find("a"), Lookup::Done(record));
+    }
+
+    #[test]
+    fn a_result_with_damaged_artifacts_is_replaced() {
+        let test = TestStore::new();
+        let [first, second] = claim_on_two_hosts(&test);
+        let record = first.finish(with_twins(), 0.5).unwrap();
+        fs::write(test.store.artifact_folder(&record).join("twins"), "first twinz").unwrap();
+        let record = second.finish(with_twins(), 0.75).unwrap();
+        assert_eq!((record.outcome, record.attempt.as_ref()), (0.75, Some(second.attempt())));
+        assert_eq!(test.find("a"), Lookup::Done(record));
+    }
+
+    #[test]
+    fn a_record_that_was_damaged_at_the_claim_is_replaced_even_if_it_can_be_used_again() {
+        let test = TestStore::new();
+        test.finish("a", 0.5);
+        let mut claim = test.claim("a").unwrap();
+        claim.replace_record().unwrap();
+        let record = claim.finish(new_record("a"), 0.75).unwrap();
+        assert_eq!(record.outcome, 0.75);
+        assert_eq!(test.find("a"), Lookup::Done(record));
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub fn record<T>(outcome: T) -> Record<T> {
     Record {
         format: RECORD_FORMAT,
         spec: CellSpec { inputs: CellInputs::from([("base".to_owned(), cell("base"))]), ..spec("cell") },
+        attempt: None,
         artifacts: BTreeMap::new(),
         references: vec![cell("referred")],
         seconds: 1.5,
@@ -84,8 +85,11 @@ impl TestStore {
         self.store.is_running(&cell(name)).unwrap()
     }
 
+    /// Finishes a planned cell, which has a log.
     pub fn finish(&self, name: &str, output: f64) -> Record<f64> {
-        self.claim(name).unwrap().finish(new_record(name), output).unwrap()
+        let claim = self.claim(name).unwrap();
+        claim.open_event_log().unwrap();
+        claim.finish(new_record(name), output).unwrap()
     }
 
     pub fn fail(&self, name: &str, error: &str) {

@@ -60,7 +60,7 @@ pub fn recompute_cells(
         context.check_interrupted()?;
         recomputed.descriptions.push(cell.to_line());
         if let Some(reason) = find_difference(plan, context, cell, &record)? {
-            let path = context.store.cell_folder(cell.id()).record_path();
+            let path = context.store.record_path(cell.id());
             recomputed.faults.push(DamagedFile { path, reason });
         }
     }
@@ -131,11 +131,14 @@ fn collect_inputs(plan: &Plan, cell: &Cell, needed: &mut BTreeSet<CellKey>) {
 /// place.
 fn copy_cell(from: &Store, to: &Store, cell: &Cell) -> Result<()> {
     let [source, target] = [from, to].map(|store| store.cell_folder(cell.id()));
-    create_folder(target.path())?;
     let Some(record) = find_result(from, cell)? else { return Ok(()) };
-    let artifacts =
-        record.artifacts.keys().map(|name| Ok((source.artifact_path(name)?, target.artifact_path(name)?)));
-    for pair in artifacts.chain([Ok((source.record_path(), target.record_path()))]) {
+    let attempt = record.attempt.as_ref();
+    create_folder(&target.attempt_folder(attempt))?;
+    let artifacts = record
+        .artifacts
+        .keys()
+        .map(|name| Ok((source.artifact_path(attempt, name)?, target.artifact_path(attempt, name)?)));
+    for pair in artifacts.chain([Ok((from.record_path(cell.id()), target.record_path()))]) {
         let (source, target) = pair?;
         if fs::hard_link(&source, &target).is_err() {
             fs::copy(&source, &target).map_err(|cause| Error::io("copy", &source, cause))?;

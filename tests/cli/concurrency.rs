@@ -9,7 +9,7 @@ use crate::project::{Project, wait_until};
 
 /// Settings that differ from the small manifest in the order of variants and in the threshold. A sweep with
 /// these settings shares twins and most scores with a sweep of the small manifest.
-const STRICTER_STOP: &[&str] =
+pub const STRICTER_STOP: &[&str] =
     &[r#"name="stricter""#, r#"sweep.variant=["gdn", "gla"]"#, "search.stop={ max-relative-drop = 0.5 }"];
 
 /// Settings that differ from the small manifest only in the threshold. A sweep with these settings and a
@@ -36,8 +36,8 @@ pub fn check_cells_were_computed_once(project: &Project) {
     let mut num_scored = BTreeMap::new();
     for stage in ["pretrain", "distil", "search"] {
         let mut counts: BTreeMap<_, [usize; 2]> = BTreeMap::new();
-        for (log, event) in project.events(stage) {
-            let [num_started, num_done] = counts.entry(log).or_default();
+        for (folder, event) in project.events(stage) {
+            let [num_started, num_done] = counts.entry(folder).or_default();
             match event.kind {
                 EventKind::Started => *num_started += 1,
                 EventKind::Done => *num_done += 1,

@@ -39,21 +39,21 @@ const STRICTER_STOP: &str = "search.stop={ max-relative-drop = 0.001 }";
 
 /// The stages and names of the files that the test damages.
 const CELL_FILES: [(&str, &str); 8] = [
-    ("pretrain", "record.json"),
+    ("pretrain", "record"),
     ("pretrain", "model.safetensors"),
-    ("distil", "record.json"),
+    ("distil", "record"),
     ("distil", "twins.safetensors"),
     ("distil", "spec.json"),
     ("distil", "events.jsonl"),
-    ("score", "record.json"),
-    ("search", "record.json"),
+    ("score", "record"),
+    ("search", "record"),
 ];
 
 /// Returns the first file of this stage and name. For the stage `score`, returns a file of the test split,
 /// because tables show only scores of this split.
 fn cell_file(project: &Project, (stage, name): (&str, &str)) -> PathBuf {
     let is_test = |path: &PathBuf| fs::read_to_string(path).unwrap().contains(r#""split":"test""#);
-    let mut files = project.cell_files(stage, name);
+    let mut files = if name == "record" { project.records(stage) } else { project.cell_files(stage, name) };
     files.retain(|path| stage != "score" || is_test(path));
     files.remove(0)
 }
@@ -147,13 +147,13 @@ fn a_damaged_checkpoint_is_logged_and_its_cell_computed_from_the_beginning() {
 fn a_record_of_a_newer_format_is_refused_and_not_changed() {
     let project = Project::finished(ONE_SEARCH).copy();
     for stage in ["pretrain", "distil", "search"] {
-        let path = project.cell_files(stage, "record.json").remove(0);
+        let path = project.records(stage).remove(0);
         let original = fs::read_to_string(&path).unwrap();
-        let newer = rewrite_record(&path, "\"format\":1", "\"format\":2");
+        let newer = rewrite_record(&path, "\"format\":2", "\"format\":3");
         for command in ["sweep", "plan", "status"] {
             let refused = project.command(command).exit(5);
             refused
-                .stderr_contains("record format 2")
+                .stderr_contains("record format 3")
                 .stderr_contains("use the newer dtr")
                 .stderr_contains(&path.to_string_lossy());
         }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::project::Project;
+use crate::project::{Project, cell_folder_of};
 
 /// Returns the bytes of each file of twins. The key of the map is the cell's key.
 fn twins(project: &Project) -> BTreeMap<String, Vec<u8>> {
     let twins = |path: PathBuf| {
-        let key = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+        let key = cell_folder_of(&path).file_name().unwrap().to_string_lossy().into_owned();
         (key, fs::read(&path).unwrap())
     };
     project.cell_files("distil", "twins.safetensors").into_iter().map(twins).collect()
@@ -28,7 +28,7 @@ fn the_number_of_threads_changes_no_byte() {
     let sweep = |num_threads: &str| {
         let project = Project::new();
         project.sweep().env("RAYON_NUM_THREADS", num_threads).success();
-        let record = fs::read_to_string(&project.cell_files("distil", "record.json")[0]).unwrap();
+        let record = fs::read_to_string(&project.records("distil")[0]).unwrap();
         assert!(record.contains(&format!("\"threads\":{num_threads},")), "wrong number of threads");
         project
     };

@@ -1,7 +1,9 @@
 //! A sweep records and reports the failure of a cell with its cause, and runs the other cells.
 
 use std::fs;
+use std::path::PathBuf;
 
+use dtr::store::EventKind;
 use serde_json::Value;
 
 use crate::project::{ONE_SEARCH, Project};
@@ -30,12 +32,17 @@ fn a_divergence_is_recorded_with_layer_and_variant_and_other_cells_run() {
     for part in ["of `gla` in layer ", " at step ", "hint: lower `distil.optimizer.learning-rate`"] {
         assert!(error.contains(part), "{error}");
     }
-    let folder = project.cell_folder("distil", first["failed"][0]["key"].as_str().unwrap());
-    assert!(fs::read_to_string(folder.join("record.json")).unwrap().contains("in layer"));
-    let num_failures =
-        || fs::read_to_string(folder.join("events.jsonl")).unwrap().matches("\"failed\"").count();
+    let key = first["failed"][0]["key"].as_str().unwrap();
+    let folder = project.cell_folder("distil", key);
+    assert!(fs::read_to_string(project.record_path("distil", key)).unwrap().contains("in layer"));
+    let num_failures = || {
+        let events = project.events("distil").into_iter().filter(|(cell, _)| *cell == folder);
+        events.filter(|(_, event)| matches!(event.kind, EventKind::Failed(_))).count()
+    };
     assert_eq!(num_failures(), 1);
-    assert!(!folder.join("twins.safetensors").exists(), "the diverged twins were kept");
+    let is_in_cell = |path: &PathBuf| path.starts_with(&folder);
+    let twins = project.cell_files("distil", "twins.safetensors");
+    assert!(!twins.iter().any(is_in_cell), "the diverged twins were kept");
 
     // The failed cell runs again only with `--retry-failed`. It then fails at the same step.
     let second = project.sweep().arg("--json").exit(1).json();

@@ -56,7 +56,7 @@ fn a_full_disk_ends_the_sweep_and_keeps_finished_cells() {
         mount -o remount,size=$((used + 40))k "$DISK"
         other="--set distil.seed=9"
         echo full; try "$SWEEP $other"
-        find "$DISK" -name record.json | wc -l | sed 's/^/records /'
+        find "$DISK" -regex '.*/[0-9a-f]*\.json' | wc -l | sed 's/^/records /'
         mount -o remount,size=64m "$DISK"
         echo sound; try "$VERIFY --sample 1" | head -1
         echo again; try "$SWEEP $other"

@@ -52,8 +52,7 @@ fn outcomes(project: &Project, stage: &str) -> Vec<Value> {
         let record: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         record["body"]["outcome"]["done"].clone()
     };
-    let mut outcomes: Vec<Value> =
-        project.cell_files(stage, "record.json").into_iter().map(outcome).collect();
+    let mut outcomes: Vec<Value> = project.records(stage).into_iter().map(outcome).collect();
     outcomes.sort_by_key(Value::to_string);
     outcomes
 }

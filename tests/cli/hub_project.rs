@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::dtr_command::DtrCommand;
 use crate::hub_server::{COMMIT, HubServer, Repositories};
-use crate::project::{files_below, repository_root};
+use crate::project::{files_below, is_record, repository_root};
 use crate::temp_folder::TempFolder;
 
 /// The URI of the task rows on the hub, at the branch `main`.
@@ -98,7 +98,8 @@ task = ["rooms"]
 
     /// Returns the record of the only cell.
     pub fn record(&self) -> Value {
-        let records = self.result_files("record.json");
+        let mut records = files_below(&self.results());
+        records.retain(|path| is_record(path));
         assert_eq!(records.len(), 1);
         let file: Value = serde_json::from_slice(&fs::read(&records[0]).unwrap()).unwrap();
         file["body"].clone()

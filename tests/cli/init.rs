@@ -7,7 +7,7 @@ use crate::bad_inputs::dtr;
 use crate::dtr_command::{DtrCommand, DtrOutput};
 use crate::hub_project::{HubProject, repositories};
 use crate::hub_server::COMMIT;
-use crate::project::{files_below, repository_root};
+use crate::project::{files_below, is_record, repository_root};
 use crate::temp_folder::TempFolder;
 
 /// Returns rows with the columns of ARC-Easy. The bundled base knows the words of these rows.
@@ -115,7 +115,7 @@ fn a_manifest_for_a_directory_is_swept() {
     folder.write("mini.toml", edited);
     dtr(&folder, &["sweep", "mini.toml"]).success().stdout_contains("arc-easy");
     let records = files_below(&folder.path("results"));
-    let num_searches = records.iter().filter(|path| path.ends_with("record.json") && is_search(path)).count();
+    let num_searches = records.iter().filter(|path| is_record(path) && is_search(path)).count();
     assert_eq!(num_searches, 3);
 
     let again = init(&folder, &["mini"]).exit(2);

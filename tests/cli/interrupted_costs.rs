@@ -129,7 +129,7 @@ fn interrupt(project: &Project, stage: &str) -> f64 {
     std::thread::sleep(Duration::from_millis(500));
     sweep.interrupt();
     sweep.finish().assert_code(130);
-    assert!(project.cell_files(stage, "record.json").is_empty(), "the {stage} cell ended too early");
+    assert!(project.records(stage).is_empty(), "the {stage} cell ended too early");
     saved_seconds(project, stage)
 }
 
@@ -156,7 +156,7 @@ fn an_interrupted_timing_costs_the_time_of_both_processes_although_it_begins_aga
     let project = Project::with_settings(&settings);
     let saved = interrupt(&project, "throughput");
     project.sweep().success();
-    let record = fs::read_to_string(&project.cell_files("throughput", "record.json")[0]).unwrap();
+    let record = fs::read_to_string(&project.records("throughput")[0]).unwrap();
     let record: Value = serde_json::from_str(&record).unwrap();
     let runs = record["body"]["outcome"]["done"]["runs"].as_array().unwrap();
     let timed: f64 =
@@ -171,7 +171,7 @@ fn a_search_that_runs_again_for_a_lost_score_keeps_its_cost() {
     let before = recorded_seconds(&project, "search");
     let test_scores = project.table("items");
     let key = texts(&test_scores, "cell_key").remove(0);
-    fs::remove_dir_all(project.cell_folder("score", &key)).unwrap();
+    fs::remove_file(project.record_path("score", &key)).unwrap();
     project.sweep().success();
     assert_eq!(project.num_started("search"), 2);
     assert!(recorded_seconds(&project, "search") > before);

@@ -290,7 +290,7 @@ fn the_status_and_the_cells_of_published_results_are_shown() {
     let done: Vec<u64> = rows.as_array().unwrap().iter().map(|row| row["done"].as_u64().unwrap()).collect();
     assert_eq!(done, [1, 1, 1], "{rows}");
     let project = Project::finished(ONE_SEARCH);
-    let record = project.cell_files("search", "record.json").remove(0);
+    let record = project.records("search").remove(0);
     let key = key_of(&record);
     let show = DtrCommand::new("show").arg(&key[..12]).arg("--results").arg(clone.path("published"));
     let shown = show.success().json();
@@ -298,7 +298,7 @@ fn the_status_and_the_cells_of_published_results_are_shown() {
 }
 
 fn key_of(record: &Path) -> String {
-    record.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned()
+    record.file_stem().unwrap().to_string_lossy().into_owned()
 }
 
 #[test]

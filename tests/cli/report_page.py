@@ -134,7 +134,7 @@ def check_all_sorting(page):
 
 def check_links(page):
     links = page.eval_on_selector_all("a[href]", "(all) => all.map((link) => link.href)")
-    records = [link for link in links if link.endswith("/record.json")]
+    records = [link for link in links if "/cells-v2/" in link and link.endswith(".json")]
     assert records, "no link leads to a record"
     for link in set(links):
         assert link.startswith("file://"), f"{link} is not a link to a file"

@@ -1,7 +1,6 @@
 //! Killed and interrupted sweeps: the same command resumes, and the outputs do not change.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,11 +19,10 @@ type KillCounts = BTreeMap<&'static str, usize>;
 
 /// Returns the stage of the cell that was running when the sweep was killed, or `between cells`.
 fn killed_stage(project: &Project) -> &'static str {
-    let is_killed = |log: &Path| {
-        let text = fs::read_to_string(log).unwrap();
-        !text.lines().last().is_some_and(|line| line.contains(r#""kind":"done""#))
+    let has_killed = |stage: &str| {
+        let events: BTreeMap<_, _> = project.events(stage).into_iter().collect();
+        events.values().any(|last| last.kind != EventKind::Done)
     };
-    let has_killed = |stage: &str| project.cell_files(stage, "events.jsonl").iter().any(|log| is_killed(log));
     KILLED_STAGES.into_iter().find(|stage| has_killed(stage)).unwrap_or("between cells")
 }
 
@@ -172,5 +170,5 @@ fn a_second_ctrl_c_ends_the_sweep_within_a_training_step() {
     sweep.finish().assert_code(130);
     let events = project.events("pretrain");
     assert!(events.iter().all(|(_, event)| event.kind == EventKind::Started), "the sweep finished the step");
-    assert!(project.cell_files("pretrain", "record.json").is_empty());
+    assert!(project.records("pretrain").is_empty());
 }

@@ -11,8 +11,8 @@ use crate::project::{ONE_SEARCH, Project};
 #[test]
 fn a_record_holds_its_provenance() {
     let project = Project::finished(ONE_SEARCH);
-    let record = project.cell_files("search", "record.json").remove(0);
-    let key = record.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    let record = project.records("search").remove(0);
+    let key = record.file_stem().unwrap().to_string_lossy().into_owned();
     let show = DtrCommand::new("show").arg(&key[..12]).arg("--results").arg(project.results());
     let shown = show.success().json();
     let provenance = &shown["provenance"];

@@ -46,7 +46,7 @@ fn without_a_manifest_records_and_files_are_verified() {
 #[test]
 fn a_forged_result_is_found_by_computing_it_again() {
     let project = Project::finished(ONE_SEARCH).copy();
-    let path = project.cell_files("distil", "record.json").remove(0);
+    let path = project.records("distil").remove(0);
     rewrite_record(&path, "\"final\":", "\"final\":1");
     project.command("report").success();
     verify(&project, "0").success();

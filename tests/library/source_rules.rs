@@ -6,10 +6,17 @@ use std::path::PathBuf;
 use crate::module_layers::rust_files;
 use crate::root;
 
-/// The sources that may start processes. The supervisor starts workers, and `dtr-sandbox` starts programs
-/// that a model wrote. In `claim.rs`, only the unit tests start processes.
-const MAY_START_PROCESSES: [&str; 4] =
-    ["src/runner/supervisor/", "src/store/claim.rs", "crates/dtr-sandbox/", "tests/"];
+/// The sources that may start processes. The supervisor starts workers, `dtr-sandbox` starts programs that a
+/// model wrote, and `slurm.rs` starts `squeue`. In `claim.rs` and `process_identity.rs`, only the unit tests
+/// start processes.
+const MAY_START_PROCESSES: [&str; 6] = [
+    "src/runner/supervisor/",
+    "src/slurm.rs",
+    "src/store/claim.rs",
+    "crates/dtr-core/src/system_info/process_identity.rs",
+    "crates/dtr-sandbox/",
+    "tests/",
+];
 
 /// Returns the paths of the source files that contain one of `texts`. Leaves out this file.
 fn sources_that_contain(texts: &[&str]) -> Vec<String> {

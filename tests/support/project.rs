@@ -112,7 +112,12 @@ impl Project {
 
     /// Creates the command `dtr NAME` with the manifest, the settings and the results folder.
     pub fn command(&self, name: &str) -> DtrCommand {
-        let command = DtrCommand::new(name).arg(&self.manifest).arg("--results").arg(self.results());
+        self.command_in(name, &self.results())
+    }
+
+    /// Creates the command `dtr NAME` with the manifest, the settings and another results folder.
+    pub fn command_in(&self, name: &str, results: &Path) -> DtrCommand {
+        let command = DtrCommand::new(name).arg(&self.manifest).arg("--results").arg(results);
         self.settings.iter().fold(command, |command, setting| command.set(setting))
     }
 
@@ -138,22 +143,35 @@ impl Project {
         files.into_iter().filter(|path| path.ends_with(name)).collect()
     }
 
+    /// Returns the paths of the records of a stage, sorted.
+    pub fn records(&self, stage: &str) -> Vec<PathBuf> {
+        self.files(&format!("{CELLS}/{stage}")).into_iter().filter(|path| is_record(path)).collect()
+    }
+
+    pub fn record_path(&self, stage: &str, key: &str) -> PathBuf {
+        self.cell_folder(stage, key).with_extension("json")
+    }
+
     pub fn cell_folder(&self, stage: &str, key: &str) -> PathBuf {
         self.results().join(CELLS).join(stage).join(&key[..2]).join(key)
     }
 
     pub fn num_records(&self, stage: &str) -> usize {
-        self.cell_files(stage, "record.json").len()
+        self.records(stage).len()
     }
 
-    /// Returns the events in the logs of a stage's cells. Each event comes with the path of its log.
+    /// Returns the events in the logs of a stage's cells, in the order of their times. Each event comes with
+    /// the folder of its cell.
     pub fn events(&self, stage: &str) -> Vec<(PathBuf, CellEvent)> {
         let logs = self.cell_files(stage, "events.jsonl").into_iter();
         let events = |log: PathBuf| {
             let events = read_events(&log).unwrap();
-            events.into_iter().map(move |event| (log.clone(), event))
+            let folder = cell_folder_of(&log);
+            events.into_iter().map(move |event| (folder.clone(), event))
         };
-        logs.flat_map(events).collect()
+        let mut events: Vec<_> = logs.flat_map(events).collect();
+        events.sort_by(|(_, one), (_, other)| one.at.cmp(&other.at));
+        events
     }
 
     /// Counts how often cells of a stage were started.
@@ -202,6 +220,18 @@ impl Project {
     pub fn comparable_outputs(&self) -> Outputs {
         self.comparable_outputs_of("small")
     }
+}
+
+/// Returns whether a file is the record of a cell.
+pub fn is_record(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
+        && path.file_stem().is_some_and(|stem| stem.len() == 64)
+}
+
+/// Returns the folder of the cell to which a log or an artifact belongs.
+pub fn cell_folder_of(file: &Path) -> PathBuf {
+    let is_key = |folder: &&Path| folder.file_name().is_some_and(|name| name.len() == 64);
+    file.ancestors().find(is_key).unwrap().to_owned()
 }
 
 /// Returns the root of the repository.

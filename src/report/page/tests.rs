@@ -91,12 +91,15 @@ fn keys_link_to_the_records_of_their_stage() {
     let scored = KEY.replace("ea", "ae");
     records.searches[0].best_answers.cell.key = scored.parse().unwrap();
     let html = html(&records);
-    let search = format!("<a href=\"../../cells-v2/search/ea/{KEY}/record.json\">ea76c94e0ba2</a>");
+    let search = format!("<a href=\"../../cells-v2/search/ea/{KEY}.json\">ea76c94e0ba2</a>");
     for table in ["searches", "trajectories", "stages"] {
         assert!(section(&html, table).contains(&search), "{table}");
     }
-    let score = format!("<a href=\"../../cells-v2/score/ae/{scored}/record.json\"");
+    let score = format!("<a href=\"../../cells-v2/score/ae/{scored}.json\"");
     assert!(section(&html, "findings").contains(&score));
+    records.old_record_keys.insert(KEY.parse().unwrap());
+    let old = format!("<a href=\"../../cells-v2/search/ea/{KEY}/record.json\">ea76c94e0ba2</a>");
+    assert!(section(&self::html(&records), "searches").contains(&old));
 }
 
 #[test]

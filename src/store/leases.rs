@@ -1,0 +1,304 @@
+//! The leases that this process holds, and the leases of other processes that it watches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::attempt::AttemptId;
+use super::lease::{Lease, LeaseIntervals, LeaseState, LeaseVersion};
+use crate::slurm::{QueuedJob, list_jobs};
+use dtr_core::error::{Error, Result};
+use dtr_core::files;
+
+/// The number of attempts to take a lease. After each stale lease that this process removes, another process
+/// may be first.
+const NUM_ATTEMPTS: usize = 3;
+
+/// The leases of a process.
+#[derive(Debug)]
+pub(super) struct Leases {
+    own: Lease,
+    intervals: LeaseIntervals,
+    /// The paths of held leases.
+    held: Mutex<BTreeSet<PathBuf>>,
+    has_thread: AtomicBool,
+    /// The latest version of each watched lease, and the time since which it has not changed.
+    watched: Mutex<BTreeMap<PathBuf, (LeaseVersion, Instant)>>,
+    /// The latest answer of `squeue`, and its time.
+    queue: Mutex<Option<(Instant, Option<Vec<QueuedJob>>)>>,
+}
+
+impl Leases {
+    /// Creates the leases of the process that `own` names.
+    pub(super) fn new(own: Lease, intervals: LeaseIntervals) -> Arc<Self> {
+        let (held, watched, queue) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { own, intervals, held, has_thread: AtomicBool::new(false), watched, queue })
+    }
+
+    /// Returns the attempt of the process.
+    pub(super) fn attempt(&self) -> &AttemptId {
+        &self.own.attempt
+    }
+
+    /// Returns the intervals.
+    pub(super) fn intervals(&self) -> LeaseIntervals {
+        self.intervals
+    }
+
+    /// Takes the lease at `path`. Returns the state of the lease as the inner error if another process has
+    /// it.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read or written.
+    pub(super) fn try_take(
+        self: &Arc<Self>,
+        path: &Path,
+    ) -> Result<std::result::Result<HeldLease, LeaseState>> {
+        let text = serde_json::to_string(&self.own).expect("a lease is plain JSON");
+        let mut state = LeaseState::Free;
+        for _ in 0..NUM_ATTEMPTS {
+            if files::create_marker_file(path, text.as_bytes())? {
+                return Ok(Ok(self.hold(path)));
+            }
+            let Some(version) = LeaseVersion::read(path)? else { continue };
+            state = self.state_of(path, &version);
+            match state {
+                LeaseState::Stale(_) => self.remove_stale(path, &version)?,
+                _ => break,
+            }
+        }
+        Ok(Err(state))
+    }
+
+    fn hold(self: &Arc<Self>, path: &Path) -> HeldLease {
+        lock(&self.held).insert(path.to_owned());
+        if !self.has_thread.swap(true, Ordering::SeqCst) {
+            let (leases, interval) = (Arc::downgrade(self), self.intervals.touch);
+            thread::spawn(move || touch_periodically(&leases, interval));
+        }
+        HeldLease { leases: Arc::clone(self), path: path.to_owned() }
+    }
+
+    /// Returns the state of the lease at `path`.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read.
+    pub(super) fn state(&self, path: &Path) -> Result<LeaseState> {
+        Ok(LeaseVersion::read(path)?.map_or(LeaseState::Free, |version| self.state_of(path, &version)))
+    }
+
+    fn state_of(&self, path: &Path, version: &LeaseVersion) -> LeaseState {
+        let is_stale = match version.lease.as_ref().and_then(|lease| self.is_alive(lease)) {
+            Some(is_alive) => !is_alive,
+            None => self.unchanged_for(path, version) > self.intervals.stale,
+        };
+        let lease = version.lease.clone();
+        if is_stale { LeaseState::Stale(lease) } else { LeaseState::Held(lease) }
+    }
+
+    /// Returns whether the holder of a lease runs. Returns `None` if neither the kernel nor Slurm can tell.
+    fn is_alive(&self, lease: &Lease) -> Option<bool> {
+        lease.holder.is_alive().or_else(|| {
+            let run = lease.slurm.as_ref()?;
+            let cluster = self.own.slurm.as_ref().and_then(|own| own.cluster.as_ref());
+            let is_other_cluster =
+                cluster.is_some_and(|own| run.cluster.as_ref().is_some_and(|it| it != own));
+            (!is_other_cluster).then(|| self.queue()).flatten().map(|queue| !run.has_ended(&queue))
+        })
+    }
+
+    /// Returns the jobs of Slurm. Asks `squeue` at most once in the interval of a touch.
+    fn queue(&self) -> Option<Vec<QueuedJob>> {
+        let mut queue = lock(&self.queue);
+        if let Some((at, jobs)) = &*queue
+            && at.elapsed() < self.intervals.touch
+        {
+            return jobs.clone();
+        }
+        let jobs = list_jobs();
+        *queue = Some((Instant::now(), jobs.clone()));
+        jobs
+    }
+
+    /// Returns for how long a lease file has not changed while this process watched it.
+    fn unchanged_for(&self, path: &Path, version: &LeaseVersion) -> Duration {
+        let mut watched = lock(&self.watched);
+        match watched.get(path) {
+            Some((known, since)) if known == version => since.elapsed(),
+            _ => {
+                watched.insert(path.to_owned(), (version.clone(), Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// Removes the lease at `path` if it is the stale lease `version`. If another process took the lease
+    /// meanwhile, restores its lease.
+    fn remove_stale(&self, path: &Path, version: &LeaseVersion) -> Result<()> {
+        let folder = path.parent().expect("a lease is in a folder");
+        let moved = files::new_temporary_path(folder);
+        match fs::rename(path, &moved) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+            result => result.map_err(|cause| Error::io("rename", path, cause))?,
+        }
+        lock(&self.watched).remove(path);
+        if LeaseVersion::read(&moved)?.as_ref() != Some(version) {
+            // If this fails, two processes compute the cell, and the first record counts.
+            let _ = fs::hard_link(&moved, path);
+        }
+        files::remove_file_or_folder_if_present(&moved)
+    }
+
+    /// Touches the held leases. Ignores errors, because a lease that is not touched only costs work.
+    fn touch_all(&self) {
+        for path in lock(&self.held).iter() {
+            let _ =
+                File::options().append(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
+        }
+    }
+}
+
+/// Touches the leases of a process until the process drops them.
+fn touch_periodically(leases: &Weak<Leases>, interval: Duration) {
+    loop {
+        thread::sleep(interval);
+        match leases.upgrade() {
+            Some(leases) => leases.touch_all(),
+            None => return,
+        }
+    }
+}
+
+/// A lease that this process holds until the value is dropped.
+#[derive(Debug)]
+pub(super) struct HeldLease {
+    leases: Arc<Leases>,
+    path: PathBuf,
+}
+
+impl Drop for HeldLease {
+    /// Removes the lease, unless another process has replaced it. Ignores errors, because a lease that stays
+    /// only costs work.
+    fn drop(&mut self) {
+        lock(&self.leases.held).remove(&self.path);
+        let version = LeaseVersion::read(&self.path).ok().flatten();
+        if version.is_some_and(|version| version.lease.as_ref() == Some(&self.leases.own)) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use dtr_core::system_info::ProcessIdentity;
+
+    use super::*;
+    use crate::slurm::SlurmRun;
+
+    /// Intervals that let a test wait for a stale lease.
+    const SHORT: LeaseIntervals = LeaseIntervals {
+        touch: Duration::from_millis(20),
+        stale: Duration::from_millis(400),
+        poll: [Duration::from_millis(5), Duration::from_millis(10)],
+    };
+
+    /// Returns the lease of a process on another host.
+    fn remote_lease(attempt: &str) -> Lease {
+        let holder = ProcessIdentity { kernel: "other".to_owned(), ..ProcessIdentity::current().clone() };
+        Lease { holder, attempt: attempt.to_owned().try_into().unwrap(), slurm: None }
+    }
+
+    fn leases(own: Lease) -> Arc<Leases> {
+        Leases::new(own, SHORT)
+    }
+
+    #[test]
+    fn a_lease_is_held_until_it_is_dropped_and_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cell/lease");
+        let own = leases(Lease::of_this_process());
+        assert_eq!(own.state(&path).unwrap(), LeaseState::Free);
+        let held = own.try_take(&path).unwrap().unwrap();
+        let state = own.try_take(&path).unwrap().unwrap_err();
+        assert_eq!(state, LeaseState::Held(Some(Lease::of_this_process())));
+        assert!(!state.is_held_elsewhere());
+        drop(held);
+        assert_eq!(own.state(&path).unwrap(), LeaseState::Free);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lease_of_a_dead_process_on_this_kernel_is_taken_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lease");
+        // No process has the largest id.
+        let holder = ProcessIdentity { process: i32::MAX as u32, ..ProcessIdentity::current().clone() };
+        let dead = Lease { holder, ..Lease::of_this_process() };
+        fs::write(&path, serde_json::to_string(&dead).unwrap()).unwrap();
+        let own = leases(Lease::of_this_process());
+        assert_eq!(own.state(&path).unwrap(), LeaseState::Stale(Some(dead)));
+        assert!(own.try_take(&path).unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_lease_of_another_host_is_taken_only_after_nobody_touched_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cell/lease");
+        let remote = leases(remote_lease("00000000000000aa"));
+        let held = remote.try_take(&path).unwrap().unwrap();
+        let own = leases(Lease::of_this_process());
+        let start = Instant::now();
+        while start.elapsed() < SHORT.stale * 2 {
+            assert!(own.try_take(&path).unwrap().unwrap_err().is_held_elsewhere());
+            thread::sleep(Duration::from_millis(10));
+        }
+        // The other host dies: nobody touches the file any more, and it stays.
+        assert!(lock(&remote.held).remove(&path));
+        let stopped = Instant::now();
+        let taken = loop {
+            if let Ok(taken) = own.try_take(&path).unwrap() {
+                break taken;
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        assert!(stopped.elapsed() >= SHORT.stale - SHORT.touch * 2, "{:?}", stopped.elapsed());
+        drop(held);
+        assert_eq!(own.state(&path).unwrap(), LeaseState::Held(Some(Lease::of_this_process())));
+        drop(taken);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lease_is_not_removed_if_another_process_has_just_replaced_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lease");
+        let own = leases(Lease::of_this_process());
+        fs::write(&path, serde_json::to_string(&remote_lease("00000000000000aa")).unwrap()).unwrap();
+        let stale = LeaseVersion::read(&path).unwrap().unwrap();
+        fs::write(&path, serde_json::to_string(&remote_lease("00000000000000bb")).unwrap()).unwrap();
+        own.remove_stale(&path, &stale).unwrap();
+        let left = LeaseVersion::read(&path).unwrap().unwrap().lease;
+        assert_eq!(left, Some(remote_lease("00000000000000bb")));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_lease_is_stale_as_soon_as_slurm_does_not_list_its_job() {
+        let run = SlurmRun { job: 7, restarts: 0, cluster: None };
+        let lease = Lease { slurm: Some(run), ..remote_lease("00000000000000aa") };
+        let own = leases(Lease::of_this_process());
+        for (queue, expected) in [(Some(Vec::new()), Some(false)), (None, None)] {
+            *lock(&own.queue) = Some((Instant::now() + Duration::from_secs(60), queue));
+            assert_eq!(own.is_alive(&lease), expected);
+        }
+    }
+}
