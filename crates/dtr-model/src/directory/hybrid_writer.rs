@@ -22,6 +22,16 @@ pub(super) const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 /// The file of the tokenizer, which every base has.
 const TOKENIZER_FILE: &str = "tokenizer.json";
 
+/// The file that names the tokenizer's class, and the class for every `tokenizer.json`.
+const TOKENIZER_CONFIG: (&str, &str) =
+    ("tokenizer_config.json", "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
+
+/// The Python files with which transformers loads a hybrid.
+const PYTHON_FILES: [(&str, &str); 2] = [
+    ("configuration_dtr.py", include_str!("../../python/configuration_dtr.py")),
+    ("modeling_dtr.py", include_str!("../../python/modeling_dtr.py")),
+];
+
 /// The files and settings from which a hybrid is written as a Hugging Face directory.
 pub struct HybridWriter<'a> {
     /// The base's directory or GGUF file.
@@ -57,6 +67,9 @@ impl HybridWriter<'_> {
             write_weights(folder, tensors, max_shard_bytes)?;
             for name in [TOKENIZER_FILE].into_iter().chain(BaseModel::OPTIONAL_FILES) {
                 self.copy_file(&files, name, folder)?;
+            }
+            if variant.is_some() {
+                write_python_files(folder)?;
             }
             write_bytes_atomically(&folder.join("config.json"), config.as_bytes())?;
             write_bytes_atomically(&folder.join("README.md"), self.model_card.as_bytes())
@@ -110,6 +123,17 @@ impl HybridWriter<'_> {
             false => Ok(twin),
         }
     }
+}
+
+/// Writes the files that transformers needs to load a hybrid. Does not replace the base's tokenizer settings.
+fn write_python_files(folder: &Path) -> Result<()> {
+    let (name, text) = TOKENIZER_CONFIG;
+    if !folder.join(name).exists() {
+        write_bytes_atomically(&folder.join(name), text.as_bytes())?;
+    }
+    PYTHON_FILES
+        .iter()
+        .try_for_each(|(name, text)| write_bytes_atomically(&folder.join(name), text.as_bytes()))
 }
 
 /// Returns the tensors of a base, under their names in the model.
