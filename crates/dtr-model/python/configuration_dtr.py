@@ -29,9 +29,9 @@ class DtrHybridConfig(PreTrainedConfig):
 
     Args:
         layer_types (`list[str]`, *optional*):
-            `"full_attention"` or `"linear_attention"` for each layer. By default, each layer has full attention.
+            `"full_attention"` or `"linear_attention"` for each layer. The default is full attention.
         dtr (`dict`, *optional*):
-            The table `dtr`. It has the number of its `format`, the `model_type` and the `architectures` of the
+            The table `dtr`. It has the number of its `format`, the `model_type` and `architectures` of the
             `base`, and the `variant` of the twins. A variant has a `block` (`"gla"`, `"gdn"` or `"jet"`) with
             its settings, and a `geometry`. A size that the geometry leaves out is that of the base.
 

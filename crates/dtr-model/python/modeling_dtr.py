@@ -5,8 +5,8 @@
 of flash-linear-attention if that package is installed.
 
 The names of tensors end with their dimensions: `b` rows of a batch, `t` tokens, `d` hidden size, `h` query
-heads, `g` key/value heads, `k` key width and `v` value width of a head, `c` channels of a convolution, `w` its
-taps.
+heads, `g` key/value heads, `k` key width and `v` value width of a head, `c` channels of a convolution, `w`
+its taps.
 """
 
 import functools
@@ -534,11 +534,6 @@ class LinearOnlyCache(DynamicCache):
         self.num_tokens = 0
 
 
-def new_cache(config):
-    """Returns an empty cache for the layers of `config`."""
-    return DynamicCache(config=config) if FULL_ATTENTION in config.layer_types else LinearOnlyCache(config)
-
-
 class DtrHybridPreTrainedModel(PreTrainedModel):
     config_class = DtrHybridConfig
     base_model_prefix = "model"
@@ -611,10 +606,10 @@ class DtrHybridModel(DtrHybridPreTrainedModel):
         if self.gradient_checkpointing and self.training:
             use_cache, cache = False, None
         if use_cache and cache is None:
-            cache = new_cache(self.config)
+            has_full_attention = FULL_ATTENTION in self.config.layer_types
+            cache = DynamicCache(config=self.config) if has_full_attention else LinearOnlyCache(self.config)
         if position_ids is None:
-            past = 0 if cache is None else cache.get_seq_length()
-            position_ids = torch.arange(past, past + x.shape[1], device=x.device).unsqueeze(0)
+            position_ids = self.positions(x, attention_mask, cache)
         masks = self.attention_masks(x, attention_mask, position_ids, cache)
         position_embeddings = self.rotary_emb(x, position_ids)
         hidden_states, attentions = [], []
@@ -634,6 +629,14 @@ class DtrHybridModel(DtrHybridPreTrainedModel):
             hidden_states=(*hidden_states, x) if output_hidden_states else None,
             attentions=tuple(attentions) if output_attentions else None,
         )
+
+    def positions(self, x_btd, attention_mask, cache):
+        """Returns the position of each token, `[b, t]` or `[1, t]`. Padding on the left is not counted."""
+        num_tokens = x_btd.shape[1]
+        if isinstance(attention_mask, torch.Tensor) and attention_mask.ndim == 2:
+            return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)[:, -num_tokens:]
+        past = 0 if cache is None else cache.get_seq_length()
+        return torch.arange(past, past + num_tokens, device=x_btd.device).unsqueeze(0)
 
     def attention_masks(self, x_btd, attention_mask, position_ids, cache):
         """Returns the mask of each type of layer.
@@ -709,9 +712,11 @@ class DtrHybridForCausalLM(DtrHybridPreTrainedModel, GenerationMixin):
 
     def _prepare_cache_for_generation(self, generation_config, model_kwargs, *args, **kwargs):
         """Chooses the cache of `generate`. A hybrid without full attention needs one that counts tokens."""
+        given = model_kwargs.get(CACHE)
         super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)
-        if type(model_kwargs.get(CACHE)) is DynamicCache:
-            model_kwargs[CACHE] = new_cache(self.config)
+        is_new = given is None and model_kwargs.get(CACHE) is not None
+        if is_new and FULL_ATTENTION not in self.config.layer_types:
+            model_kwargs[CACHE] = LinearOnlyCache(self.config)
 
 
 __all__ = ["DtrHybridForCausalLM", "DtrHybridModel", "DtrHybridPreTrainedModel"]
