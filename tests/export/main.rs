@@ -7,6 +7,9 @@
 #[path = "../support/dtr_command.rs"]
 #[allow(dead_code)]
 mod dtr_command;
+#[path = "../support/project.rs"]
+#[allow(dead_code)]
+mod project;
 #[path = "../support/python.rs"]
 mod python;
 #[path = "../support/skipped.rs"]

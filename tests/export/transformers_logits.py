@@ -78,7 +78,9 @@ def check_padded_generation(model, expected):
 @torch.no_grad()
 def check_greedy_text(model, expected):
     ids = expected["ids"][:1].long()
-    options = dict(do_sample=False, max_new_tokens=expected["greedy"].numel(), pad_token_id=0, eos_token_id=None)
+    options = dict(
+        do_sample=False, max_new_tokens=expected["greedy"].numel(), pad_token_id=0, eos_token_id=None
+    )
     for options["use_cache"] in (True, False):
         tokens = model.generate(ids, attention_mask=torch.ones_like(ids), **options)[0, ids.shape[1] :]
         assert tokens.tolist() == expected["greedy"].flatten().long().tolist(), "the greedy texts differ"
@@ -109,7 +111,9 @@ def check_saved(model, directory, expected):
     AutoTokenizer.from_pretrained(directory, trust_remote_code=True).save_pretrained(saved)
     ids = expected["ids"].long()
     with torch.no_grad():
-        assert torch.equal(load(saved)(ids).logits, model(ids).logits), "the saved model computes other logits"
+        assert torch.equal(load(saved)(ids).logits, model(ids).logits), (
+            "the saved model computes other logits"
+        )
 
 
 def main():
