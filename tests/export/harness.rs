@@ -73,12 +73,11 @@ stop = {{ never = {{}} }}
 
 /// Returns the log-likelihoods of the choices that dtr computed for the hybrid, by item.
 fn log_likelihoods(items: &DataFrame) -> Vec<Vec<f64>> {
-    let systems = items.column("system").unwrap().str().unwrap().clone();
-    let lists = items.column("log_likelihoods").unwrap().list().unwrap().clone();
-    let of_hybrid = |(system, list): (Option<&str>, Option<polars::prelude::Series>)| {
-        (system == Some("opt")).then(|| list.unwrap().f64().unwrap().into_no_null_iter().collect())
-    };
-    systems.into_iter().zip(&lists).filter_map(of_hybrid).collect()
+    let systems = items.column("system").unwrap().str().unwrap();
+    let lists = items.column("log_likelihoods").unwrap().list().unwrap();
+    let list =
+        |row: usize| lists.get_as_series(row).unwrap().f64().unwrap().iter().map(Option::unwrap).collect();
+    (0..items.height()).filter(|row| systems.get(*row) == Some("opt")).map(list).collect()
 }
 
 /// Returns the log-likelihoods in the log that lm-evaluation-harness writes below `folder`, by item.

@@ -33,7 +33,7 @@ DELTA_RULE_CHUNK = 64
 # for each pair of tokens and each channel.
 GLA_CHUNK = 16
 
-# The name of the cache among the arguments and outputs of transformers. It was `past_key_values` up to 5.17.
+# The name of the cache among the arguments and outputs of transformers. Version 5.17 has the older name.
 CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
 
 
