@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use serde_json::json;
 
 use super::BaseModel;
 use super::config_json::hybrid_config_json;
@@ -22,9 +23,8 @@ pub(super) const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 /// The file of the tokenizer, which every base has.
 const TOKENIZER_FILE: &str = "tokenizer.json";
 
-/// The file that names the tokenizer's class, and the class for every `tokenizer.json`.
-const TOKENIZER_CONFIG: (&str, &str) =
-    ("tokenizer_config.json", "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
+/// The file that names the tokenizer's class and its special tokens.
+const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
 
 /// The Python files with which transformers loads a hybrid.
 const PYTHON_FILES: [(&str, &str); 2] = [
@@ -70,6 +70,7 @@ impl HybridWriter<'_> {
             }
             if variant.is_some() {
                 write_python_files(folder)?;
+                write_tokenizer_config(folder)?;
             }
             write_bytes_atomically(&folder.join("config.json"), config.as_bytes())?;
             write_bytes_atomically(&folder.join("README.md"), self.model_card.as_bytes())
@@ -125,12 +126,26 @@ impl HybridWriter<'_> {
     }
 }
 
-/// Writes the files that transformers needs to load a hybrid. Does not replace the base's tokenizer settings.
-fn write_python_files(folder: &Path) -> Result<()> {
-    let (name, text) = TOKENIZER_CONFIG;
-    if !folder.join(name).exists() {
-        write_bytes_atomically(&folder.join(name), text.as_bytes())?;
+/// Writes the settings of the tokenizer in `folder`, unless the base has such settings. transformers cannot
+/// load a tokenizer of a hybrid without them.
+fn write_tokenizer_config(folder: &Path) -> Result<()> {
+    let path = folder.join(TOKENIZER_CONFIG_FILE);
+    if path.exists() {
+        return Ok(());
     }
+    let mut config = json!({ "tokenizer_class": "PreTrainedTokenizerFast" });
+    let tokenizer = BaseModel::read_tokenizer(folder)?;
+    let first_token = tokenizer.prefix_token().and_then(|token| tokenizer.inner().id_to_token(token));
+    // If this file names special tokens, transformers reads their names from it.
+    if let Some(token) = first_token.filter(|_| !folder.join("special_tokens_map.json").exists()) {
+        config["bos_token"] = token.into();
+    }
+    let text = serde_json::to_string_pretty(&config).expect("the settings are plain JSON") + "\n";
+    write_bytes_atomically(&path, text.as_bytes())
+}
+
+/// Writes the Python files with which transformers loads a hybrid.
+fn write_python_files(folder: &Path) -> Result<()> {
     PYTHON_FILES
         .iter()
         .try_for_each(|(name, text)| write_bytes_atomically(&folder.join(name), text.as_bytes()))

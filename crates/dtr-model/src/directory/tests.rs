@@ -235,6 +235,11 @@ fn a_hybrid_has_the_files_of_its_classes_and_a_base_has_not() {
         for name in names {
             assert_eq!(folder.join("hybrid").join(name).is_file(), has_files, "{name}");
         }
+        if has_files {
+            let text = std::fs::read_to_string(folder.join("hybrid/tokenizer_config.json")).unwrap();
+            let expected = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<bos>" });
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+        }
         std::fs::remove_dir_all(folder).unwrap();
     }
 }
