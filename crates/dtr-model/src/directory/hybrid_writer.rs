@@ -135,9 +135,9 @@ fn write_tokenizer_config(folder: &Path) -> Result<()> {
     }
     let mut config = json!({ "tokenizer_class": "PreTrainedTokenizerFast" });
     let tokenizer = BaseModel::read_tokenizer(folder)?;
-    let first_token = tokenizer.prefix_token().and_then(|token| tokenizer.inner().id_to_token(token));
-    // If this file names special tokens, transformers reads their names from it.
-    if let Some(token) = first_token.filter(|_| !folder.join("special_tokens_map.json").exists()) {
+    // If the file of special tokens exists, transformers reads their names from that file.
+    let has_token_names = folder.join("special_tokens_map.json").exists();
+    if let Some(token) = tokenizer.prefix_token_text().filter(|_| !has_token_names) {
         config["bos_token"] = token.into();
     }
     let text = serde_json::to_string_pretty(&config).expect("the settings are plain JSON") + "\n";
