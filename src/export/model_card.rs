@@ -192,10 +192,17 @@ fn usage(hybrid: &ExportedHybrid<'_>) -> String {
 /// Returns the section about the use of a hybrid that replaces `layers`.
 pub(super) fn usage_of_layers(layers: &[u32]) -> String {
     let mut text = String::from("## Use\n\n    dtr generate THIS-DIRECTORY \"A prompt\"\n\n");
-    if !layers.is_empty() {
-        text += "In `config.json`, `layer_types` lists the linear layers and `dtr` describes them. Their \
-                 weights have names with `linear_attn`. The classes of transformers do not support these \
-                 layers: they would initialise the missing attention weights at random.\n";
+    if layers.is_empty() {
+        return text;
     }
+    text += "In transformers, from version 5.17 on:\n\n\
+             ```python\n\
+             from transformers import AutoModelForCausalLM, AutoTokenizer\n\n\
+             tokenizer = AutoTokenizer.from_pretrained(\"THIS-DIRECTORY\", trust_remote_code=True)\n\
+             model = AutoModelForCausalLM.from_pretrained(\"THIS-DIRECTORY\", trust_remote_code=True)\n\
+             ```\n\n\
+             `configuration_dtr.py` and `modeling_dtr.py` define the model's classes. In `config.json`, \
+             `layer_types` lists the linear layers, and `dtr` describes them and the base. The weights of \
+             these layers have names with `linear_attn`.\n";
     text
 }

@@ -6,6 +6,8 @@
 mod dtr_command;
 #[path = "../support/project.rs"]
 mod project;
+#[path = "../support/python.rs"]
+mod python;
 #[path = "../support/skipped.rs"]
 mod skipped;
 #[path = "../support/temp_folder.rs"]

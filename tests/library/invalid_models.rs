@@ -113,8 +113,10 @@ fn an_invalid_table_of_a_hybrid_is_refused() {
         json!(1),
         json!([]),
         json!({}),
-        json!({ "format": 2 }),
+        json!({ "format": 3 }),
         json!({ "format": -1 }),
+        json!({ "format": 2, "base": { "model_type": "mamba" }, "variant": { "block": { "gla": {} } } }),
+        json!({ "format": 2, "base": 1, "variant": { "block": { "gla": {} } } }),
         json!({ "format": 1, "variant": "gla" }),
         json!({ "format": 1, "variant": { "block": {} } }),
         json!({ "format": 1, "variant": { "block": { "mamba": {} } } }),
@@ -135,7 +137,17 @@ fn an_invalid_table_of_a_hybrid_is_refused() {
         let path = model.folder.write("config.json", config.to_string());
         refusals.check(&table.to_string(), &[&path.parent().unwrap().display().to_string()], || read(&model));
     }
-    refusals.finish(18);
+    for table in
+        [json!(null), json!({ "format": 2 }), json!({ "format": 2, "base": { "model_type": "gpt2" } })]
+    {
+        let model = TinyModel::new();
+        let mut config = config(&model);
+        config["model_type"] = json!("dtr_hybrid");
+        config["dtr"] = table.clone();
+        let path = model.folder.write("config.json", config.to_string());
+        check_both(&mut refusals, &model, &table.to_string(), &[&path.display().to_string()]);
+    }
+    refusals.finish(26);
 }
 
 #[test]

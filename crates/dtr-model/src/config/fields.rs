@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::ModelType;
 use super::keys::{AllowedValue, CONFIG_KEYS, Fallback, KeyRule};
+use super::{HYBRID_KEY, HYBRID_MODEL_TYPE};
 
 /// The result of reading a field. The error continues a sentence that begins with the name of the file.
 pub(super) type FieldResult<T> = std::result::Result<T, String>;
@@ -17,15 +18,7 @@ pub(super) struct ConfigFields<'a> {
 impl<'a> ConfigFields<'a> {
     /// Returns the fields. Fails if the architecture is not supported, or a field has an unsupported value.
     pub fn new(fields: &'a Map<String, Value>) -> FieldResult<Self> {
-        let model_type = match fields.get("model_type") {
-            Some(Value::String(name)) => match name.as_str() {
-                "llama" => ModelType::Llama,
-                "qwen2" => ModelType::Qwen2,
-                "qwen3" => ModelType::Qwen3,
-                _ => return Err(format!("describes a model of type `{name}`, which is not supported")),
-            },
-            _ => return Err("does not name its architecture in `model_type`".to_owned()),
-        };
+        let model_type = read_model_type(fields)?;
         let this = Self { fields, model_type };
         CONFIG_KEYS.iter().try_for_each(|key| match (key.rule(model_type), fields.get(key.name)) {
             (KeyRule::Only { allowed, feature }, Some(value)) => {
@@ -83,6 +76,24 @@ impl<'a> ConfigFields<'a> {
     fn rule(&self, key: &str) -> KeyRule {
         let row = CONFIG_KEYS.iter().find(|row| row.name == key);
         row.expect("the table has a row for every key that is read").rule(self.model_type)
+    }
+}
+
+/// Returns the architecture of the model. The architecture of a hybrid is that of its base.
+fn read_model_type(fields: &Map<String, Value>) -> FieldResult<ModelType> {
+    let (key, value) = match fields.get("model_type") {
+        Some(value) if *value == HYBRID_MODEL_TYPE => {
+            let base = fields.get(HYBRID_KEY).and_then(|table| table.get("base"));
+            ("dtr.base.model_type", base.and_then(|base| base.get("model_type")))
+        }
+        value => ("model_type", value),
+    };
+    match value.and_then(Value::as_str) {
+        Some("llama") => Ok(ModelType::Llama),
+        Some("qwen2") => Ok(ModelType::Qwen2),
+        Some("qwen3") => Ok(ModelType::Qwen3),
+        Some(name) => Err(format!("describes a model of type `{name}`, which is not supported")),
+        None => Err(format!("does not name its architecture in `{key}`")),
     }
 }
 

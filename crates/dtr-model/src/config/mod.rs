@@ -21,6 +21,12 @@ use self::sliding_window::checked_cache_limit;
 use dtr_core::error::{Error, Result};
 use dtr_ops::RopeScaling;
 
+/// The `model_type` of a hybrid. The classes for this type are in the Python files of the hybrid's directory.
+pub(crate) const HYBRID_MODEL_TYPE: &str = "dtr_hybrid";
+
+/// The key of the table in a hybrid's `config.json` that describes its base and its twins.
+pub(crate) const HYBRID_KEY: &str = "dtr";
+
 /// The largest supported sizes of a decoder, in manifests and in `config.json`. With these limits, products
 /// of sizes cannot overflow.
 const MAX_VOCAB_SIZE: usize = 1 << 24;
@@ -278,7 +284,7 @@ impl DecoderConfig {
 /// Returns a hint for the user about a configuration that is not supported.
 fn hint(fields: &Map<String, Value>) -> Option<&'static str> {
     match fields.get("model_type").and_then(Value::as_str) {
-        Some("llama" | "qwen2" | "qwen3") => {}
+        Some("llama" | "qwen2" | "qwen3" | HYBRID_MODEL_TYPE) => {}
         _ => return Some("name a Llama, Qwen2 or Qwen3 model"),
     }
     let is_quantized = fields.get("quantization_config").is_some_and(Value::is_object);

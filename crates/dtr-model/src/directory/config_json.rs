@@ -5,27 +5,43 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::model_files::ModelFiles;
 use crate::config::sliding_window::{FULL_ATTENTION, LINEAR_ATTENTION};
+use crate::config::{HYBRID_KEY, HYBRID_MODEL_TYPE, ModelType};
 use crate::{DecoderConfig, Mask, TwinGeometry, TwinVariant};
 use dtr_core::error::{Error, Result};
 
 /// The key of the list of the layers' types, as in transformers.
 const LAYER_TYPES_KEY: &str = "layer_types";
 
-/// The key of the [`HybridTable`] in `config.json`.
-const HYBRID_KEY: &str = "dtr";
+/// The keys of sliding windows. Every layer of a hybrid sees all earlier tokens.
+const WINDOW_KEYS: [&str; 4] =
+    ["sliding_window", "use_sliding_window", "max_window_layers", "attention_chunk_size"];
 
 /// The format number that dtr writes to a [`HybridTable`]. dtr refuses a table with a higher number.
-const FORMAT: u32 = 1;
+///
+/// In format 1, `model_type` and `architectures` of `config.json` were those of the base. Other software then
+/// loaded the hybrid as its base, with random weights in the replaced layers.
+const FORMAT: u32 = 2;
 
-/// The table of a hybrid's `config.json` that describes its twins.
+/// The table of a hybrid's `config.json` that describes its base and its twins.
 #[derive(Serialize, Deserialize)]
 struct HybridTable {
     format: u32,
+    /// The base. `None` in format 1.
+    #[serde(default)]
+    base: Option<BaseTable>,
     variant: TwinVariant,
+}
+
+/// The architecture of a hybrid's base, as in the base's own `config.json`.
+#[derive(Serialize, Deserialize)]
+struct BaseTable {
+    model_type: ModelType,
+    #[serde(default)]
+    architectures: Vec<String>,
 }
 
 /// A parsed `config.json`.
@@ -89,13 +105,15 @@ fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::
     }
 }
 
-/// Returns the `config.json` of a hybrid. The text has all fields of the `config.json` in the directory
-/// `base`, and marks the layers of `mask` as linear attention of `variant`.
+/// Returns the `config.json` of a hybrid. The text has the fields of the `config.json` in the directory
+/// `base`, and marks the layers of `mask` as linear attention of `variant`. If `variant` is `None`, the text
+/// describes the base.
 ///
 /// # Errors
 /// Fails when the file of the base cannot be read, or the base lacks a layer of `mask`.
 pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&TwinVariant>) -> Result<String> {
-    let num_layers = ConfigJson::read(base)?.config.num_layers;
+    let config = ConfigJson::read(base)?.config;
+    let num_layers = config.num_layers;
     if let Some(layer) = mask.layers().into_iter().find(|&layer| layer as usize >= num_layers) {
         return Err(Error::failed(format!("cannot replace layer {layer}: the base has {num_layers} layers")));
     }
@@ -104,8 +122,39 @@ pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&TwinVariant
     let layer_type = |layer| if mask.contains(layer) { LINEAR_ATTENTION } else { FULL_ATTENTION };
     fields.insert(LAYER_TYPES_KEY.to_owned(), (0..num_layers as u32).map(layer_type).collect());
     if let Some(variant) = variant {
-        let table = HybridTable { format: FORMAT, variant: variant.clone() };
-        fields.insert(HYBRID_KEY.to_owned(), serde_json::to_value(table).expect("a variant is plain JSON"));
+        describe_hybrid(&mut fields, &config, variant);
     }
     Ok(serde_json::to_string_pretty(&fields).expect("a config is plain JSON") + "\n")
+}
+
+/// Changes the `fields` of a base with this `config` to those of a hybrid.
+///
+/// Every size gets a value, because the defaults of transformers differ between architectures.
+fn describe_hybrid(fields: &mut Map<String, Value>, config: &DecoderConfig, variant: &TwinVariant) {
+    let architectures = fields.get("architectures").and_then(Value::as_array).into_iter().flatten();
+    let architectures = architectures.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let base = BaseTable { model_type: config.model_type, architectures };
+    let table = HybridTable { format: FORMAT, base: Some(base), variant: variant.clone() };
+    fields.retain(|key, _| !WINDOW_KEYS.contains(&key.as_str()));
+    let changes = json!({
+        "architectures": ["DtrHybridForCausalLM"],
+        "auto_map": {
+            "AutoConfig": "configuration_dtr.DtrHybridConfig",
+            "AutoModel": "modeling_dtr.DtrHybridModel",
+            "AutoModelForCausalLM": "modeling_dtr.DtrHybridForCausalLM",
+        },
+        "model_type": HYBRID_MODEL_TYPE,
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.num_kv_heads,
+        "head_dim": config.head_dim,
+        "max_position_embeddings": config.max_positions,
+        "rms_norm_eps": config.norm_epsilon,
+        HYBRID_KEY: table,
+    });
+    let Value::Object(changes) = changes else { unreachable!("the macro was given an object") };
+    fields.extend(changes);
 }

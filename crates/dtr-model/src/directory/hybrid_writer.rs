@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use serde_json::json;
 
 use super::BaseModel;
 use super::config_json::hybrid_config_json;
@@ -21,6 +22,15 @@ pub(super) const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
 /// The file of the tokenizer, which every base has.
 const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// The file that names the tokenizer's class and its special tokens.
+const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+
+/// The Python files with which transformers loads a hybrid.
+const PYTHON_FILES: [(&str, &str); 2] = [
+    ("configuration_dtr.py", include_str!("../../python/configuration_dtr.py")),
+    ("modeling_dtr.py", include_str!("../../python/modeling_dtr.py")),
+];
 
 /// The files and settings from which a hybrid is written as a Hugging Face directory.
 pub struct HybridWriter<'a> {
@@ -57,6 +67,10 @@ impl HybridWriter<'_> {
             write_weights(folder, tensors, max_shard_bytes)?;
             for name in [TOKENIZER_FILE].into_iter().chain(BaseModel::OPTIONAL_FILES) {
                 self.copy_file(&files, name, folder)?;
+            }
+            if variant.is_some() {
+                write_python_files(folder)?;
+                write_tokenizer_config(folder)?;
             }
             write_bytes_atomically(&folder.join("config.json"), config.as_bytes())?;
             write_bytes_atomically(&folder.join("README.md"), self.model_card.as_bytes())
@@ -110,6 +124,31 @@ impl HybridWriter<'_> {
             false => Ok(twin),
         }
     }
+}
+
+/// Writes the settings of the tokenizer in `folder`, unless the base has such settings. transformers cannot
+/// load a tokenizer of a hybrid without them.
+fn write_tokenizer_config(folder: &Path) -> Result<()> {
+    let path = folder.join(TOKENIZER_CONFIG_FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    let mut config = json!({ "tokenizer_class": "PreTrainedTokenizerFast" });
+    let tokenizer = BaseModel::read_tokenizer(folder)?;
+    // If the file of special tokens exists, transformers reads their names from that file.
+    let has_token_names = folder.join("special_tokens_map.json").exists();
+    if let Some(token) = tokenizer.prefix_token_text().filter(|_| !has_token_names) {
+        config["bos_token"] = token.into();
+    }
+    let text = serde_json::to_string_pretty(&config).expect("the settings are plain JSON") + "\n";
+    write_bytes_atomically(&path, text.as_bytes())
+}
+
+/// Writes the Python files with which transformers loads a hybrid.
+fn write_python_files(folder: &Path) -> Result<()> {
+    PYTHON_FILES
+        .iter()
+        .try_for_each(|(name, text)| write_bytes_atomically(&folder.join(name), text.as_bytes()))
 }
 
 /// Returns the tensors of a base, under their names in the model.

@@ -112,7 +112,12 @@ fn a_base_in_f32_keeps_its_bits_and_its_config() {
             .unwrap();
     let config: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(config["initializer_range"], json!(0.02));
-    assert_eq!(config["model_type"], "qwen3");
+    assert_eq!(config["model_type"], "dtr_hybrid");
+    assert_eq!(config["architectures"], json!(["DtrHybridForCausalLM"]));
+    assert_eq!(
+        config["dtr"]["base"],
+        json!({ "model_type": "qwen3", "architectures": ["LlamaForCausalLM"] })
+    );
     assert_eq!(config["layer_types"], json!(["full_attention", "linear_attention", "full_attention"]));
     assert_eq!(
         config["dtr"]["variant"]["block"],
@@ -200,9 +205,43 @@ fn incomplete_or_unsupported_layer_types_are_refused() {
     assert!(refused(linear.clone()).contains("no table `dtr`"));
     let newer = read_with_changed_config(|config| {
         config["layer_types"] = linear;
-        config["dtr"] = json!({ "format": 2 });
+        config["dtr"] = json!({ "format": 3 });
     });
-    assert!(newer.unwrap_err().to_string().contains("format 2"));
+    assert!(newer.unwrap_err().to_string().contains("format 3"));
+}
+
+/// In format 1, the configuration of a hybrid differs from that of its base only in two keys.
+#[test]
+fn a_hybrid_of_format_1_computes_the_same_bits() {
+    let base_decoder = BaseModel::read(&mini(), &Device::flex()).unwrap().decoder;
+    let (folder, _) = export(&mini(), &base_decoder, &variants()[1], &[2, 5], u64::MAX);
+    let hybrid = folder.join("hybrid");
+    let expected = logit_bits(&read(&hybrid).hybrid());
+    let json = |path: PathBuf| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let (mut config, written) = (json(mini().join("config.json")), json(hybrid.join("config.json")));
+    config["layer_types"] = written["layer_types"].clone();
+    config["dtr"] = json!({ "format": 1, "variant": written["dtr"]["variant"] });
+    std::fs::write(hybrid.join("config.json"), config.to_string()).unwrap();
+    assert!(logit_bits(&read(&hybrid).hybrid()) == expected);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_hybrid_has_the_files_of_its_classes_and_a_base_has_not() {
+    let base_decoder = BaseModel::read(&mini(), &Device::flex()).unwrap().decoder;
+    let names = ["configuration_dtr.py", "modeling_dtr.py", "tokenizer_config.json"];
+    for (replaced, has_files) in [(&[3][..], true), (&[], false)] {
+        let (folder, _) = export(&mini(), &base_decoder, &variants()[0], replaced, u64::MAX);
+        for name in names {
+            assert_eq!(folder.join("hybrid").join(name).is_file(), has_files, "{name}");
+        }
+        if has_files {
+            let text = std::fs::read_to_string(folder.join("hybrid/tokenizer_config.json")).unwrap();
+            let expected = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<bos>" });
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
 
 #[test]

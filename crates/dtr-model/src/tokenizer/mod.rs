@@ -122,6 +122,11 @@ impl Tokenizer {
         self.prefix.as_ref().map(|prefix| prefix.token)
     }
 
+    /// Returns the text of the [`Tokenizer::prefix_token`].
+    pub(crate) fn prefix_token_text(&self) -> Option<&str> {
+        self.prefix.as_ref().map(|prefix| prefix.text.as_str())
+    }
+
     /// Returns the text of `tokens`, without special tokens.
     ///
     /// # Errors
