@@ -15,11 +15,13 @@ mod program_scorer;
 mod python_time;
 mod rows;
 pub mod scoring_requests;
+mod script_scorer;
 mod split_rows;
 pub mod synthetic;
 mod task;
 mod task_requests;
 pub mod token_sequences;
+mod verdict_cache;
 
 use std::fmt;
 
@@ -34,6 +36,7 @@ pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus
 pub use few_shot::Shots;
 pub use generative_task::{GenerativeItem, GenerativeTask, load_generative_items};
 pub use program_scorer::SandboxRecord;
+pub use script_scorer::{AnswerScript, ScriptItem};
 pub use split_rows::{SplitFile, TaskFiles};
 use synthetic::SyntheticLanguage;
 pub use task::{Choices, FileTask, Metric, SplitPolicy, SyntheticTask, SyntheticTaskKind, Task, TaskSource};

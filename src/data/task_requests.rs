@@ -81,7 +81,7 @@ impl TaskRequests {
         }
     }
 
-    /// Returns the same requests with a sandbox, in which programs run.
+    /// Returns the same requests with a sandbox, in which programs and scripts run.
     pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
         match self {
             Self::Choices(requests) => Self::Choices(requests),
@@ -89,7 +89,7 @@ impl TaskRequests {
         }
     }
 
-    /// Returns whether the answers are programs, which need a sandbox.
+    /// Returns whether programs or a script score the answers, which need a sandbox.
     pub fn needs_sandbox(&self) -> bool {
         matches!(self, Self::Generation(requests) if requests.needs_sandbox())
     }

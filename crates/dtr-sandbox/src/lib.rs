@@ -2,7 +2,7 @@
 //! `code_eval` and EvalPlus do.
 //!
 //! A program has no network, no way to start processes, limited time and memory, and can write in an empty
-//! temporary folder only. The program that uses this crate starts itself again for each Python program. The
+//! temporary folder only. A user's script that scores answers runs in the same way. The program that uses this crate starts itself again for each Python program. The
 //! new process calls [`child_main`], which gives up all rights that Python does not need and then becomes the
 //! Python interpreter. [`SandboxLayers`] lists the layers of protection that a machine offers.
 //!
@@ -37,7 +37,7 @@ pub use evalplus::{EvalPlusTask, InputSet, InputSetOutputs, ReferenceOutputs};
 pub use jobs::child_main;
 pub use layers::SandboxLayers;
 pub use limits::ProgramLimits;
-pub use program::Program;
+pub use program::{Program, ScoringScript};
 pub use python::PythonInterpreter;
 pub use sandbox::{AttackResult, ConfinementPolicy, Sandbox};
 pub use verdict::{ReferenceStatus, Verdict, VerdictStatus};
