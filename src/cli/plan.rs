@@ -57,9 +57,8 @@ impl PlanCommand {
     /// Prints a note if programs or scripts score a task's answers, and the interpreter that runs them is
     /// missing.
     fn print_sandbox_note(&self, plan: &Plan) {
-        let needs_python = |task: &Task| {
-            task.generative().is_some_and(|task| task.code.is_some() || task.script.is_some())
-        };
+        let needs_python =
+            |task: &Task| task.generative().is_some_and(|task| task.code.is_some() || task.script.is_some());
         let runs_programs = |cell: &Cell| {
             let searched = cell.downcast_job::<SearchJob>().map(|job| &job.task);
             searched.or(cell.downcast_job::<ScoreJob>().map(|job| &job.task)).is_some_and(needs_python)

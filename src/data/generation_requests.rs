@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::program_scorer::{ProgramScorer, SandboxRecord};
 use super::script_scorer::ScriptScorer;
-use super::{GenerativeItem, GenerativeTask};
+use super::{GenerativeItem, GenerativeTask, encode_prompt};
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 
@@ -64,7 +64,7 @@ impl GenerationRequests {
                 task.max_tokens
             )));
         };
-        let encode = |item: &GenerativeItem| encode_prompt(tokenizer, item);
+        let encode = |item: &GenerativeItem| encode_item(tokenizer, item);
         let mut prompts: Vec<Vec<u32>> = items.par_iter().map(encode).collect::<Result<_>>()?;
         let mut num_truncated_items = 0;
         for prompt in prompts.iter_mut().filter(|prompt| prompt.len() > max_prompt_tokens) {
@@ -203,7 +203,9 @@ impl GenerationRequests {
 impl Scoring {
     fn new(task: &GenerativeTask) -> Result<Self> {
         match (&task.metric, &task.code, &task.script) {
-            (Some(metric), None, None) => Ok(Self::Text { metric: metric.clone(), scorer: metric.compile()? }),
+            (Some(metric), None, None) => {
+                Ok(Self::Text { metric: metric.clone(), scorer: metric.compile()? })
+            }
             (None, Some(test), None) => Ok(Self::Programs(ProgramScorer::new(test.clone()))),
             (None, None, Some(script)) => Ok(Self::Script(ScriptScorer::new(script)?)),
             _ => Err(Error::manifest(
@@ -214,12 +216,8 @@ impl Scoring {
     }
 }
 
-fn encode_prompt(tokenizer: &Tokenizer, item: &GenerativeItem) -> Result<Vec<u32>> {
-    let tokens = match item.chat {
-        // A chat template adds the special tokens itself.
-        Some(_) => tokenizer.encode(&item.prompt, false)?,
-        None => tokenizer.encode_prompt(&item.prompt)?,
-    };
+fn encode_item(tokenizer: &Tokenizer, item: &GenerativeItem) -> Result<Vec<u32>> {
+    let tokens = encode_prompt(tokenizer, &item.prompt, item.chat.is_some())?;
     match tokens.is_empty() {
         true => Err(Error::failed(format!("the prompt of item `{}` has no tokens", item.id))),
         false => Ok(tokens),

@@ -13,6 +13,7 @@ mod generative_task;
 mod jinja;
 mod program_scorer;
 mod python_time;
+mod regex_replacement;
 mod rows;
 pub mod scoring_requests;
 mod script_scorer;
@@ -30,7 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use base_tokenizer::{read_base_tokenizer, synthetic_tokenizer};
-pub use chat_prompt::{ChatMessages, ChatPrompt};
+pub use chat_prompt::{ChatMessages, ChatPrompt, encode_prompt};
 pub use code_test::{CodeTest, EvalPlusInputs, EvalPlusTest, ItemTest};
 pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
 pub use few_shot::Shots;

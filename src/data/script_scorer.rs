@@ -1,5 +1,6 @@
 //! Scores answers with a Python script of the user.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -96,12 +97,16 @@ impl ScriptScorer {
         let Some(sandbox) = &self.sandbox else {
             return Err(Error::failed("cannot run the script: there is no sandbox"));
         };
-        let inputs: Vec<String> =
-            items.iter().zip(answers).map(|(item, answer)| script_input(item, answer)).collect::<Result<_>>()?;
+        let inputs: Vec<String> = items
+            .iter()
+            .zip(answers)
+            .map(|(item, answer)| script_input(item, answer))
+            .collect::<Result<_>>()?;
         let keys: Vec<Digest> = inputs.iter().map(|input| sandbox.score_key(&self.script, input)).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = BTreeSet::new();
         let new: Vec<usize> = (0..keys.len())
-            .filter(|&index| known.score(&keys[index]).is_none() && !keys[..index].contains(&keys[index]))
+            .filter(|&index| known.score(&keys[index]).is_none() && seen.insert(keys[index]))
             .collect();
         let new_inputs: Vec<&str> = new.iter().map(|&index| inputs[index].as_str()).collect();
         let mut scored = Vec::with_capacity(new.len());

@@ -37,7 +37,8 @@ impl VerdictCache {
     fn in_folder(folder: Option<PathBuf>) -> Self {
         let text = folder.as_ref().and_then(|folder| fs::read_to_string(folder.join("scores.jsonl")).ok());
         // A process that ended while it wrote leaves half a line.
-        let entries = text.iter().flat_map(|text| text.lines().filter_map(|line| serde_json::from_str(line).ok()));
+        let entries =
+            text.iter().flat_map(|text| text.lines().filter_map(|line| serde_json::from_str(line).ok()));
         let scores = entries.map(|Entry { key, score }| (key, score)).collect();
         Self { folder, scores }
     }

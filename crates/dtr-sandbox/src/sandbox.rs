@@ -116,7 +116,8 @@ impl Sandbox {
 
     /// Returns a digest of everything that decides the score that `script` gives to `input`.
     pub fn score_key(&self, script: &ScoringScript, input: &str) -> Digest {
-        self.result_key(json!({"script": script.source, "arguments": script.arguments, "input": input}))
+        let ScoringScript { name, source, arguments } = script;
+        self.result_key(json!({"script": source, "name": name, "arguments": arguments, "input": input}))
     }
 
     /// Returns a digest of everything that decides the outputs of the reference solution of `task`.
