@@ -54,17 +54,18 @@ impl PlanCommand {
         self.experiment.plan_on(&self.device)
     }
 
-    /// Prints a note if the answers of a task are programs and no Python interpreter can run these programs.
+    /// Prints a note if programs or scripts score the answers of a task, and no Python interpreter can run them.
     fn print_sandbox_note(&self, plan: &Plan) {
-        let is_code = |task: &Task| task.generative().is_some_and(|task| task.code.is_some());
+        let needs_python =
+            |task: &Task| task.generative().is_some_and(|task| task.code.is_some() || task.script.is_some());
         let runs_programs = |cell: &Cell| {
             let searched = cell.downcast_job::<SearchJob>().map(|job| &job.task);
-            searched.or(cell.downcast_job::<ScoreJob>().map(|job| &job.task)).is_some_and(is_code)
+            searched.or(cell.downcast_job::<ScoreJob>().map(|job| &job.task)).is_some_and(needs_python)
         };
         if plan.cells.iter().any(runs_programs)
             && let Err(error) = self.sandbox.options().inspect_python()
         {
-            eprintln!("tasks whose answers are programs will fail: {}", error.to_line());
+            eprintln!("tasks whose answers are scored in Python will fail: {}", error.to_line());
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::few_shot::{Example, Shots};
 use dtr_core::error::{Error, Result};
-use dtr_model::ChatTemplate;
+use dtr_model::{ChatTemplate, Tokenizer};
 
 /// The date that templates print as today's date. With the real date, a prompt would change every day. This
 /// date is the default of Llama 3.1's template.
@@ -64,18 +64,25 @@ impl ChatPrompt {
             }
             None => question,
         };
-        let system = (!system.is_empty()).then_some(("system", system));
-        let messages = system.into_iter().chain(turns).chain([("user", question)]).collect();
-        ChatMessages { messages, prefill: self.prefill.clone() }
+        let system = (!system.is_empty()).then_some(system);
+        ChatMessages { prefill: self.prefill.clone(), ..ChatMessages::new(system, turns, question) }
     }
 }
 
 impl ChatMessages {
+    /// Creates the messages of a chat: an optional system message, earlier turns with their roles, and the
+    /// user's question.
+    pub fn new(system: Option<String>, turns: Vec<(&'static str, String)>, question: String) -> Self {
+        let system = system.map(|system| ("system", system));
+        let messages = system.into_iter().chain(turns).chain([("user", question)]).collect();
+        Self { messages, prefill: String::new() }
+    }
+
     /// Renders the messages and the beginning of the model's answer, which the model continues.
     ///
     /// # Errors
     /// Fails if the template refuses the messages.
-    fn render(&self, template: &ChatTemplate) -> Result<String> {
+    pub fn render(&self, template: &ChatTemplate) -> Result<String> {
         let message = |(role, content): &(&str, String)| json!({ "role": role, "content": content });
         let messages = self.messages.iter().map(message).collect();
         Ok(template.render(&messages, true)? + &self.prefill)
@@ -95,6 +102,18 @@ impl ChatMessages {
         })?;
         let template = ChatTemplate::read(path, TODAY)?;
         chats.map(|chat| chat.render(&template)).collect()
+    }
+}
+
+/// Returns the tokens of a prompt. A prompt without a chat gets the tokenizer's start token. A chat template
+/// adds the special tokens itself.
+///
+/// # Errors
+/// Fails if the tokenizer cannot encode the prompt.
+pub fn encode_prompt(tokenizer: &Tokenizer, prompt: &str, is_chat: bool) -> Result<Vec<u32>> {
+    match is_chat {
+        true => tokenizer.encode(prompt, false),
+        false => tokenizer.encode_prompt(prompt),
     }
 }
 

@@ -10,7 +10,8 @@ use dtr_text::stop_strings::StopStrings;
 use rayon::prelude::*;
 
 use super::program_scorer::{ProgramScorer, SandboxRecord};
-use super::{GenerativeItem, GenerativeTask};
+use super::script_scorer::ScriptScorer;
+use super::{GenerativeItem, GenerativeTask, encode_prompt};
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 
@@ -32,6 +33,8 @@ enum Scoring {
     Text { metric: TextMetric, scorer: AnswerScorer },
     /// Answers are programs, which are run.
     Programs(ProgramScorer),
+    /// A script of the user scores answers.
+    Script(ScriptScorer),
 }
 
 impl GenerationRequests {
@@ -41,14 +44,19 @@ impl GenerationRequests {
     /// lm-evaluation-harness.
     ///
     /// # Errors
-    /// Fails if a filter or the metric has an invalid pattern, if a prompt has no tokens, or if `max-tokens`
-    /// leaves no room for a prompt. Also fails if the task has both a metric and tests of programs, or neither.
+    /// Fails if there are no items, if a filter or the metric has an invalid pattern, if a prompt has no
+    /// tokens, or if `max-tokens` leaves no room for a prompt. Also fails if the task does not have exactly one
+    /// of a metric, tests of programs, and a script, or if the script cannot be read.
     pub fn new(
         tokenizer: &Tokenizer,
         task: &GenerativeTask,
         items: Vec<GenerativeItem>,
         max_positions: usize,
     ) -> Result<Self> {
+        if items.is_empty() {
+            return Err(Error::manifest("cannot score a split without items")
+                .hint("give the task a file with rows for this split"));
+        }
         let Some(max_prompt_tokens) = max_positions.checked_sub(task.max_tokens).filter(|tokens| *tokens > 0)
         else {
             return Err(Error::failed(format!(
@@ -56,7 +64,7 @@ impl GenerationRequests {
                 task.max_tokens
             )));
         };
-        let encode = |item: &GenerativeItem| encode_prompt(tokenizer, item);
+        let encode = |item: &GenerativeItem| encode_item(tokenizer, item);
         let mut prompts: Vec<Vec<u32>> = items.par_iter().map(encode).collect::<Result<_>>()?;
         let mut num_truncated_items = 0;
         for prompt in prompts.iter_mut().filter(|prompt| prompt.len() > max_prompt_tokens) {
@@ -80,25 +88,29 @@ impl GenerationRequests {
         Self { eos_token_ids, ..self }
     }
 
-    /// Returns the same requests with the sandbox in which the programs of answers run.
-    pub fn with_sandbox(mut self, sandbox: Arc<Sandbox>) -> Self {
-        if let Scoring::Programs(programs) = self.scoring {
-            self.scoring = Scoring::Programs(programs.with_sandbox(sandbox));
-        }
-        self
+    /// Returns the same requests with the sandbox in which programs and scripts run.
+    pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
+        let scoring = match self.scoring {
+            Scoring::Text { .. } => self.scoring,
+            Scoring::Programs(programs) => Scoring::Programs(programs.with_sandbox(sandbox)),
+            Scoring::Script(script) => Scoring::Script(script.with_sandbox(sandbox)),
+        };
+        Self { scoring, ..self }
     }
 
-    /// Returns whether the answers are programs, which run in a sandbox.
+    /// Returns whether the answers are programs, or a script scores them. Both need a sandbox.
     pub fn needs_sandbox(&self) -> bool {
-        matches!(self.scoring, Scoring::Programs(_))
+        !matches!(self.scoring, Scoring::Text { .. })
     }
 
     /// Returns a description of the sandbox, or `None` if there is no sandbox.
     pub fn sandbox_record(&self) -> Option<SandboxRecord> {
-        match &self.scoring {
+        let sandbox = match &self.scoring {
             Scoring::Text { .. } => None,
-            Scoring::Programs(programs) => programs.sandbox_record(),
-        }
+            Scoring::Programs(programs) => programs.sandbox(),
+            Scoring::Script(script) => script.sandbox(),
+        };
+        sandbox.map(SandboxRecord::new)
     }
 
     /// Returns the tokens that end a text.
@@ -135,15 +147,15 @@ impl GenerationRequests {
     pub fn is_mean(&self) -> bool {
         match &self.scoring {
             Scoring::Text { metric, .. } => metric.is_mean(),
-            Scoring::Programs(_) => true,
+            Scoring::Programs(_) | Scoring::Script(_) => true,
         }
     }
 
     /// Returns the task's score from the scores of all answers.
     pub fn aggregate(&self, scores: &[AnswerScore]) -> f64 {
         match &self.scoring {
-            Scoring::Text { metric, .. } => metric.aggregate(scores).unwrap_or(f64::NAN),
-            Scoring::Programs(_) => scores.iter().map(|score| score.value).sum::<f64>() / scores.len() as f64,
+            Scoring::Text { metric, .. } => metric.aggregate(scores).expect("a split has items"),
+            _ => scores.iter().map(|score| score.value).sum::<f64>() / scores.len() as f64,
         }
     }
 
@@ -152,7 +164,8 @@ impl GenerationRequests {
     /// `texts`.
     ///
     /// # Errors
-    /// Fails if a regular expression needs too many steps, or if programs cannot be run.
+    /// Fails if a regular expression needs too many steps, if programs cannot be run, or if a script gives no
+    /// score.
     pub fn score_texts(&self, texts: &[(usize, String)]) -> Result<Vec<(String, AnswerScore)>> {
         let extract = |(item, text): &(usize, String)| {
             let answer = self.filters.apply(self.stop_strings.cut(text));
@@ -172,6 +185,12 @@ impl GenerationRequests {
                 let items: Vec<&GenerativeItem> = items.map(|item| &self.items[item]).collect();
                 programs.score(&items, &answers)?
             }
+            Scoring::Script(script) => {
+                let items: Vec<&GenerativeItem> = items.map(|item| &self.items[item]).collect();
+                let texts = texts.iter().map(|(_, text)| self.stop_strings.cut(text));
+                let answers: Vec<_> = texts.zip(answers.iter().map(String::as_str)).collect();
+                script.score(&items, &answers)?
+            }
         };
         Ok(answers.into_iter().zip(scores).collect())
     }
@@ -184,21 +203,22 @@ impl GenerationRequests {
 
 impl Scoring {
     fn new(task: &GenerativeTask) -> Result<Self> {
-        match (&task.metric, &task.code) {
-            (Some(metric), None) => Ok(Self::Text { metric: metric.clone(), scorer: metric.compile()? }),
-            (None, Some(test)) => Ok(Self::Programs(ProgramScorer::new(test.clone()))),
-            _ => Err(Error::manifest("a task that is answered by generating text needs `metric` or `code`")
-                .hint("set one of the two keys")),
+        match (&task.metric, &task.code, &task.script) {
+            (Some(metric), None, None) => {
+                Ok(Self::Text { metric: metric.clone(), scorer: metric.compile()? })
+            }
+            (None, Some(test), None) => Ok(Self::Programs(ProgramScorer::new(test.clone()))),
+            (None, None, Some(script)) => Ok(Self::Script(ScriptScorer::new(script)?)),
+            _ => Err(Error::manifest(
+                "a task that is answered by generating text needs `metric`, `code` or `script`",
+            )
+            .hint("set one of the three keys")),
         }
     }
 }
 
-fn encode_prompt(tokenizer: &Tokenizer, item: &GenerativeItem) -> Result<Vec<u32>> {
-    let tokens = match item.chat {
-        // A chat template adds the special tokens itself.
-        Some(_) => tokenizer.encode(&item.prompt, false)?,
-        None => tokenizer.encode_prompt(&item.prompt)?,
-    };
+fn encode_item(tokenizer: &Tokenizer, item: &GenerativeItem) -> Result<Vec<u32>> {
+    let tokens = encode_prompt(tokenizer, &item.prompt, item.chat.is_some())?;
     match tokens.is_empty() {
         true => Err(Error::failed(format!("the prompt of item `{}` has no tokens", item.id))),
         false => Ok(tokens),

@@ -10,6 +10,7 @@ use super::code_test::{CodeTest, ItemTest, ItemTestBuilder};
 use super::few_shot::{Example, Shots};
 use super::jinja::Templates;
 use super::rows::Row;
+use super::script_scorer::{AnswerScript, ScriptItem};
 use super::split_rows::{ItemBuilder, TaskFiles};
 use super::{Split, SplitPolicy};
 use dtr_core::error::Result;
@@ -74,7 +75,7 @@ pub struct GenerativeTask {
     /// The filters that extract the answer from the text, in the order in which they apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<TextFilter>,
-    /// How the answer is compared with the references. A task has either this key or `code`.
+    /// How the answer is compared with the references. A task has one of the keys `metric`, `code` and `script`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "TextMetric")]
     pub metric: Option<TextMetric>,
@@ -82,6 +83,10 @@ pub struct GenerativeTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CodeTest")]
     pub code: Option<CodeTest>,
+    /// The Python script that scores the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "AnswerScript")]
+    pub script: Option<AnswerScript>,
     /// How the base's chat template renders prompts. Without this table, the model continues the prompt itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ChatPrompt")]
@@ -109,7 +114,7 @@ impl GenerativeTask {
             shots: self.shots.as_ref(),
             tests: match &self.code {
                 Some(CodeTest::Evalplus(test)) => Some(&test.tasks),
-                _ => None,
+                _ => self.script.as_ref().map(|script| script.file.as_str()),
             },
         }
     }
@@ -124,6 +129,7 @@ impl GenerativeTask {
             test_items: None,
             shots: None,
             code: self.code.as_ref().map(CodeTest::without_files),
+            script: self.script.as_ref().map(AnswerScript::without_files),
             ..self.clone()
         }
     }
@@ -145,6 +151,8 @@ pub struct GenerativeItem {
     pub classes: Vec<String>,
     /// The test of the answer, if the answer is a program.
     pub test: Option<ItemTest>,
+    /// What a script reads, if the task has one.
+    pub script: Option<ScriptItem>,
 }
 
 /// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
@@ -175,6 +183,10 @@ impl ItemBuilder for GenerativeItemBuilder<'_> {
         &self.templates
     }
 
+    fn needs_all_columns(&self) -> bool {
+        self.task.script.is_some()
+    }
+
     fn is_item(&self, row: &Row) -> Result<bool> {
         match self.task.condition {
             Some(_) => self.templates.is_true(CONDITION, row),
@@ -183,7 +195,8 @@ impl ItemBuilder for GenerativeItemBuilder<'_> {
     }
 
     fn num_bytes(item: &GenerativeItem) -> usize {
-        let texts = item.references.iter().chain(&item.classes).chain([&item.prompt]);
+        let script = item.script.iter().flat_map(|script| [&script.target, &script.row]);
+        let texts = item.references.iter().chain(&item.classes).chain([&item.prompt]).chain(script);
         texts.map(String::len).sum()
     }
 
@@ -199,10 +212,14 @@ impl ItemBuilder for GenerativeItemBuilder<'_> {
         let list = |name, expression: &Option<String>| {
             expression.as_ref().map(|_| self.templates.evaluate_list(name, row)).transpose()
         };
+        let script = self.task.script.as_ref();
+        let script =
+            script.map(|_| Ok(ScriptItem { target: target.clone(), row: row.to_json()? })).transpose()?;
         Ok(GenerativeItem {
             id,
             prompt,
             chat,
+            script,
             references: list(REFERENCES, &self.task.references)?.unwrap_or_else(|| vec![target]),
             classes: list(CLASSES, &self.task.classes)?.unwrap_or_default(),
             test: self.tests.as_ref().map(|tests| tests.build(&self.templates, row)).transpose()?,

@@ -2,8 +2,8 @@
 //!
 //! As in lm-evaluation-harness, a template keeps its trailing newline, and a missing column is an error.
 //! Templates may use Python's string, list and dictionary methods. The filters `regex_replace` and
-//! `regex_findall` correspond to Python's `re.sub` and `re.findall`. Unlike in Python, the replacement is
-//! literal text, and `regex_findall` ignores groups.
+//! `regex_findall` correspond to Python's `re.sub` and `re.findall`. Unlike in Python, `regex_findall` ignores
+//! groups.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +12,7 @@ use minijinja::value::merge_maps;
 use minijinja::{Environment, Error as TemplateError, ErrorKind, State, UndefinedBehavior, Value};
 use regex::Regex;
 
+use super::regex_replacement::RegexReplacement;
 use super::rows::Row;
 use dtr_core::error::{Error, Result};
 use dtr_core::jinja::{self, charge_bytes, explain_out_of_fuel};
@@ -158,7 +159,7 @@ fn compile_regex(pattern: &str) -> TemplateResult<Regex> {
     })
 }
 
-/// Replaces every match of `pattern` in `text` with the literal text `replacement`.
+/// Replaces every match of `pattern` in `text`. `replacement` has the syntax of Python's `re.sub`.
 fn regex_replace(
     state: &mut State<'_, '_>,
     text: &str,
@@ -166,9 +167,23 @@ fn regex_replace(
     replacement: &str,
 ) -> TemplateResult<String> {
     let regex = compile_regex(pattern)?;
-    let num_matches = regex.find_iter(text).count();
-    charge_bytes(state, num_matches.saturating_mul(replacement.len()))?;
-    Ok(regex.replace_all(text, regex::NoExpand(replacement)).into_owned())
+    let replacement = RegexReplacement::parse(replacement, &regex).map_err(|cause| {
+        TemplateError::new(
+            ErrorKind::InvalidOperation,
+            format!("`{replacement}` is not a replacement of `{pattern}`: {cause}"),
+        )
+    })?;
+    let (mut replaced, mut end) = (String::new(), 0);
+    for found in regex.captures_iter(text) {
+        let whole = found.get_match();
+        replaced += &text[end..whole.start()];
+        end = whole.end();
+        for part in replacement.texts(&found) {
+            charge_bytes(state, part.len())?;
+            replaced += part;
+        }
+    }
+    Ok(replaced + &text[end..])
 }
 
 /// Returns all matches of `pattern` in `text`.

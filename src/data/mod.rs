@@ -13,13 +13,16 @@ mod generative_task;
 mod jinja;
 mod program_scorer;
 mod python_time;
+mod regex_replacement;
 mod rows;
 pub mod scoring_requests;
+mod script_scorer;
 mod split_rows;
 pub mod synthetic;
 mod task;
 mod task_requests;
 pub mod token_sequences;
+mod verdict_cache;
 
 use std::fmt;
 
@@ -28,12 +31,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use base_tokenizer::{read_base_tokenizer, synthetic_tokenizer};
-pub use chat_prompt::{ChatMessages, ChatPrompt};
+pub use chat_prompt::{ChatMessages, ChatPrompt, encode_prompt};
 pub use code_test::{CodeTest, EvalPlusInputs, EvalPlusTest, ItemTest};
 pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
 pub use few_shot::Shots;
 pub use generative_task::{GenerativeItem, GenerativeTask, load_generative_items};
 pub use program_scorer::SandboxRecord;
+pub use script_scorer::{AnswerScript, ScriptItem};
 pub use split_rows::{SplitFile, TaskFiles};
 use synthetic::SyntheticLanguage;
 pub use task::{Choices, FileTask, Metric, SplitPolicy, SyntheticTask, SyntheticTaskKind, Task, TaskSource};

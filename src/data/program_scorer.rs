@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dtr_sandbox::{EvalPlusTask, Program, ReferenceOutputs, Sandbox, SandboxLayers};
+use dtr_sandbox::{EvalPlusTask, Program, ReferenceOutputs, Sandbox, SandboxLayers, Verdict, VerdictStatus};
 use dtr_text::metric::AnswerScore;
 use serde::{Deserialize, Serialize};
 
+use super::verdict_cache::VerdictCache;
 use super::{CodeTest, GenerativeItem, ItemTest};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
@@ -24,6 +25,18 @@ pub struct SandboxRecord {
     pub numpy: Option<String>,
 }
 
+impl SandboxRecord {
+    /// Describes `sandbox`.
+    pub(super) fn new(sandbox: &Sandbox) -> Self {
+        Self {
+            layers: sandbox.layers().clone(),
+            is_confined: sandbox.layers().is_confined(),
+            python: sandbox.python().version.clone(),
+            numpy: sandbox.python().numpy_version.clone(),
+        }
+    }
+}
+
 /// Runs the programs in a task's answers, and caches the results. Equal programs run only once.
 pub(super) struct ProgramScorer {
     test: CodeTest,
@@ -34,8 +47,8 @@ pub(super) struct ProgramScorer {
 /// A cache of results.
 #[derive(Default)]
 struct KnownResults {
-    /// A map from a program's [`Sandbox::verdict_key`] to whether the program passes.
-    passes: BTreeMap<Digest, bool>,
+    /// The score of each program, by the program's [`Sandbox::verdict_key`].
+    verdicts: VerdictCache,
     /// A map from the name of an EvalPlus task to the outputs of the task's reference solution.
     references: BTreeMap<String, Arc<ReferenceOutputs>>,
 }
@@ -46,20 +59,16 @@ impl ProgramScorer {
         Self { test, sandbox: None, known: Mutex::default() }
     }
 
-    /// Returns the same scorer with the sandbox in which programs run.
+    /// Returns the same scorer with the sandbox in which programs run, and with the verdicts that earlier
+    /// processes stored.
     pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox: Some(sandbox), ..self }
+        let known = KnownResults { verdicts: VerdictCache::of_user(), ..KnownResults::default() };
+        Self { sandbox: Some(sandbox), known: Mutex::new(known), ..self }
     }
 
-    /// Returns a description of the sandbox, or `None` if there is no sandbox.
-    pub fn sandbox_record(&self) -> Option<SandboxRecord> {
-        let sandbox = self.sandbox.as_ref()?;
-        Some(SandboxRecord {
-            layers: sandbox.layers().clone(),
-            is_confined: sandbox.layers().is_confined(),
-            python: sandbox.python().version.clone(),
-            numpy: sandbox.python().numpy_version.clone(),
-        })
+    /// Returns the sandbox, or `None` if there is no sandbox.
+    pub fn sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox.as_deref()
     }
 
     /// Runs the program of each answer. `answers` are in the order of `items`. The score of an answer is 1 if
@@ -80,7 +89,7 @@ impl ProgramScorer {
         let passes = match &self.test {
             CodeTest::Program(_) => {
                 let programs: Vec<Program<'_>> = programs.into_iter().map(Program::Plain).collect();
-                run_new_programs(sandbox, &programs, &mut known.passes)?
+                run_new_programs(sandbox, &programs, &mut known.verdicts)?
             }
             CodeTest::Evalplus(test) => {
                 let tasks: Vec<&EvalPlusTask> =
@@ -98,7 +107,7 @@ impl ProgramScorer {
                         .zip(&solutions)
                         .map(|((task, outputs), solution)| Program::evalplus(task, outputs, set, solution))
                         .collect();
-                    let of_set = run_new_programs(sandbox, &programs, &mut known.passes)?;
+                    let of_set = run_new_programs(sandbox, &programs, &mut known.verdicts)?;
                     passes.iter_mut().zip(of_set).for_each(|(all, one)| *all &= one);
                 }
                 passes
@@ -111,6 +120,9 @@ impl ProgramScorer {
 
 impl KnownResults {
     /// Returns the outputs of the reference solutions of `tasks`. Computes the outputs that are not cached.
+    ///
+    /// The running time of a reference solution sets the time limits of solutions. All processes therefore
+    /// use the time that one process measured.
     fn reference_outputs(
         &mut self,
         sandbox: &Sandbox,
@@ -119,8 +131,16 @@ impl KnownResults {
         let mut outputs = Vec::with_capacity(tasks.len());
         for task in tasks {
             if !self.references.contains_key(&task.task_id) {
-                let computed = Arc::new(sandbox.compute_reference_outputs(task)?);
-                self.references.insert(task.task_id.clone(), computed);
+                let key = sandbox.reference_key(task);
+                let computed = match self.verdicts.reference_outputs(&key) {
+                    Some(outputs) => outputs,
+                    None => {
+                        let outputs = sandbox.compute_reference_outputs(task)?;
+                        self.verdicts.store_reference_outputs(&key, &outputs);
+                        outputs
+                    }
+                };
+                self.references.insert(task.task_id.clone(), Arc::new(computed));
             }
             outputs.push(Arc::clone(&self.references[&task.task_id]));
         }
@@ -133,19 +153,25 @@ impl KnownResults {
 fn run_new_programs(
     sandbox: &Sandbox,
     programs: &[Program<'_>],
-    known: &mut BTreeMap<Digest, bool>,
+    known: &mut VerdictCache,
 ) -> Result<Vec<bool>> {
     let keys: Vec<Digest> = programs.iter().map(|program| sandbox.verdict_key(program)).collect();
     let new: BTreeMap<Digest, Program<'_>> = keys
         .iter()
         .zip(programs)
-        .filter(|(key, _)| !known.contains_key(*key))
+        .filter(|(key, _)| known.score(key).is_none())
         .map(|(key, program)| (*key, program.clone()))
         .collect();
     let (new_keys, new): (Vec<Digest>, Vec<Program<'_>>) = new.into_iter().unzip();
-    let verdicts = sandbox.run_programs(&new)?;
-    known.extend(new_keys.into_iter().zip(verdicts.iter().map(|verdict| verdict.is_pass())));
-    Ok(keys.iter().map(|key| known[key]).collect())
+    let verdicts: Vec<Verdict> = sandbox.run_programs(&new)?;
+    let scores = new_keys.into_iter().zip(&verdicts);
+    let score = |(key, verdict): (Digest, &Verdict)| (key, f64::from(u8::from(verdict.is_pass())));
+    // Other verdicts depend on the load of the machine.
+    let is_lasting = |verdict: &Verdict| matches!(verdict.status, VerdictStatus::Pass | VerdictStatus::Fail);
+    let (lasting, other): (Vec<_>, Vec<_>) = scores.partition(|(_, verdict)| is_lasting(verdict));
+    known.store(&lasting.into_iter().map(score).collect::<Vec<_>>());
+    known.remember(other.into_iter().map(score));
+    Ok(keys.iter().map(|key| known.score(key) == Some(1.0)).collect())
 }
 
 /// Extracts the code from each solution, as EvalPlus does.

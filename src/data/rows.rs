@@ -1,4 +1,4 @@
-//! A reader of the rows of a task's file, which is a JSON or a Parquet file. Templates print the values of a
+//! A reader of the rows of a task's file, which is a JSON, Parquet or text file. Templates print the values of a
 //! row as Python does.
 
 use std::collections::BTreeSet;
@@ -12,6 +12,7 @@ use super::documents::FileFormat;
 use super::documents::compressed::MaybeCompressedFile;
 use super::documents::json;
 use super::documents::parquet::ParquetFile;
+use super::documents::text::for_each_line_or_latin1;
 use crate::hub::local_or_cached_path;
 use dtr_core::error::{Error, Result};
 
@@ -58,11 +59,21 @@ pub(super) fn for_each_row(
     match FileFormat::from_path(file.path)? {
         FileFormat::Json => read_json(&file, callback),
         FileFormat::Parquet => read_parquet(&file, columns, callback),
-        FileFormat::PlainText => {
-            Err(Error::manifest(format!("`{path}` is plain text, and a task needs rows"))
-                .hint("use `.jsonl` (one object on each line), `.json` (a list of objects) or `.parquet`"))
-        }
+        FileFormat::PlainText => read_lines(&file, callback),
     }
+}
+
+/// The only column of a text file.
+const LINE_COLUMN: &str = "line";
+
+fn read_lines(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {
+    let columns: Arc<[String]> = Arc::new([LINE_COLUMN.to_owned()]);
+    let mut index = 0;
+    for_each_line_or_latin1(file, |line| {
+        index += 1;
+        let values = Value::from_pairs([(LINE_COLUMN, line)]);
+        callback(index - 1, Row { values, columns: Arc::clone(&columns) })
+    })
 }
 
 fn read_json(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {

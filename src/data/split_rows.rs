@@ -28,7 +28,8 @@ pub struct TaskFiles<'a> {
     pub test_items: Option<usize>,
     /// The few-shot examples.
     pub shots: Option<&'a Shots>,
-    /// The file with the tests of programs, if the task has such a file.
+    /// The file with the tests of programs, or with the script that scores answers. `None` if the task has no
+    /// such file.
     pub tests: Option<&'a str>,
 }
 
@@ -82,8 +83,9 @@ impl<'a> TaskFiles<'a> {
     pub(super) fn build_items<B: ItemBuilder>(&self, split: Split, builder: &B) -> Result<Vec<B::Item>> {
         let SplitFile { path, is_divided } = self.split_file(split);
         let is_own_example = self.shots.is_some_and(|shots| shots.from.as_deref() == Some(path));
+        let includes_json = is_divided || is_own_example || builder.needs_all_columns();
         let names = builder.templates().identifiers().clone();
-        let columns = ColumnSelection { names, includes_json: is_divided || is_own_example };
+        let columns = ColumnSelection { names, includes_json };
         let read_examples = |shots| ExampleSelector::read(shots, path, &columns);
         let mut examples = self.shots.map(read_examples).transpose()?;
         let (mut budget, mut items) = (TextBudget(MAX_SPLIT_BYTES), Vec::new());
@@ -121,6 +123,11 @@ pub(super) trait ItemBuilder {
 
     /// Returns the task's templates. A reader of Parquet files reads the columns that the templates name.
     fn templates(&self) -> &Templates;
+
+    /// Returns whether items hold all columns of their rows.
+    fn needs_all_columns(&self) -> bool {
+        false
+    }
 
     /// Returns whether a row is an item.
     fn is_item(&self, row: &Row) -> Result<bool>;

@@ -29,12 +29,13 @@ pub enum TaskSource {
     Generative(Box<GenerativeTask>),
 }
 
-/// A task whose items are rows of files: JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`), or Parquet
-/// (`.parquet`). Each file may be compressed (`.gz`, `.bz2`, `.xz`,
-/// `.zst`).
+/// A task whose items are rows of files: JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`), Parquet
+/// (`.parquet`), or text (`.txt`). Each line of a text file is a row with the column `line`. A line that is not
+/// UTF-8 is read as Latin-1. Each file may be compressed (`.gz`, `.bz2`, `.xz`, `.zst`).
 ///
 /// Templates and expressions use Jinja with Python's methods of strings, lists and dictionaries, and with the
-/// filters `regex_replace(PATTERN, REPLACEMENT)` and `regex_findall(PATTERN)`. The variables are the columns
+/// filters `regex_replace(PATTERN, REPLACEMENT)` and `regex_findall(PATTERN)`. A replacement may name groups as
+/// in Python, as `\1` or `\g<NAME>`. The variables are the columns
 /// of a row. Values are printed as in Python. Scoring compares the likelihoods of the choices after the
 /// prompt and a space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

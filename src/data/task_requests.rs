@@ -82,7 +82,7 @@ impl TaskRequests {
         }
     }
 
-    /// Returns the same requests with the sandbox in which the programs of answers run.
+    /// Returns the same requests with the sandbox in which programs and scripts run.
     pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
         match self {
             Self::Choices(requests) => Self::Choices(requests),
@@ -90,7 +90,7 @@ impl TaskRequests {
         }
     }
 
-    /// Returns whether the answers are programs, which run in a sandbox.
+    /// Returns whether the answers are programs, or a script scores them. Both need a sandbox.
     pub fn needs_sandbox(&self) -> bool {
         matches!(self, Self::Generation(requests) if requests.needs_sandbox())
     }

@@ -92,9 +92,11 @@ fn a_search_is_guided_by_generated_answers_and_pruning_does_not_change_it() {
 #[test]
 fn an_answer_that_is_a_program_passes_if_the_program_ends_without_an_exception() {
     let Some(python) = confined_python() else { return };
+    let caches = TempFolder::new();
     let scores = |scoring: &str| {
         let project = project(scoring);
-        project.sweep().arg("--python").arg(&python).set("sweep.variant=[]").success();
+        let sweep = project.sweep().arg("--python").arg(&python).env("XDG_CACHE_HOME", caches.root());
+        sweep.set("sweep.variant=[]").success();
         numbers(&project.table("bases"), "p_base")[0]
     };
     let exact = scores("metric = { exact-match = {} }");
@@ -104,11 +106,66 @@ fn an_answer_that_is_a_program_passes_if_the_program_ends_without_an_exception()
     assert_eq!(scores("code = { program = \"import socket; socket.socket(); '{{answer}}'\" }"), 0.0);
 }
 
+/// A script that gives half of the score of an exact match, and all of it to answers in the study.
+const SCRIPT: &str = r#"
+import json, sys
+item = json.load(sys.stdin)
+assert item["text"].strip() == item["answer"] and item["references"] == [item["target"]]
+scale = 1.0 if item["row"]["room"] == "study" else float(sys.argv[1])
+print(scale * (item["answer"] == item["target"]))
+"#;
+
+#[test]
+fn a_script_of_the_user_scores_the_answers_and_its_content_decides_the_key() {
+    let Some(python) = confined_python() else { return };
+    let caches = TempFolder::new();
+    let project = project("script = { file = \"score.py\", arguments = [\"0.5\"] }");
+    let script = project.path("score.py");
+    let sweep = || {
+        let sweep = project.sweep().arg("--python").arg(&python).env("XDG_CACHE_HOME", caches.root());
+        sweep.set("sweep.variant=[]").success();
+        let items = project.table("items");
+        (texts(&items, "answer"), numbers(&items, "score"), numbers(&project.table("bases"), "p_base")[0])
+    };
+    std::fs::write(&script, SCRIPT).unwrap();
+    let (answers, scores, mean) = sweep();
+    assert!(scores.iter().all(|score| [0.0, 0.5, 1.0].contains(score)), "{scores:?}");
+    assert!(scores.contains(&0.5) && scores.contains(&1.0), "{answers:?} {scores:?}");
+    assert!((mean - scores.iter().sum::<f64>() / scores.len() as f64).abs() < 1e-12);
+    std::fs::write(&script, SCRIPT.replace("scale *", "1.0 *")).unwrap();
+    let (_, scores, _) = sweep();
+    assert!(scores.iter().all(|score| [0.0, 1.0].contains(score)), "{scores:?}");
+    std::fs::write(&script, "print('good')").unwrap();
+    let sweep = project.sweep().arg("--python").arg(&python).set("sweep.variant=[]").exit(1);
+    let error = sweep.stderr();
+    assert!(error.contains("with `score.py`: it printed `good`, and not a number from 0 to 1"), "{error}");
+}
+
+#[test]
+fn a_later_process_runs_no_program_again_whose_verdict_is_stored() {
+    let Some(python) = confined_python() else { return };
+    let caches = TempFolder::new();
+    let stored = caches.root().join("dtr/verdicts/scores.jsonl");
+    let score = || {
+        let project = project("code = { program = \"assert '{{answer}}' == 'in the {{room}}'\" }");
+        let sweep = project.sweep().arg("--python").arg(&python).env("XDG_CACHE_HOME", caches.root());
+        sweep.set("sweep.variant=[]").success();
+        numbers(&project.table("bases"), "p_base")[0]
+    };
+    let first = score();
+    let lines = std::fs::read_to_string(&stored).unwrap();
+    assert!(first > 0.5 && lines.contains("\"score\":1.0"), "{first} {lines}");
+    // The second project takes the stored verdicts: once they are false, its score is false too.
+    std::fs::write(&stored, lines.replace("\"score\":1.0", "\"score\":0.0")).unwrap();
+    assert_eq!(score(), 0.0);
+    assert!(!std::fs::read_to_string(&stored).unwrap().contains("\"score\":1.0"));
+}
+
 #[test]
 fn a_task_needs_either_a_metric_or_a_test() {
     for scoring in ["", "metric = \"token-f1\"\ncode = { program = \"{{answer}}\" }"] {
         let error = project(scoring).plan().exit(2).message();
-        assert!(error.contains("needs `metric` or `code`"), "{error}");
+        assert!(error.contains("needs `metric`, `code` or `script`"), "{error}");
     }
     let error = project("code = { program = \"pass\" }").plan().exit(2).message();
     assert!(error.contains("does not contain the answer"), "{error}");

@@ -5,7 +5,9 @@
 //! that the harness builds from the same files.
 
 use std::path::Path;
+use std::process::Command;
 
+use crate::skipped::report_skipped;
 use crate::support::public_folder;
 use dtr::data::{GenerativeItem, Split, load_generative_items};
 use dtr::manifest::load_manifest;
@@ -83,4 +85,49 @@ fn mbpp_plus_is_read_with_its_special_numbers() {
         let task = loaded.manifest.tasks[name].generative().unwrap();
         assert_eq!(load_generative_items(task, Split::Test).unwrap().len(), 378);
     }
+}
+
+#[test]
+fn trec_is_read_from_its_original_lines_with_the_class_names_of_longbench() {
+    let Some(data) = public_folder("data/trec") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut unzip = Command::new("python3");
+    unzip.args(["-m", "zipfile", "-e"]).arg(data.join("qc.zip")).arg(folder.path());
+    if !unzip.status().is_ok_and(|status| status.success()) {
+        return report_skipped("there is no Python that unpacks `qc.zip`");
+    }
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/published-generative.toml");
+    let key = "tasks.trec-original.source.generative";
+    let path = |name: &str| folder.path().join("qc").join(name).display().to_string();
+    let load = |test: &str| {
+        let sets = [
+            format!("{key}.test={:?}", path(test)),
+            format!("{key}.shots.from={:?}", path("train.txt")),
+            format!("{key}.splits=\"as-published\""),
+        ];
+        let loaded = load_manifest(&manifest, &sets).unwrap();
+        let task = loaded.manifest.tasks["trec-original"].generative().unwrap();
+        load_generative_items(task, Split::Test).unwrap()
+    };
+    let (test, train) = (load("test.txt"), load("train.txt"));
+    assert_eq!((test.len(), train.len()), (500, 5452));
+    let first = &test[0];
+    let introduction =
+        "Please determine the type of the question below. Here are some examples of questions.\n\nQuestion: ";
+    assert!(first.prompt.starts_with(introduction), "{}", first.prompt);
+    assert!(first.prompt.ends_with("\nQuestion: How far is it from Denver to Aspen ?\nType:"));
+    assert_eq!(first.prompt.matches("\nType: ").count(), 100);
+    assert_eq!(first.references, ["Distance, linear measure"]);
+    assert_eq!(first.classes.len(), 50);
+    // Every name of a class occurs in the training questions.
+    let mut names: Vec<&String> = train.iter().flat_map(|item| &item.references).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 50);
+    assert!(names.iter().all(|name| first.classes.contains(name)), "{names:?}");
+    let not_ascii = &train[65].prompt;
+    assert!(
+        not_ascii
+            .ends_with("Which city has the oldest relationship as a sister city with Los Angeles ?\nType:")
+    );
 }

@@ -1,4 +1,4 @@
-"""Runs one job inside the sandbox: a program with a verdict, reference outputs, or sanitised texts.
+"""Runs one job inside the sandbox: a program with a verdict, reference outputs, sanitised texts, or a script.
 
 The job is a JSON object on standard input. The answer is a JSON line on standard output. It repeats the nonce of
 the job, so that a program that ends early or prints an answer of its own counts as failed.
@@ -45,8 +45,8 @@ def main():
         while line:
             line = line[write(answer_fd, line) :]
 
-    names = ["guarded_execution", "evalplus_oracle", "code_sanitizer"]
-    guarded_execution, evalplus_oracle, code_sanitizer = import_from_folder(names)
+    names = ["guarded_execution", "evalplus_oracle", "code_sanitizer", "scoring_script"]
+    guarded_execution, evalplus_oracle, code_sanitizer, scoring_script = import_from_folder(names)
     if job["site_packages"]:
         sys.path.append(job["site_packages"])
     kind = job["kind"]
@@ -57,6 +57,8 @@ def main():
         elif kind == "reference":
             send({"ready": True})
             answer = evalplus_oracle.compute_reference_outputs(job)
+        elif kind == "script":
+            answer = scoring_script.run_script(job, guarded_execution, lambda: send({"ready": True}))
         elif kind == "plain":
             answer = guarded_execution.run_plain(job, lambda: send({"ready": True}))
         else:

@@ -2,10 +2,10 @@
 //! `code_eval` and EvalPlus do.
 //!
 //! A program has no network and cannot start processes. Its time and memory are limited, and it can write
-//! only in an empty temporary folder. The host program, which uses this crate, starts itself again for each
-//! Python program. The new process calls [`child_main`], which gives up all rights that Python does not need
-//! and then becomes the Python interpreter. [`SandboxLayers`] lists the layers of protection that a machine
-//! offers.
+//! only in an empty temporary folder. A user's script that scores answers runs in the same way. The host
+//! program, which uses this crate, starts itself again for each Python program. The new process calls
+//! [`child_main`], which gives up all rights that Python does not need and then becomes the Python
+//! interpreter. [`SandboxLayers`] lists the layers of protection that a machine offers.
 //!
 //! The program and the code that judges it share one Python process, as in `code_eval` and EvalPlus. A
 //! program that searches the interpreter's memory for the judging code can therefore forge its own verdict.
@@ -38,7 +38,7 @@ pub use evalplus::{EvalPlusTask, InputSet, InputSetOutputs, ReferenceOutputs};
 pub use jobs::child_main;
 pub use layers::SandboxLayers;
 pub use limits::ProgramLimits;
-pub use program::Program;
+pub use program::{Program, ScoringScript};
 pub use python::PythonInterpreter;
 pub use sandbox::{AttackResult, ConfinementPolicy, Sandbox};
 pub use verdict::{ReferenceStatus, Verdict, VerdictStatus};

@@ -16,6 +16,8 @@ pub struct ProgramLimits {
     pub input_set_seconds: f64,
     /// Seconds for the reference outputs of a task, or for sanitising a batch of texts.
     pub trusted_seconds: f64,
+    /// Seconds for one run of a user's script.
+    pub script_seconds: f64,
     /// Bytes of address space, of data and of stack. EvalPlus allows 4 GiB, or the machine's memory if that
     /// is less. `code_eval` sets no limit.
     pub memory_bytes: u64,
@@ -29,6 +31,7 @@ impl Default for ProgramLimits {
             reference_time_factor: 4.0,
             input_set_seconds: 60.0,
             trusted_seconds: 300.0,
+            script_seconds: 60.0,
             memory_bytes: 4 << 30,
         }
     }

@@ -80,6 +80,20 @@ impl<'a> Program<'a> {
     }
 }
 
+/// A Python script of the user that scores answers.
+///
+/// The script reads an object in JSON from standard input. The last line that it prints is the score: a number
+/// from 0 to 1, `true` or `false`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScoringScript {
+    /// The name of the script, for error messages and as `sys.argv[0]`.
+    pub name: String,
+    /// The text of the script.
+    pub source: String,
+    /// The arguments of the script.
+    pub arguments: Vec<String>,
+}
+
 /// A job for the Python runner.
 pub(crate) struct Job {
     /// The time from the start of the program to the end of its process.
@@ -97,5 +111,14 @@ impl Job {
     pub fn sanitize(texts: &[(String, String)], limits: &ProgramLimits) -> Self {
         let wall_limit = Duration::from_secs_f64(limits.trusted_seconds);
         Self { wall_limit, fields: json!({"kind": "sanitize", "texts": texts}) }
+    }
+
+    pub fn script(script: &ScoringScript, input: &str, limits: &ProgramLimits) -> Self {
+        let ScoringScript { name, source, arguments } = script;
+        Self {
+            wall_limit: Duration::from_secs_f64(limits.script_seconds),
+            fields: json!({"kind": "script", "name": name, "source": source, "arguments": arguments,
+                "input": input, "memory_bytes": limits.memory_bytes}),
+        }
     }
 }

@@ -14,16 +14,17 @@ use crate::evalplus::{EvalPlusTask, ReferenceOutputs};
 use crate::jobs;
 use crate::layers::SandboxLayers;
 use crate::limits::ProgramLimits;
-use crate::program::{Job, Program};
+use crate::program::{Job, Program, ScoringScript};
 use crate::python::PythonInterpreter;
 use crate::verdict::{Verdict, VerdictStatus};
 
 /// The files of the Python runner.
-const RUNNER_FILES: [(&str, &str); 4] = [
+const RUNNER_FILES: [(&str, &str); 5] = [
     ("runner.py", include_str!("../python/runner.py")),
     ("guarded_execution.py", include_str!("../python/guarded_execution.py")),
     ("evalplus_oracle.py", include_str!("../python/evalplus_oracle.py")),
     ("code_sanitizer.py", include_str!("../python/code_sanitizer.py")),
+    ("scoring_script.py", include_str!("../python/scoring_script.py")),
 ];
 
 /// The policy for a machine that cannot confine programs.
@@ -108,11 +109,26 @@ impl Sandbox {
     }
 
     /// Returns a digest of everything that decides the verdict on `program`: the program, the runner, the
-    /// versions of Python and numpy, and the limits.
+    /// versions of Python and numpy, the limits, and the layers of protection.
     pub fn verdict_key(&self, program: &Program) -> Digest {
+        self.result_key(program.identity())
+    }
+
+    /// Returns a digest of everything that decides the score that `script` gives to `input`.
+    pub fn score_key(&self, script: &ScoringScript, input: &str) -> Digest {
+        let ScoringScript { name, source, arguments } = script;
+        self.result_key(json!({"script": source, "name": name, "arguments": arguments, "input": input}))
+    }
+
+    /// Returns a digest of everything that decides the outputs of the reference solution of `task`.
+    pub fn reference_key(&self, task: &EvalPlusTask) -> Digest {
+        self.result_key(json!({"reference": task.row}))
+    }
+
+    fn result_key(&self, job: serde_json::Value) -> Digest {
         let runner: Vec<&str> = RUNNER_FILES.iter().map(|(_, source)| *source).collect();
         let PythonInterpreter { version, numpy_version, .. } = &self.python;
-        let identity = json!([program.identity(), runner, version, numpy_version, self.limits]);
+        let identity = json!([job, runner, version, numpy_version, self.limits, self.layers]);
         Digest::hash(identity.to_string().as_bytes())
     }
 
@@ -130,25 +146,33 @@ impl Sandbox {
     /// # Errors
     /// Fails when [`run_program`](Self::run_program) fails for any program.
     pub fn run_programs(&self, programs: &[Program]) -> Result<Vec<Verdict>> {
-        let num_processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let num_threads = (num_processors - 1).clamp(1, programs.len().max(1));
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Vec<(usize, Verdict)>> {
-            let indices = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
-            let own = indices.take_while(|index| *index < programs.len());
-            own.map(|index| Ok((index, self.run_program(&programs[index])?))).collect()
-        };
-        let finished: Result<Vec<_>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..num_threads).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect()
-        });
-        let mut verdicts: Vec<(usize, Verdict)> = finished?.into_iter().flatten().collect();
-        verdicts.sort_by_key(|(index, _)| *index);
-        let again = verdicts.iter_mut().filter(|(_, verdict)| verdict.status == VerdictStatus::Timeout);
+        let mut verdicts = run_in_parallel(programs.len(), |index| self.run_program(&programs[index]))?;
+        let again =
+            verdicts.iter_mut().enumerate().filter(|(_, verdict)| verdict.status == VerdictStatus::Timeout);
         for (index, verdict) in again {
-            *verdict = self.run_program(&programs[*index])?;
+            *verdict = self.run_program(&programs[index])?;
         }
-        Ok(verdicts.into_iter().map(|(_, verdict)| verdict).collect())
+        Ok(verdicts)
+    }
+
+    /// Runs a user's script once for each of `inputs`, in parallel, on all processors but one. Returns the
+    /// scores, from 0 to 1. The inner error says why a run gave no score.
+    ///
+    /// # Errors
+    /// Fails when no process can be started, or its folder cannot be created.
+    pub fn run_script(
+        &self,
+        script: &ScoringScript,
+        inputs: &[&str],
+    ) -> Result<Vec<std::result::Result<f64, String>>> {
+        #[derive(Deserialize)]
+        struct Scored {
+            score: f64,
+        }
+        run_in_parallel(inputs.len(), |index| {
+            let scored = self.answer::<Scored>(Job::script(script, inputs[index], &self.limits))?;
+            Ok(scored.map(|scored| scored.score))
+        })
     }
 
     /// Computes the outputs of a task's reference solution, in a process of its own.
@@ -176,6 +200,25 @@ impl Sandbox {
         let answer: Sanitized = self.answer(Job::sanitize(texts, &self.limits))?.map_err(fail)?;
         Ok(answer.texts)
     }
+}
+
+/// Calls `run` with each index below `count`, on all processors but one. Returns the results in the order of
+/// the indices.
+fn run_in_parallel<T: Send>(count: usize, run: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let num_processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let num_threads = (num_processors - 1).clamp(1, count.max(1));
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, T)>> {
+        let indices = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+        indices.take_while(|index| *index < count).map(|index| Ok((index, run(index)?))).collect()
+    };
+    let finished: Result<Vec<_>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..num_threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect()
+    });
+    let mut results: Vec<(usize, T)> = finished?.into_iter().flatten().collect();
+    results.sort_by_key(|(index, _)| *index);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
 /// The number of threads and processes that the user may start after the start of the sandbox. Other programs

@@ -10,6 +10,7 @@ use clap::Args;
 
 use self::prompt_file::{OrderedLines, read_prompt_lines, text_fields};
 use super::{DeviceArgs, print_json};
+use crate::data::{ChatMessages, encode_prompt};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::seed::Seed;
 use dtr_model::generate::{GeneratedText, GenerationConfig, StopReason, generate, generate_all};
@@ -127,19 +128,12 @@ impl PromptFormat {
     /// template, the text is a chat in which `prompt` is the user's message.
     fn render(&self, prompt: &str) -> Result<String> {
         let Some((template, system)) = &self.chat else { return Ok(prompt.to_owned()) };
-        let message = |role: &str, text: &str| serde_json::json!({ "role": role, "content": text });
-        let mut messages: Vec<_> = system.iter().map(|text| message("system", text)).collect();
-        messages.push(message("user", prompt));
-        template.render(&messages.into(), true)
+        ChatMessages::new(system.clone(), Vec::new(), prompt.to_owned()).render(template)
     }
 
     /// Returns the tokens of a rendered prompt.
     fn encode(&self, model: &LoadedModel, rendered: &str) -> Result<Vec<u32>> {
-        match self.chat {
-            // A chat template adds the special tokens itself.
-            Some(_) => model.tokenizer.encode(rendered, false),
-            None => model.tokenizer.encode_prompt(rendered),
-        }
+        encode_prompt(&model.tokenizer, rendered, self.chat.is_some())
     }
 }
 

@@ -15,7 +15,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::column_error::{missing_column_error, not_text_error};
 use super::compressed::{MaybeCompressedFile, extensions};
-use super::text::{MAX_DOCUMENT_BYTES, for_each_line, too_long_error};
+use super::text::{BYTE_ORDER_MARK, MAX_DOCUMENT_BYTES, for_each_line, too_long_error};
 use dtr_core::error::{Error, Result};
 use dtr_core::jinja::{JsonObject, RawObject, parse_object, parse_python_object};
 
@@ -175,8 +175,6 @@ fn read_values(file: &MaybeCompressedFile, layout: Layout, callback: &mut RowCal
         (None, Ok(())) => Ok(()),
     }
 }
-
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A reader that fails after `remaining` bytes. Its owner resets `remaining` after every row, to limit the
 /// size of a row.

@@ -5,7 +5,7 @@ pub(super) mod compressed;
 mod file_list;
 pub(super) mod json;
 pub(super) mod parquet;
-mod text;
+pub(super) mod text;
 
 use std::ops::ControlFlow;
 use std::path::Path;

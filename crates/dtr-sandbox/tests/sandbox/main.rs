@@ -1,4 +1,4 @@
-//! Tests of the sandbox: attacks, verdicts of programs, and the sanitiser of code.
+//! Tests of the sandbox: attacks, verdicts of programs, scores of scripts, and the sanitiser of code.
 //!
 //! `DTR_PYTHON` names the interpreter. Without it, the tests use `python3`.
 
@@ -7,6 +7,7 @@
 mod attacks;
 mod published;
 mod sanitizer;
+mod scripts;
 #[path = "../../../../tests/support/skipped.rs"]
 mod skipped;
 mod support;

@@ -34,6 +34,7 @@ fn requests(base: &BaseModel) -> GenerationRequests {
             references: vec![references.get(index).cloned().unwrap_or_else(|| "nothing".to_owned())],
             classes: Vec::new(),
             test: None,
+            script: None,
             chat: None,
         };
         let items: Vec<_> = (0..20).map(item).collect();
