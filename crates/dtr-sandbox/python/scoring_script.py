@@ -31,11 +31,12 @@ def run_script(job, guarded_execution, report_ready):
 
 def read_score(text):
     lines = text.split("\n")
-    printed = next((line for line in reversed(lines) if line.strip()), "")
+    printed = next((line.strip() for line in reversed(lines) if line.strip()), "")
     try:
-        score = float(json.loads(printed))
-    except (TypeError, ValueError, OverflowError):
+        # Python prints booleans in another way than JSON.
+        score = {"True": True, "False": False}[printed] if printed in ("True", "False") else json.loads(printed)
+    except ValueError:
         score = None
-    if score is None or not 0 <= score <= 1:
+    if not isinstance(score, (bool, int, float)) or not 0 <= score <= 1:
         return {"error": f"it printed `{printed[:100]}`, and not a number from 0 to 1, `true` or `false`"}
-    return {"score": score}
+    return {"score": float(score)}

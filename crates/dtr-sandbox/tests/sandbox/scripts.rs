@@ -33,6 +33,7 @@ fn the_score_is_the_last_printed_line_and_lies_between_0_and_1() {
     let scored = [
         ("print('a note')\nprint('0.25 ')\nprint()", 0.25),
         ("print('true')", 1.0),
+        ("print(1 == 1)", 1.0),
         ("import json\nprint(json.dumps(False))", 0.0),
         ("print(1)\nraise SystemExit", 1.0),
         ("import sys\nsys.stdout.buffer.write(b'1e-3')\nsys.exit(0)", 0.001),
@@ -42,7 +43,8 @@ fn the_score_is_the_last_printed_line_and_lies_between_0_and_1() {
     }
     let refused = [
         ("pass", "it printed ``"),
-        ("print(True)", "it printed `True`"),
+        ("print('\"1\"')", "it printed `\"1\"`"),
+        ("print(None)", "it printed `None`"),
         ("print('NaN')", "it printed `NaN`"),
         ("print(1.5)", "it printed `1.5`"),
         ("print('[1]')", "it printed `[1]`"),
