@@ -142,7 +142,7 @@ impl ExampleSelector {
     }
 }
 
-/// The name of the condition's template.
+/// The name under which [`read_rows`] compiles the condition as a template.
 const CONDITION: &str = "where";
 
 /// Reads the rows of a file for which `condition` holds.

@@ -52,7 +52,8 @@ impl Header {
     /// Checks that this program computes the same keys as the program that wrote the archive at `path`.
     ///
     /// # Errors
-    /// Fails if the format or the version of a stage differs, or if a shape is out of range.
+    /// Fails if the format or the version of a stage differs from this program's. Also fails if the header
+    /// holds a model shape with a value out of range.
     pub(super) fn ensure_readable(&self, path: &Path) -> Result<()> {
         let refuse = |reason: String| {
             Error::environment(format!("cannot read `{}`: {reason}", path.display())).hint(format!(

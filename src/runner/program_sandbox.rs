@@ -26,7 +26,7 @@ impl SandboxOptions {
         Self { python, policy }
     }
 
-    /// Checks that the Python interpreter runs.
+    /// Runs the Python interpreter outside the sandbox, and returns its version and the files that it needs.
     ///
     /// # Errors
     /// Fails if the interpreter cannot be run.

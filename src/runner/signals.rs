@@ -1,8 +1,8 @@
 //! Handles the signals through which a user or a scheduler of jobs controls a run.
 //!
-//! After the first Ctrl-C, the running work saves its progress and stops. The second Ctrl-C ends the process
-//! at once. SIGTERM stops the work in the same way. A second SIGTERM changes nothing, because Slurm may send
-//! SIGTERM twice. After SIGUSR1, the running training writes a checkpoint and continues.
+//! After the first Ctrl-C or SIGTERM, the running work saves its progress and stops. A second Ctrl-C ends the
+//! process at once. A second SIGTERM changes nothing, because Slurm may send SIGTERM twice. After SIGUSR1,
+//! the running training writes a checkpoint and continues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +32,7 @@ pub struct UserRequests {
 }
 
 impl UserRequests {
-    /// Returns requests that change when this process receives a signal.
+    /// Installs a signal handler, and returns the requests that the handler updates.
     ///
     /// # Errors
     /// Fails if the handler cannot be installed.
@@ -54,7 +54,9 @@ impl UserRequests {
         }
     }
 
-    /// Makes the work stop after SIGTERM. Never ends the process, and does not count as a requested stop.
+    /// Asks the work to stop after SIGTERM. Never ends the process, even if it is called twice. SIGTERM does
+    /// not count as a Ctrl-C: after SIGTERM, a first Ctrl-C does not end the process, and a second Ctrl-C
+    /// does.
     pub fn terminate(&self) {
         self.is_terminated.store(true, Ordering::SeqCst);
     }
@@ -75,8 +77,8 @@ impl UserRequests {
     }
 }
 
-/// Calls `handler` in a thread of its own for each signal that this process receives from now on. The signals
-/// no longer end the process by themselves.
+/// Starts one thread that calls `handler` for each SIGINT, SIGTERM and SIGUSR1 from now on. These signals
+/// then no longer end the process by themselves.
 ///
 /// # Errors
 /// Fails if the handler cannot be installed.

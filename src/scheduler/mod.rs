@@ -1,5 +1,5 @@
-//! Runs the cells of a plan in order. After a cell fails, the scheduler records the failure, and continues
-//! with the cells that do not depend on the failed cell.
+//! Runs the cells of a plan in order. After a cell fails, the scheduler records the failure. Unless
+//! [`FailurePolicy::fail_fast`] is set, it continues with the cells that do not depend on the failed cell.
 
 mod crashes;
 mod fetch;
@@ -31,8 +31,8 @@ pub struct FailurePolicy {
 ///
 /// # Errors
 /// Fails if the user interrupts the run, if the store cannot be read or written, or if input data is invalid.
-/// If a cell fails for another reason, the run continues. The cell's record and the summary then hold the
-/// error.
+/// If a cell fails for another reason, this function returns no error: the cell's record and the summary hold
+/// the error. The run then continues, or skips the remaining cells if `policy.fail_fast` is set.
 pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Result<RunSummary> {
     let mut scheduler = Scheduler::start(plan, context, policy)?;
     let mut cache = StageCache::default();

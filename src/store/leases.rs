@@ -15,8 +15,8 @@ use crate::slurm::{QueuedJob, list_jobs};
 use dtr_core::error::{Error, Result};
 use dtr_core::files;
 
-/// The number of attempts to take a lease. After each stale lease that this process removes, another process
-/// may be first.
+/// The maximum number of times that [`Leases::try_take`] tries to create a lease file. After this process has
+/// removed a stale lease, the next try fails if another process takes the lease first.
 const NUM_ATTEMPTS: usize = 3;
 
 /// The leases of a process.
@@ -34,24 +34,24 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    /// Creates the leases of the process that `own` names.
+    /// Creates an empty set of leases. `own` is the content of each lease file that this process will write.
     pub(super) fn new(own: Lease, intervals: LeaseIntervals) -> Arc<Self> {
         let (held, watched, queue) = (Mutex::default(), Mutex::default(), Mutex::default());
         Arc::new(Self { own, intervals, held, has_thread: AtomicBool::new(false), watched, queue })
     }
 
-    /// Returns the attempt of the process.
+    /// Returns the id of this process's attempts.
     pub(super) fn attempt(&self) -> &AttemptId {
         &self.own.attempt
     }
 
-    /// Returns the intervals.
+    /// Returns the times between touches, until a lease is stale, and between polls.
     pub(super) fn intervals(&self) -> LeaseIntervals {
         self.intervals
     }
 
-    /// Takes the lease at `path`. Returns the state of the lease as the inner error if another process has
-    /// it.
+    /// Tries to take the lease at `path`. If this process or another process already holds the lease, or if
+    /// all tries fail, returns the lease's last known state as the inner error.
     ///
     /// # Errors
     /// Fails if the file cannot be read or written.
@@ -112,7 +112,7 @@ impl Leases {
         })
     }
 
-    /// Returns the jobs of Slurm. Asks `squeue` at most once in the interval of a touch.
+    /// Returns Slurm's job queue, or `None` if it is unknown. Runs `squeue` at most once per touch interval.
     fn queue(&self) -> Option<Vec<QueuedJob>> {
         let mut queue = lock(&self.queue);
         if let Some((at, jobs)) = &*queue
@@ -148,13 +148,15 @@ impl Leases {
         }
         lock(&self.watched).remove(path);
         if LeaseVersion::read(&moved)?.as_ref() != Some(version) {
-            // If this fails, two processes compute the cell, and the first record counts.
+            // If the link cannot be created, two processes may compute the same cell. The first record that
+            // is written is then used.
             let _ = fs::hard_link(&moved, path);
         }
         files::remove_file_or_folder_if_present(&moved)
     }
 
-    /// Touches the held leases. Ignores errors, because a lease that is not touched only costs work.
+    /// Touches the held leases. Ignores errors: at worst, a lease looks stale, and another process repeats
+    /// the work.
     fn touch_all(&self) {
         for path in lock(&self.held).iter() {
             let _ =
@@ -163,7 +165,7 @@ impl Leases {
     }
 }
 
-/// Touches the leases of a process until the process drops them.
+/// Touches the held leases once per `interval`, until the [`Leases`] value is dropped.
 fn touch_periodically(leases: &Weak<Leases>, interval: Duration) {
     loop {
         thread::sleep(interval);
@@ -182,8 +184,8 @@ pub(super) struct HeldLease {
 }
 
 impl Drop for HeldLease {
-    /// Removes the lease, unless another process has replaced it. Ignores errors, because a lease that stays
-    /// only costs work.
+    /// Removes the lease file, unless another process has replaced it. Ignores errors: at worst, other
+    /// processes wait until the leftover lease is stale.
     fn drop(&mut self) {
         lock(&self.leases.held).remove(&self.path);
         let version = LeaseVersion::read(&self.path).ok().flatten();

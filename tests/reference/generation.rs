@@ -24,7 +24,7 @@ struct Case {
     stop_strings: Vec<String>,
     /// The new tokens of each prompt, up to the token that ends the text.
     tokens: Vec<Vec<u32>>,
-    /// The text of each prompt before the first stop string.
+    /// The text generated for each prompt, up to the first stop string.
     texts: Vec<String>,
 }
 

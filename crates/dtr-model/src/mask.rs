@@ -23,9 +23,9 @@ impl Mask {
         Self::default()
     }
 
-    /// Returns the mask of `r = num_replaced` evenly spaced layers out of `L = num_layers`. The layers are
-    /// divided into `r` ranges of equal length, and the middle layer of each range is replaced. In range `i`,
-    /// counted from 0, this is the layer `floor((2 i + 1) L / (2 r))`.
+    /// Returns the mask of `r = num_replaced` evenly spaced layers out of `L = num_layers`. The interval from
+    /// 0 to `L` is divided into `r` equal parts, and the layer at the middle of each part is replaced. For
+    /// part `i`, counted from 0, this is the layer `floor((2 i + 1) L / (2 r))`.
     ///
     /// The layers for a smaller `r` are not always a subset of the layers for a larger `r`.
     pub fn evenly_spaced(num_layers: u32, num_replaced: u32) -> Self {

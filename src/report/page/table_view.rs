@@ -23,9 +23,12 @@ pub(super) struct TableView {
     is_complete: bool,
     /// Descriptions of all columns.
     notes: Vec<ColumnNote>,
-    /// Name and value of each column that has the same value in all rows. Empty columns are left out.
+    /// Name and value of each column that has the same value in all rows. Empty columns are left out. The
+    /// list is empty if the page does not show all rows, or if the table has fewer than two rows. A column of
+    /// links to records is never in the list.
     constants: Vec<(String, DisplayedValue)>,
-    /// Headings of the columns whose values differ between rows.
+    /// Headings of all other columns. If the page shows all rows, and the table has at least two rows,
+    /// columns that are empty in every row are left out.
     columns: Vec<ColumnHeading>,
     rows: Vec<Vec<DisplayedValue>>,
 }
@@ -77,7 +80,7 @@ impl TableView {
     }
 }
 
-/// Returns whether a column has several values, and all of them are equal.
+/// Returns whether a column has at least two rows and the same value in each row.
 fn is_constant(values: &[DisplayedValue]) -> bool {
     values.len() > 1 && values.iter().all(|value| *value == values[0])
 }

@@ -9,7 +9,8 @@ use crate::runner::progress::ProgressDisplay;
 use crate::runner::signals::UserRequests;
 use dtr_core::error::{Error, ErrorKind, Result};
 
-/// Runs the workers of a division to their end. Returns the exit code of a worker that failed, or 0.
+/// Runs the workers among which `division` divides the cells of a sweep, until all workers have ended. If
+/// workers failed, returns the exit code of the failed worker with the lowest number. Otherwise returns 0.
 ///
 /// If one worker fails, the other workers stop as after Ctrl-C. A failed cell does not make its worker fail.
 ///

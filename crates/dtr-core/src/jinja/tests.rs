@@ -105,6 +105,7 @@ fn formats_convert_their_arguments_as_python_does() {
     ] {
         assert_eq!(render(template, context! {}).unwrap(), text, "{template}");
     }
-    // Python rounds this integer to a float, and minijinja does not.
+    // Python rounds this integer to a float before formatting, and minijinja does not. dtr returns an error,
+    // because the texts would differ.
     assert!(render("{{ '{:.1f}'.format(9007199254740993) }}", context! {}).is_err(), "was not refused");
 }

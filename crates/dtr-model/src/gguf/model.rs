@@ -1,4 +1,5 @@
-//! A GGUF file that provides the files of a Hugging Face directory.
+//! Reads a GGUF file like a Hugging Face directory. The tokenizer's files are made from the GGUF metadata.
+//! The configuration is made from the metadata and from some of the tensors.
 
 use std::fs::File;
 use std::io::BufReader;

@@ -189,7 +189,7 @@ impl SafetensorsReader {
         Ok(tensor)
     }
 
-    /// Returns the names of the tensors that have not been read, without duplicates.
+    /// Returns the names of the tensors that have not been read yet, as a set.
     pub fn names(&self) -> BTreeSet<String> {
         self.tensors.keys().cloned().collect()
     }
@@ -202,7 +202,7 @@ impl SafetensorsReader {
     /// Checks that every tensor has been read.
     ///
     /// # Errors
-    /// Fails when a tensor has not been read. The model has no parameter with the name of such a tensor.
+    /// Fails when a tensor has not been read, which means that no parameter of the model has this name.
     pub fn ensure_all_read(self) -> Result<()> {
         match self.tensors.keys().next() {
             None => Ok(()),

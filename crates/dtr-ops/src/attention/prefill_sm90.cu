@@ -8,8 +8,8 @@
 //
 // Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) describe bf16 tensors
 // of four dimensions, innermost first: {d, time, heads, batch}. Their boxes are {64, 64, 1, 1} for Q and
-// {64, KEYS, 1, 1} for K and V, with 128-byte swizzle. Elements out of bounds must read as zeros: a tile may
-// have rows after the last key, and 0 times NaN would be NaN.
+// {64, KEYS, 1, 1} for K and V, with 128-byte swizzle. Out-of-bounds elements must read as zeros, because a
+// tile may extend past the last key. The attention weights of those rows are 0, and 0 times NaN would be NaN.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -90,9 +90,10 @@ __device__ inline void load(bf16* tile, const TensorMap& map, u64& barrier, int 
 
 // Products.
 
-// Returns the wgmma descriptor of a tile in shared memory, with 128-byte swizzle and groups of 8 rows that
-// are 1024 bytes apart. `apart` is the distance in bytes between neighbouring blocks of columns. wgmma uses
-// `apart` only if the columns are the N dimension of the product, as for V.
+// Returns the wgmma descriptor of a tile in shared memory. The tile has 128-byte swizzle, and each group of 8
+// rows starts 1024 bytes after the previous group. `apart` is the distance in bytes between neighbouring
+// blocks of columns. wgmma uses this distance only if the columns are the N dimension of the product, as for
+// V.
 __device__ inline u64 descriptor(const bf16* p, int apart) {
     return (1ull << 62) | (u64(1024 >> 4) << 32) | (u64(apart >> 4) << 16) | ((shared_address(p) & 0x3ffff) >> 4);
 }
@@ -139,7 +140,8 @@ __device__ inline void commit() { asm volatile("wgmma.commit_group.sync.aligned;
 template <int N> __device__ inline void wait_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
 }
-// Keeps the compiler from moving uses of these registers across the wait for the products that write them.
+// Prevents the compiler from moving uses of these registers across this point. A `pin` before `fence` keeps
+// earlier writes before the products. A `pin` after `wait_products` keeps reads after the products.
 template <int N> __device__ inline void pin(float (&x)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) asm volatile("" : "+f"(x[i]) :: "memory");
@@ -148,9 +150,6 @@ template <int M, int N> __device__ inline void pin(float (&x)[M][N]) {
 #pragma unroll
     for (int i = 0; i < M; ++i) pin(x[i]);
 }
-
-// The 64 queries of a warpgroup. Each of its four warps has 16 queries. A thread holds elements of two
-// queries: rows `quad` and `quad` + 8 of its warp.
 
 __device__ inline unsigned pack(float low, float high) {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
@@ -162,6 +161,8 @@ __device__ inline float power_of_two(float x) {
     return y;
 }
 
+// The state of one thread for the 64 queries of its warpgroup. Each of the four warps has 16 queries. A
+// thread holds elements of two of them: rows lane / 4 and lane / 4 + 8 of its warp.
 struct Rows {
     float scores[KEYS / 2], out[D / WIDTH][WIDTH / 2], maximum[2], sum[2];
     unsigned weights[KEYS / 4];
@@ -195,8 +196,8 @@ struct Rows {
             if (!is_seen) scores[i] = MINUS_INFINITY;
         }
     }
-    // Replaces the scores with unpacked weights. Returns the factors by which the sums so far must be
-    // multiplied.
+    // Replaces the scores with unnormalized attention weights in f32, and updates `maximum` and `sum`.
+    // Returns the factors by which `out` must be multiplied.
     __device__ float2 apply_softmax(float scale_log2) {
         float factor[2];
 #pragma unroll
@@ -256,8 +257,8 @@ struct Job {
     }
 };
 
-// Returns the index of the block's job in a round. Long jobs come first. Every other round is reversed, so
-// that all blocks get about the same amount of work.
+// Returns the index of the job that this thread block runs in a round. Long jobs come first. Every other
+// round is reversed, so that all thread blocks get about the same amount of work.
 __device__ inline int job_index(int round) {
     return round * gridDim.x + (round % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
 }

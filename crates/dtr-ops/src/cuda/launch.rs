@@ -61,8 +61,11 @@ impl<'a> Launcher<'a> {
     ///
     /// # Safety
     /// `arguments` must match the kernel's parameters in order and type. Addresses must belong to live
-    /// tensors that are large enough for the kernel's reads and writes. The tensors may be dropped after the
-    /// call: burn's later work is on the same stream, and cannot overwrite the tensors' memory too early.
+    /// tensors that are large enough for the kernel's reads and writes. Outside a capture, the tensors may be
+    /// dropped after the call: burn's later work is on the same stream, so it overwrites their memory only
+    /// after the kernel has ended. During a capture, the kernel runs only when the graph is replayed. The
+    /// graph keeps alive the tensors that the captured work allocates. The caller must keep all other tensors
+    /// alive until the last replay has been submitted.
     pub unsafe fn launch(&mut self, kernel: &CudaKernel, dims: LaunchDims, arguments: &[KernelArg]) {
         let function = self.function(kernel, dims.shared_bytes);
         let mut launch = self.stream().launch_builder(&function);

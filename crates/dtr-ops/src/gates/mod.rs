@@ -27,8 +27,8 @@ pub fn decay_gate(x_btd: Tensor<3>, normalizer: f64) -> Tensor<3> {
 }
 
 /// Returns the two gates of the gated delta rule, `[b, t, h]` each, in f32: the write strengths
-/// `scale · sigmoid(b)` and the log decays `−exp(a_log) · softplus(a + dt_bias)`. For a stack of layers,
-/// `a_log` and `dt_bias` hold the parameters of each layer.
+/// `scale · sigmoid(b)` and the log decays `−exp(a_log) · softplus(a + dt_bias)`. Stacked layers lie one
+/// after the other in the batch dimension. `a_log` and `dt_bias` then hold `h` values for each layer.
 pub fn delta_gates(
     [a_bth, b_bth]: [Tensor<3>; 2],
     [a_log, dt_bias]: [&Tensor<1>; 2],
@@ -46,7 +46,8 @@ pub fn delta_gates(
 
 /// Returns the RMSNorm of each head of `o_bhtv`, with the heads merged: `[b, t, h·v]`. If there is a gate,
 /// multiplies the norm by `silu(gate)`, as flash-linear-attention's `FusedRMSNormGated` does. The gate has
-/// the shape of the result. For a stack of layers, `weight` holds the weight of each layer.
+/// the shape of the result. Stacked layers lie one after the other in the batch dimension. `weight` then
+/// holds `v` values for each layer.
 pub fn gated_rms_norm(
     o_bhtv: Tensor<4>,
     gate_btd: Option<Tensor<3>>,
