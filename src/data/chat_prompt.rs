@@ -105,8 +105,8 @@ impl ChatMessages {
     }
 }
 
-/// Returns the tokens of a prompt. A prompt without a chat gets the tokenizer's start token. A chat template
-/// adds the special tokens itself.
+/// Returns the tokens of a prompt. If `is_chat` is false, the tokenizer adds its start token. If `is_chat` is
+/// true, no special tokens are added, because the chat template has already added them.
 ///
 /// # Errors
 /// Fails if the tokenizer cannot encode the prompt.

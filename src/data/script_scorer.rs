@@ -33,7 +33,7 @@ pub struct AnswerScript {
 }
 
 impl AnswerScript {
-    /// Returns the settings without paths.
+    /// Returns a copy with an empty `file`.
     pub(super) fn without_files(&self) -> Self {
         Self { file: String::new(), ..self.clone() }
     }

@@ -1,4 +1,4 @@
-//! Random sampling of a corpus's documents within a token budget, in one pass.
+//! Random sampling of a corpus's documents until they fill a token budget, in one pass.
 //!
 //! Every document has a random sort key for each epoch. An epoch reads the documents in the order of their
 //! keys. The pass keeps the documents that come first in the first epoch, until they fill the budget. If all
@@ -89,7 +89,7 @@ impl<'a> DocumentSampler<'a> {
             && self.kept.peek().is_none_or(|last| sort_key > last.sort_key)
     }
 
-    /// Tokenizes the pending documents on all threads, and keeps the documents that fit in the budget. The
+    /// Tokenizes the pending documents on all threads, and keeps the documents that the budget needs. The
     /// sample does not depend on how many documents are pending.
     fn flush(&mut self) -> Result<()> {
         self.num_pending_bytes = 0;
@@ -99,7 +99,8 @@ impl<'a> DocumentSampler<'a> {
         pending.iter().zip(tokens).try_for_each(|((index, _), tokens)| self.keep(*index, &tokens))
     }
 
-    /// Keeps a document, and drops the documents that no longer fit in the budget.
+    /// Keeps a document unless it is excluded. Then drops the documents with the largest sort keys, as long
+    /// as the other documents fill the budget.
     fn keep(&mut self, index: u64, tokens: &[u32]) -> Result<()> {
         let sort_key = sort_key(self.seed, 0, index);
         if self.is_excluded(sort_key) {

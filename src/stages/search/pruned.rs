@@ -11,8 +11,8 @@ use dtr_model::Mask;
 
 /// The candidates that a search has pruned.
 ///
-/// A pruned candidate has no record of its score. A process that resumes the search therefore reads the
-/// bounds of the score from this file.
+/// A pruned candidate has no exact score, and so no score record. This file stores the bounds of its score,
+/// so that a process that resumes the search can read them.
 pub(super) struct PrunedCandidates {
     file: CheckpointFile,
     candidates: BTreeMap<String, PrunedCandidate>,

@@ -16,7 +16,8 @@ use dtr_core::error::{Error, Result};
 /// The key of the list of the layers' types, as in transformers.
 const LAYER_TYPES_KEY: &str = "layer_types";
 
-/// The keys of sliding windows. Every layer of a hybrid sees all earlier tokens.
+/// The keys that configure sliding windows. dtr removes these keys from the `config.json` of a hybrid,
+/// because every layer of a hybrid sees all earlier tokens.
 const WINDOW_KEYS: [&str; 4] =
     ["sliding_window", "use_sliding_window", "max_window_layers", "attention_chunk_size"];
 
@@ -127,7 +128,8 @@ pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&TwinVariant
     Ok(serde_json::to_string_pretty(&fields).expect("a config is plain JSON") + "\n")
 }
 
-/// Changes the `fields` of a base with this `config` to those of a hybrid.
+/// Changes `fields` from the `config.json` of a base to the `config.json` of a hybrid. `config` is the parsed
+/// configuration of the base.
 ///
 /// Every size gets a value, because the defaults of transformers differ between architectures.
 fn describe_hybrid(fields: &mut Map<String, Value>, config: &DecoderConfig, variant: &TwinVariant) {

@@ -3,10 +3,11 @@
 //!
 //! Every function with a parameter for the directory of a base also accepts the path of a GGUF file.
 //!
-//! The directory of a hybrid is a copy of its base's directory with two changes. In the weights, the
+//! The directory of a hybrid differs from the directory of its base in three ways. In the weights, the
 //! attention of replaced layers is left out, and their twins are added as `model.layers.N.linear_attn`. In
-//! `config.json`, `layer_types` marks the replaced layers as `linear_attention`, and the table `dtr` holds
-//! the variant of the twins.
+//! `config.json`, `layer_types` marks the replaced layers as `linear_attention`, the table `dtr` holds the
+//! variant of the twins, and `architectures`, `auto_map` and `model_type` name the classes of a hybrid.
+//! Python files with these classes are added.
 
 mod base_model;
 mod config_json;
