@@ -58,7 +58,7 @@ impl<'a> RunningCell<'a> {
         name: String,
     ) -> Result<ClaimOutcome<'a, T>> {
         let mut is_reported = false;
-        let mut claim = context.store.claim_blocking(&spec.id, |waited| {
+        let claim = context.store.claim_blocking(&spec.id, |waited| {
             if !is_reported && waited.as_secs() >= 1 {
                 context.progress.print_line(&format!("{name}: waiting for another process that works on it"));
                 is_reported = true;
@@ -68,10 +68,7 @@ impl<'a> RunningCell<'a> {
         let state = context.store.cell_state(&spec.id, CheckDepth::Full)?;
         Ok(match (state, context.store.find::<T>(&spec.id)?) {
             (CellState::Done, Lookup::Done(record)) => ClaimOutcome::Done(record.outcome),
-            _ => {
-                claim.replace_record()?;
-                ClaimOutcome::Claimed(Self::new(context, spec, name, claim)?)
-            }
+            _ => ClaimOutcome::Claimed(Self::new(context, spec, name, claim)?),
         })
     }
 
@@ -87,11 +84,10 @@ impl<'a> RunningCell<'a> {
         spec: &CellSpec,
         name: String,
     ) -> Result<std::result::Result<Self, NotClaimed>> {
-        let Some(mut claim) = context.store.try_claim(&spec.id)? else { return Ok(Err(NotClaimed::InUse)) };
+        let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(Err(NotClaimed::InUse)) };
         if context.store.cell_state(&spec.id, CheckDepth::Full)? == CellState::Done {
             return Ok(Err(NotClaimed::Done));
         }
-        claim.replace_record()?;
         Self::new(context, spec, name, claim).map(Ok)
     }
 
@@ -236,11 +232,10 @@ pub fn record_failure(
     crashed_after: Option<f64>,
     error: &Error,
 ) -> Result<()> {
-    let Some(mut claim) = context.store.try_claim(&spec.id)? else { return Ok(()) };
+    let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(()) };
     if context.store.cell_state(&spec.id, CheckDepth::Full)? == CellState::Done {
         return Ok(());
     }
-    claim.replace_record()?;
     let saved = SavedUsage::read(&claim.checkpoint(SavedUsage::FILE)?).ok().flatten().unwrap_or_default();
     let crashed_after = crashed_after.map(|seconds| context.meter.device_seconds(seconds));
     let usage = crashed_after.map_or(saved, |seconds| saved.extended_to(seconds)).total();

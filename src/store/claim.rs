@@ -31,8 +31,9 @@ pub struct Claim {
     pub(super) id: CellId,
     pub(super) store: Store,
     pub(super) folder: CellFolder,
-    /// The digest of the record that this claim may replace.
-    pub(super) replaced: Option<Digest>,
+    /// The digest of the record that the cell had before the claim. [`Claim::finish`] replaces this record,
+    /// because only a cell whose result cannot be used is computed again.
+    pub(super) record_at_claim: Option<Digest>,
     _lease: HeldLease,
 }
 
@@ -84,22 +85,13 @@ impl Claim {
     pub fn has_event_log(&self) -> bool {
         self.folder.event_log_path(Some(self.attempt())).exists()
     }
-
-    /// Lets [`Claim::finish`] replace the present record of the cell, because its result cannot be used.
-    ///
-    /// # Errors
-    /// Fails if the record cannot be read.
-    pub fn replace_record(&mut self) -> Result<()> {
-        self.replaced = record::read_bytes(&self.folder)?.map(|(_, bytes)| Digest::hash(&bytes));
-        Ok(())
-    }
 }
 
 impl Store {
     /// Claims a cell for this process. Returns `None` if another process has claimed the cell.
     ///
     /// After you claim a cell, call [`Store::find`] again, because another process may just have finished the
-    /// cell.
+    /// cell. The record that the cell has now is replaced when the claim is finished.
     ///
     /// # Errors
     /// Fails if the folder cannot be written, or if the cell's record is of a newer format. This program must
@@ -115,13 +107,17 @@ impl Store {
             return Err(Error::failed(format!("cannot work on {cell}: published results are read-only")));
         }
         let folder = self.cell_folder(cell);
-        record::read::<IgnoredAny>(&folder, cell)?;
+        let mut record_at_claim = None;
+        if let Some((path, bytes)) = record::read_bytes(&folder)? {
+            record::parse::<IgnoredAny>(&bytes, &path, cell)?;
+            record_at_claim = Some(Digest::hash(&bytes));
+        }
         Ok(match self.leases.try_take(&folder.lease_path())? {
             Err(state) => Err(state),
             Ok(lease) => {
                 self.remove_temporary_files(&folder)?;
                 let (id, store) = (cell.clone(), self.clone());
-                Ok(Claim { id, store, folder, replaced: None, _lease: lease })
+                Ok(Claim { id, store, folder, record_at_claim, _lease: lease })
             }
         })
     }

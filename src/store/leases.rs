@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::attempt::AttemptId;
 use super::lease::{Lease, LeaseIntervals, LeaseState, LeaseVersion};
 use crate::slurm::{QueuedJob, list_jobs};
-use dtr_core::error::{Error, Result};
+use dtr_core::error::Result;
 use dtr_core::files;
 
 /// The maximum number of times that [`Leases::try_take`] tries to create a lease file. After this process has
@@ -140,19 +139,8 @@ impl Leases {
     /// Removes the lease at `path` if it is the stale lease `version`. If another process took the lease
     /// meanwhile, restores its lease.
     fn remove_stale(&self, path: &Path, version: &LeaseVersion) -> Result<()> {
-        let folder = path.parent().expect("a lease is in a folder");
-        let moved = files::new_temporary_path(folder);
-        match fs::rename(path, &moved) {
-            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-            result => result.map_err(|cause| Error::io("rename", path, cause))?,
-        }
         lock(&self.watched).remove(path);
-        if LeaseVersion::read(&moved)?.as_ref() != Some(version) {
-            // If the link cannot be created, two processes may compute the same cell. The first record that
-            // is written is then used.
-            let _ = fs::hard_link(&moved, path);
-        }
-        files::remove_file_or_folder_if_present(&moved)
+        files::take_file_if(path, |moved| Ok(LeaseVersion::read(moved)?.as_ref() == Some(version))).map(drop)
     }
 
     /// Touches the held leases. Ignores errors: at worst, a lease looks stale, and another process repeats

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Serialize;
@@ -108,34 +107,29 @@ impl Claim {
                     false => continue,
                 }
             };
-            let is_final = self.replaced != Some(Digest::hash(&present))
+            let is_final = self.record_at_claim != Some(Digest::hash(&present))
                 && self.store.cell_state(&self.id, CheckDepth::Full)? == CellState::Done;
             match record::parse::<T>(&present, &path, &self.id)? {
                 RecordOnDisk::Valid(present) if is_final => return Ok(present),
-                _ => self.move_aside(&path, &present)?,
+                _ => self.remove_record(&path, &present)?,
             }
         }
         Err(self.refuse("other processes replace its record again and again"))
     }
 
-    /// Moves the record at `path` with the content `present` away, so that a new record can be published.
-    /// Keeps the file if it is damaged. If another process has published a record meanwhile, restores that
-    /// record.
-    fn move_aside(&self, path: &Path, present: &[u8]) -> Result<()> {
-        let moved = files::new_temporary_path(self.folder.shard());
-        match fs::rename(path, &moved) {
-            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-            result => result.map_err(|cause| Error::io("rename", path, cause))?,
+    /// Removes the record at `path` if its content is `present`, so that a new record can be published. Keeps
+    /// a damaged record under another name.
+    fn remove_record(&self, path: &Path, present: &[u8]) -> Result<()> {
+        let is_present = |moved: &Path| match fs::read(moved) {
+            Ok(bytes) => Ok(bytes == present),
+            Err(cause) => Err(Error::io("read", moved, cause)),
+        };
+        let Some(taken) = files::take_file_if(path, is_present)? else { return Ok(()) };
+        if let RecordOnDisk::Corrupt(_) = record::parse::<IgnoredAny>(present, path, &self.id)? {
+            let renamed = taken.persist(self.folder.corrupt_record_path());
+            renamed.map_err(|failure| Error::io("rename", path, failure.error))?;
         }
-        let bytes = fs::read(&moved).map_err(|cause| Error::io("read", &moved, cause))?;
-        if bytes != present {
-            // If this fails, a third process has published a record, which is as good.
-            let _ = fs::hard_link(&moved, path);
-        } else if let RecordOnDisk::Corrupt(_) = record::parse::<IgnoredAny>(&bytes, path, &self.id)? {
-            let corrupt = self.folder.corrupt_record_path();
-            return fs::rename(&moved, corrupt).map_err(|cause| Error::io("rename", &moved, cause));
-        }
-        files::remove_file_or_folder_if_present(&moved)
+        Ok(())
     }
 
     /// Returns the new record as read back from its JSON, and the JSON text.
@@ -302,8 +296,7 @@ mod tests {
     fn a_record_that_was_damaged_at_the_claim_is_replaced_even_if_it_can_be_used_again() {
         let test = TestStore::new();
         test.finish("a", 0.5);
-        let mut claim = test.claim("a").unwrap();
-        claim.replace_record().unwrap();
+        let claim = test.claim("a").unwrap();
         let record = claim.finish(new_record("a"), 0.75).unwrap();
         assert_eq!(record.outcome, 0.75);
         assert_eq!(test.find("a"), Lookup::Done(record));

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempPath};
 
-use super::temporary_names::temporary_prefix;
+use super::temporary_names::{new_temporary_path, temporary_prefix};
 use super::{create_folder, parent_folder};
 use crate::error::{Error, Result};
 
@@ -88,6 +88,36 @@ fn create_by_link(path: &Path, bytes: &[u8], is_synced: bool) -> Result<bool> {
         sync_folder(parent_folder(path));
     }
     Ok(is_created)
+}
+
+/// Moves the file at `path` to a temporary name if it is the file that the caller expects. If several
+/// processes call this function at the same time, one of them gets the file, even if they run on several
+/// hosts.
+///
+/// `is_expected` inspects the moved file. If another process has replaced the file, the function restores the
+/// new file, unless a third process has created one. Returns the moved file, which is removed when the value
+/// is dropped. Returns `None` if there is no file or another file.
+///
+/// # Errors
+/// Fails when the file cannot be moved, or when `is_expected` fails.
+pub fn take_file_if(
+    path: &Path,
+    is_expected: impl FnOnce(&Path) -> Result<bool>,
+) -> Result<Option<TempPath>> {
+    let failure = |source| Error::io("rename", path, source);
+    let moved = new_temporary_path(parent_folder(path));
+    match fs::rename(path, &moved) {
+        Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        result => result.map_err(failure)?,
+    }
+    let taken = TempPath::try_from_path(moved).map_err(failure)?;
+    let is_expected = is_expected(&taken);
+    if matches!(is_expected, Ok(true)) {
+        return Ok(Some(taken));
+    }
+    let metadata = fs::symlink_metadata(&taken).map_err(failure)?;
+    link_or_rename(taken, &metadata, path).map_err(failure)?;
+    is_expected.map(|_| None)
 }
 
 /// Links `path` to the file `temporary`, or renames the file where there are no links. Returns whether `path`
@@ -256,6 +286,24 @@ mod tests {
         assert_eq!(created.iter().filter(|is_created| **is_created).count(), 1);
         assert_eq!(fs::read_to_string(&path).unwrap(), winner.to_string());
         assert_eq!(names_in(path.parent().unwrap()), ["record"]);
+    }
+
+    #[test]
+    fn a_file_is_taken_only_if_it_is_the_expected_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        let take = |is_expected: Result<bool>| take_file_if(&path, |_| is_expected);
+        assert!(take(Ok(true)).unwrap().is_none());
+        fs::write(&path, "text").unwrap();
+        assert!(take(Ok(false)).unwrap().is_none());
+        assert_eq!(take(Err(Error::failed("unreadable"))).unwrap_err().to_string(), "unreadable");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+        assert_eq!(names_in(folder.path()), ["record"]);
+        let taken = take(Ok(true)).unwrap().unwrap();
+        assert_eq!(fs::read_to_string(&taken).unwrap(), "text");
+        assert!(!path.exists());
+        drop(taken);
+        assert!(names_in(folder.path()).is_empty());
     }
 
     #[test]

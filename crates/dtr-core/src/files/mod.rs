@@ -16,14 +16,13 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 pub use atomic::{
-    create_file_atomically, create_folder_atomically, create_marker_file, write_atomically,
+    create_file_atomically, create_folder_atomically, create_marker_file, take_file_if, write_atomically,
     write_bytes_atomically,
 };
 pub use digest::{Digest, digest_file};
 pub use lock::FileLock;
 pub use temporary_names::{
-    find_abandoned_temporary_files, is_abandoned, is_temporary_file, new_temporary_path,
-    remove_abandoned_temporary_files,
+    find_abandoned_temporary_files, is_abandoned, is_temporary_file, remove_abandoned_temporary_files,
 };
 pub use text::{read_text_file, read_text_up_to};
 

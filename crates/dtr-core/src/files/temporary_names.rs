@@ -31,7 +31,7 @@ pub(super) fn temporary_prefix() -> String {
 }
 
 /// Returns a path for a temporary file in `folder`, which no other call returns. Creates nothing.
-pub fn new_temporary_path(folder: &Path) -> PathBuf {
+pub(super) fn new_temporary_path(folder: &Path) -> PathBuf {
     static NUM_PATHS: AtomicU64 = AtomicU64::new(0);
     let number = NUM_PATHS.fetch_add(1, Ordering::Relaxed);
     folder.join(format!("{}moved-{number}", temporary_prefix()))
