@@ -16,7 +16,7 @@ use super::GenerativeItem;
 use super::verdict_cache::VerdictCache;
 use crate::hub::local_or_cached_path;
 
-/// A Python script that scores answers. It runs in the sandbox, once for each answer.
+/// A Python script that scores answers. It runs in the sandbox, once for each different input.
 ///
 /// The script reads an object from standard input, in JSON. Its keys are `text` (what the model wrote),
 /// `answer` (the text after the filters), `target`, `references` and `row` (all columns of the row). The last

@@ -5,10 +5,10 @@
 //! `docs/introduction.md` defines terms such as *base*, *twin* and *variant*.
 
 #[path = "../support/dtr_command.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the tests of the program use the other functions")]
 mod dtr_command;
 #[path = "../support/project.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the tests of the program use the other functions")]
 mod project;
 #[path = "../support/python.rs"]
 mod python;

@@ -27,7 +27,6 @@ fn transformers_computes_the_logits_and_texts_of_every_hybrid() {
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/transformers_logits.py"));
     let output = python.args(&hybrids).output().unwrap();
     assert_success(&output);
-    println!("{}", String::from_utf8_lossy(&output.stdout));
     // The program has saved each hybrid again.
     for hybrid in hybrids {
         let bits = |directory: &Path| {
