@@ -1,0 +1,1 @@
+//! An HTTP server with OpenAI's interface for generated text and its log-probabilities.
