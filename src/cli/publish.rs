@@ -17,7 +17,8 @@ use dtr_core::files::format_bytes;
 /// Writes one compressed archive of records, and the tables, the figures and the page. Twins and other
 /// weights are left out. `dtr report`, `dtr status`, `dtr show` and `dtr verify --without-artifacts` read
 /// the directory with `--results`, without bases and data files. Several experiments can share the
-/// directory. If cells are missing, publishes the finished cells and exits with code 3.
+/// directory. If cells are missing, publishes the finished cells and exits with code 3. Cells that the
+/// directory already has stay in it, so that parts of an experiment can be computed on different machines.
 #[derive(Args)]
 pub struct PublishCommand {
     #[command(flatten)]
@@ -47,6 +48,7 @@ impl PublishCommand {
             print_json(&serde_json::json!({
                 "archive": archive.path,
                 "records": archive.num_records,
+                "dropped": archive.num_dropped,
                 "archive-bytes": archive_bytes,
                 "report-bytes": report_bytes,
                 "missing": written.num_missing,
@@ -55,6 +57,12 @@ impl PublishCommand {
             let (archive_size, report_size) = (format_bytes(archive_bytes), format_bytes(report_bytes));
             println!("archive  {archive_size}, {} records: {}", archive.num_records, archive.path.display());
             println!("report   {report_size}, {} tables, figures and pages", written.paths.len());
+        }
+        if archive.num_dropped > 0 {
+            eprintln!(
+                "warning: {} records of the earlier archive belong to no cell of this manifest, and were dropped",
+                archive.num_dropped
+            );
         }
         match written.num_missing {
             0 => return Ok(0),

@@ -58,28 +58,47 @@ pub struct WrittenArchive {
     pub path: PathBuf,
     /// Number of records.
     pub num_records: usize,
+    /// Number of records of the earlier archive that the plan does not need.
+    pub num_dropped: usize,
 }
 
 /// Writes the records of the cells of `plan` to an archive in the folder `results`. Replaces an earlier
-/// archive of the experiment atomically. `manifest` is the portable manifest of the plan (see
-/// [`load_portable_manifest`](crate::manifest::load_portable_manifest)).
+/// archive of the experiment atomically, and keeps its records of cells that are not done in `store`. So an
+/// experiment can be computed in parts, on machines that share no folder. `manifest` is the portable manifest
+/// of the plan (see [`load_portable_manifest`](crate::manifest::load_portable_manifest)).
 ///
 /// # Errors
-/// Fails if no cell has a record, if a record is damaged, or if the archive cannot be written.
+/// Fails if no cell has a record, if a record or the earlier archive is damaged, or if the archive cannot be
+/// written.
 pub fn write_archive(
     manifest: Manifest,
     plan: &Plan,
     store: &Store,
     results: &Path,
 ) -> Result<WrittenArchive> {
-    let archive = records::collect(plan, store)?;
+    let path = archive_path(results, &plan.name);
+    let earlier = open_earlier(results, &path)?;
+    let archive = records::collect(plan, store, earlier.as_ref())?;
     if archive.num_records() == 0 {
         let message = format!("cannot publish `{}`: no cell has a result", plan.name);
         return Err(Error::new(ErrorKind::Missing, message).hint("run `dtr sweep` first"));
     }
-    let path = archive_path(results, &plan.name);
+    let num_dropped = match earlier {
+        Some(earlier) => earlier.list_cells()?.iter().filter(|cell| !archive.contains(cell)).count(),
+        None => 0,
+    };
     archive.write(&path, &Header::new(manifest, plan))?;
-    Ok(WrittenArchive { path, num_records: archive.num_records() })
+    Ok(WrittenArchive { path, num_records: archive.num_records(), num_dropped })
+}
+
+/// Opens the store of the archive at `path`, if there is one.
+fn open_earlier(results: &Path, path: &Path) -> Result<Option<Store>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let archive = RecordArchive::read(path)
+        .map_err(|error| error.hint("remove the file to publish without its records"))?;
+    Ok(Some(Store::from_archive(results, archive)))
 }
 
 /// Opens the archive of an experiment in the folder `results`. Returns the plan of the experiment and the

@@ -255,12 +255,45 @@ fn publishing_is_deterministic_and_replaces_the_archive() {
     let summary = publish(project);
     let bytes = fs::read(&archive).unwrap();
     assert_eq!(summary["archive-bytes"].as_u64().unwrap(), bytes.len() as u64);
-    assert_eq!(summary["missing"], 0);
-    fs::write(&archive, "damaged").unwrap();
+    assert_eq!((&summary["missing"], &summary["dropped"]), (&json!(0), &json!(0)));
     publish(project);
     assert!(fs::read(&archive).unwrap() == bytes);
+    // A damaged archive may hold records that no results folder has.
+    fs::write(&archive, "damaged").unwrap();
+    project.command("publish").arg(folder.path("published")).exit(5).stderr_contains("remove the file");
+    assert!(fs::read(&archive).unwrap() == b"damaged");
     let names: Vec<_> = fs::read_dir(archive.parent().unwrap()).unwrap().collect();
     assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[test]
+fn machines_publish_parts_of_an_experiment_one_after_the_other() {
+    const BOTH: &str = r#"sweep.variant=["gla", "gdn"]"#;
+    let folder = TempFolder::new();
+    let archive = folder.path(&format!("published/{ARCHIVE}"));
+    let of_variant = |variant: &str| format!("sweep.variant=[\"{variant}\"]");
+    let project = |variants: &str| Project::finished(&[variants, ONE_SEARCH[1]]);
+    let publish = |project: &Project| project.command("publish").arg(folder.path("published")).set(BOTH);
+    publish(project(&of_variant("gla"))).exit(3).stderr_contains("missing");
+    publish(project(&of_variant("gdn"))).success();
+    let parts = fs::read(&archive).unwrap();
+    // A results folder without records changes nothing.
+    publish(&Project::with_settings(ONE_SEARCH)).success();
+    assert!(fs::read(&archive).unwrap() == parts);
+    let verify = project(BOTH).command_in("verify", &folder.path("published")).arg("--without-artifacts");
+    verify.success().stdout_contains("no differences");
+    // The same cells computed in one folder have the same results.
+    let together = TempFolder::new();
+    project(BOTH).command("publish").arg(together.path("published")).success();
+    let read = |root: &TempFolder, table: &str| {
+        fs::read(root.path(&format!("published/tables/small/{table}.parquet"))).unwrap()
+    };
+    for table in ["searches", "trajectories", "trials", "items", "distillation"] {
+        assert!(read(&folder, table) == read(&together, table), "{table}");
+    }
+    // A manifest without these cells drops their records, and says so.
+    let narrower = project(&of_variant("gla")).command("publish").arg(folder.path("published"));
+    narrower.success().stderr_contains("were dropped");
 }
 
 #[test]
