@@ -136,6 +136,15 @@ fn published_results_are_verified_without_artifacts() {
 }
 
 #[test]
+fn the_results_in_this_repository_are_verified() {
+    let verify = DtrCommand::new("verify").current_dir(&repository_root());
+    let verify = verify.args(["experiments/published-bases.toml", "--results", "results/published"]);
+    let summary = verify.args(["--json", "--without-artifacts"]).success().json();
+    assert_eq!(summary["differences"], json!([]));
+    assert!(summary["records"].as_u64().unwrap() > 13_000, "{summary}");
+}
+
+#[test]
 fn a_changed_number_in_an_archive_is_found() {
     for (stage, from, to, digest, reason) in [
         // A record whose digest does not match is damaged.
