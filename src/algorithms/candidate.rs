@@ -16,6 +16,15 @@ pub struct Candidate<'a> {
     pub prune_below: Option<PruneBelow>,
 }
 
+/// Candidates that a search asks a scorer to score together.
+#[derive(Clone, Copy, Debug)]
+pub struct CandidateBatch<'a> {
+    /// The candidates.
+    pub candidates: &'a [Candidate<'a>],
+    /// The masks of the candidates in later batches of the same round, in the order of these batches.
+    pub later: &'a [Mask],
+}
+
 /// The score below which a candidate is pruned. A candidate with a lower score can neither win its round nor
 /// enter the beam, so a scorer need not compute its exact score.
 #[derive(Clone, Copy, Debug, PartialEq)]

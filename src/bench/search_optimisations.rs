@@ -100,11 +100,11 @@ impl SearchCase {
         let mut layer_tokens = 0;
         let start = Instant::now();
         let strategy = SearchStrategy::Greedy {};
-        let outcome = search(&strategy, &self.layer_order, &self.stop, policy, &mut |candidates| {
-            let scored = scorer.score_with_pruning(candidates)?;
+        let outcome = search(&strategy, &self.layer_order, &self.stop, policy, &mut |batch| {
+            let scored = scorer.score_with_pruning(batch.candidates)?;
             if let [ScoredCandidate { score: CandidateScore::Complete(base_score), .. }] = scored.as_slice()
                 && prune
-                && candidates[0].mask.layers().is_empty()
+                && batch.candidates[0].mask.layers().is_empty()
             {
                 layer_tokens += scorer.layer_tokens();
                 scorer = Scorer::with_pruning_parts(&self.base, Some(&self.twins), &requests, base_score);

@@ -57,12 +57,27 @@ impl<'a> RunningCell<'a> {
         spec: &CellSpec,
         name: String,
     ) -> Result<ClaimOutcome<'a, T>> {
+        Self::claim_with_work(context, spec, name, || Ok(()))
+    }
+
+    /// Claims a cell as [`Self::claim_blocking`] does. Calls `work` again and again while another process
+    /// works on the cell, so that this process can do something useful meanwhile.
+    ///
+    /// # Errors
+    /// Fails as [`Self::claim_blocking`] does, and with the error of `work`.
+    pub fn claim_with_work<T: DeserializeOwned>(
+        context: &'a RunContext<'a>,
+        spec: &CellSpec,
+        name: String,
+        mut work: impl FnMut() -> Result<()>,
+    ) -> Result<ClaimOutcome<'a, T>> {
         let mut is_reported = false;
         let claim = context.store.claim_blocking(&spec.id, |waited| {
             if !is_reported && waited.as_secs() >= 1 {
                 context.progress.print_line(&format!("{name}: waiting for another process that works on it"));
                 is_reported = true;
             }
+            work()?;
             context.check_interrupted()
         })?;
         let state = context.store.cell_state(&spec.id, CheckDepth::Full)?;

@@ -27,6 +27,7 @@ mod full_disks;
 mod generate;
 mod generative;
 mod gguf;
+mod helped_search;
 mod hub;
 mod hub_project;
 mod hub_server;

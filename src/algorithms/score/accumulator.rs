@@ -1,7 +1,6 @@
 //! Adds up the log-likelihoods of a split's items while the split is scored part by part.
 
 use super::{ChoiceAnswer, ItemAnswer, ScoreBounds, ScoreResult};
-use crate::algorithms::candidate::PruneBelow;
 use crate::data::scoring_requests::ScoringRequests;
 
 /// The log-likelihood of one token of a choice.
@@ -50,15 +49,14 @@ impl<'a> ScoreAccumulator<'a> {
         self.tokens
     }
 
-    /// Returns the bounds of the score if the candidate can be pruned now, and `None` otherwise. A candidate
-    /// can be pruned if some items are still to be scored and the upper bound is too low for `prune_below`.
-    pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
+    /// Returns the bounds of the score, or `None` if no item is still to be scored.
+    pub fn open_bounds(&self) -> Option<ScoreBounds> {
         let num_items = self.num_missing.len() as u64;
         let num_open = self.num_missing.iter().filter(|missing| **missing > 0).count() as u64;
         let num_correct = self.complete_items().filter(ItemAnswer::is_correct).count() as u64;
         let fraction = |count: u64| count as f64 / num_items as f64;
         let bounds = ScoreBounds { lower: fraction(num_correct), upper: fraction(num_correct + num_open) };
-        (num_open > 0 && prune_below.prunes(bounds.upper)).then_some(bounds)
+        (num_open > 0).then_some(bounds)
     }
 
     /// Returns the answers to the items whose tokens have all been scored, in the split's order.

@@ -5,7 +5,7 @@ use dtr_model::{Hybrid, PartialRun};
 
 use super::accumulator::{ScoreAccumulator, TokenLogLikelihood};
 use super::batch::Batch;
-use super::{CandidateScore, ScoreBounds, ScoredCandidate};
+use super::{CandidateScore, PartBounds, ScoredCandidate};
 use crate::algorithms::candidate::Candidate;
 
 /// A candidate that is being scored.
@@ -16,8 +16,10 @@ pub(super) struct Evaluation<'a> {
     /// states.
     pub first_layer: usize,
     scores: ScoreAccumulator<'a>,
-    /// The bounds of the score, if the candidate was pruned.
-    pruned: Option<ScoreBounds>,
+    /// The bounds of the score after each part, if the candidate may be pruned.
+    parts: Vec<PartBounds>,
+    /// The score, if the candidate was pruned.
+    pruned: Option<CandidateScore>,
     layer_tokens: u64,
 }
 
@@ -30,7 +32,7 @@ impl<'a> Evaluation<'a> {
         first_layer: usize,
         scores: ScoreAccumulator<'a>,
     ) -> Self {
-        Self { candidate, hybrid, first_layer, scores, pruned: None, layer_tokens: 0 }
+        Self { candidate, hybrid, first_layer, scores, parts: Vec::new(), pruned: None, layer_tokens: 0 }
     }
 
     /// Returns whether the candidate was pruned.
@@ -55,17 +57,20 @@ impl<'a> Evaluation<'a> {
         let padded: u64 = batches.iter().map(|batch| batch.num_tokens() as u64).sum();
         self.layer_tokens += self.layer_tokens(padded);
         self.scores.add(scored, batches.iter().map(|batch| batch.num_unpadded_tokens()).sum());
-        let prune_below = self.candidate.prune_below.as_ref();
-        self.pruned = prune_below.and_then(|prune_below| self.scores.pruned_bounds(prune_below));
+        if let (Some(prune_below), Some(bounds)) = (&self.candidate.prune_below, self.scores.open_bounds()) {
+            let part = PartBounds { bounds, tokens: self.scores.tokens() };
+            self.parts.push(part);
+            self.pruned = PartBounds::prune(&[part], prune_below);
+        }
     }
 
     /// Ends the evaluation and returns its result.
     pub fn finish(self) -> ScoredCandidate {
-        let score = match self.pruned {
-            Some(bounds) => CandidateScore::Pruned { bounds, tokens: self.scores.tokens() },
-            None => CandidateScore::Complete(self.scores.result()),
+        let (score, parts) = match self.pruned {
+            Some(score) => (score, self.parts),
+            None => (CandidateScore::Complete(self.scores.result()), Vec::new()),
         };
-        ScoredCandidate { score, layer_tokens: self.layer_tokens }
+        ScoredCandidate { score, parts, layer_tokens: self.layer_tokens }
     }
 
     /// Wraps an error of this candidate in an error that names the candidate's replaced layers.

@@ -22,7 +22,7 @@ mod task_scorer;
 #[cfg(test)]
 mod tests;
 
-pub use candidate_score::{CandidateScore, ScoredCandidate};
+pub use candidate_score::{CandidateScore, PartBounds, ScoredCandidate};
 pub use generation::GenerationScorer;
 pub use multi_device::MultiDeviceScorer;
 pub use pass_limits::{candidates_per_batch, max_cache_bytes};

@@ -189,7 +189,7 @@ impl<'a> Scorer<'a> {
                 TokenLogLikelihood { item: target.item, choice: target.choice, value }
             });
             scores.add(of_part, part.iter().map(Batch::num_unpadded_tokens).sum());
-            if let Some(bounds) = scores.pruned_bounds(prune_below) {
+            if let Some(bounds) = scores.open_bounds().filter(|bounds| prune_below.prunes(bounds.upper)) {
                 return CandidateScore::Pruned { bounds, tokens: scores.tokens() };
             }
         }

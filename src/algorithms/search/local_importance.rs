@@ -6,7 +6,7 @@ use dtr_model::Mask;
 
 use super::state::{SearchState, exact_score};
 use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion, nested_masks};
-use crate::algorithms::candidate::Candidate;
+use crate::algorithms::candidate::{Candidate, CandidateBatch};
 
 /// For each layer, scores the hybrid that replaces only this layer. Then replaces layers one by one, in
 /// descending order of these scores. If scores are equal, the lowest layer comes first.
@@ -21,12 +21,14 @@ pub fn local_importance_search(
 ) -> Result<SearchOutcome> {
     let mut state = SearchState::start(stop, score)?;
     let (none, mut ranking) = (Mask::empty(), Vec::new());
-    let layers: Vec<u32> = (0..num_layers).collect();
-    for layers in layers.chunks(policy.candidates_per_batch) {
-        let masks: Vec<Mask> = layers.iter().map(|&layer| none.with_layer(layer)).collect();
+    let masks: Vec<Mask> = (0..num_layers).map(|layer| none.with_layer(layer)).collect();
+    let mut later = masks.as_slice();
+    for masks in masks.chunks(policy.candidates_per_batch) {
+        later = &later[masks.len()..];
         let candidate = |mask| Candidate { incumbent: &none, mask, prune_below: None };
-        let scores = state.score_batch(&masks.iter().map(candidate).collect::<Vec<_>>())?;
-        ranking.extend(layers.iter().copied().zip(scores.iter().map(exact_score)));
+        let candidates: Vec<_> = masks.iter().map(candidate).collect();
+        let scores = state.score_batch(&CandidateBatch { candidates: &candidates, later })?;
+        ranking.extend((ranking.len() as u32..).zip(scores.iter().map(exact_score)));
     }
     ranking.sort_by(|one, other| other.1.total_cmp(&one.1));
     let order: Vec<u32> = ranking.iter().map(|(layer, _)| *layer).collect();

@@ -9,7 +9,7 @@ use dtr_core::error::Result;
 use dtr_model::Mask;
 
 use super::{RoundWinner, ScoreFn, SearchOutcome, StopCriterion, Trial, score_threshold};
-use crate::algorithms::candidate::Candidate;
+use crate::algorithms::candidate::{Candidate, CandidateBatch};
 use crate::algorithms::score::ScoreBounds;
 
 /// A search in progress.
@@ -22,7 +22,8 @@ impl<'a> SearchState<'a> {
     /// Starts a search by scoring the base.
     pub fn start(stop: &StopCriterion, score: &'a mut ScoreFn<'a>) -> Result<Self> {
         let none = Mask::empty();
-        let base = exact_score(&score(&[Candidate { incumbent: &none, mask: &none, prune_below: None }])?[0]);
+        let candidates = [Candidate { incumbent: &none, mask: &none, prune_below: None }];
+        let base = exact_score(&score(&CandidateBatch { candidates: &candidates, later: &[] })?[0]);
         let outcome = SearchOutcome {
             base_score: base,
             threshold: score_threshold(stop, base),
@@ -40,9 +41,9 @@ impl<'a> SearchState<'a> {
     }
 
     /// Scores one batch of the current round's candidates.
-    pub fn score_batch(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
-        let scores = (self.score)(candidates)?;
-        for (candidate, &bounds) in candidates.iter().zip(&scores) {
+    pub fn score_batch(&mut self, batch: &CandidateBatch<'_>) -> Result<Vec<ScoreBounds>> {
+        let scores = (self.score)(batch)?;
+        for (candidate, &bounds) in batch.candidates.iter().zip(&scores) {
             self.outcome.trials.push(Trial {
                 round: self.outcome.rounds.len() as u32 + 1,
                 layer: candidate.mask.single_layer_added_to(&self.outcome.opt.0),
@@ -80,8 +81,8 @@ impl<'a> SearchState<'a> {
     pub fn run_fixed_rounds(&mut self, masks: impl IntoIterator<Item = Mask>) -> Result<()> {
         for mask in masks {
             let incumbent = self.last_accepted_mask();
-            let candidate = Candidate { incumbent: &incumbent, mask: &mask, prune_below: None };
-            let scores = self.score_batch(&[candidate])?;
+            let candidates = [Candidate { incumbent: &incumbent, mask: &mask, prune_below: None }];
+            let scores = self.score_batch(&CandidateBatch { candidates: &candidates, later: &[] })?;
             if !self.finish_round(mask, exact_score(&scores[0])) {
                 break;
             }

@@ -1,5 +1,8 @@
 //! The stage `search`: chooses the layers of a base to replace.
 
+mod candidate_scores;
+mod helper;
+mod open_round;
 mod pruned;
 mod result;
 mod search_run;
@@ -8,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use helper::Helper;
 pub use result::{ChosenHybrid, EarlierStopResult, SearchResult, TestScore};
 
 use super::base::{BaseSource, BaseSpec};
@@ -234,11 +238,14 @@ impl SearchJob {
     }
 
     fn run_one(&self, context: &RunContext<'_>, models: &mut ModelCache, cell: &Cell) -> Result<CompletedBy> {
-        let mut claimed =
-            match RunningCell::claim_blocking::<SearchResult>(context, &cell.spec, cell.to_line())? {
-                ClaimOutcome::Claimed(claimed) => claimed,
-                ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
-            };
+        let mut helper = Helper::new(context, cell, self);
+        let claim = RunningCell::claim_with_work::<SearchResult>(context, &cell.spec, cell.to_line(), || {
+            helper.help(models)
+        });
+        let mut claimed = match claim? {
+            ClaimOutcome::Claimed(claimed) => claimed,
+            ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
+        };
         // A cell with a result runs again only if the result refers to a missing score cell. The new record
         // then includes the usage of both runs.
         if let Some(Record { seconds, joules, .. }) = context.store.find::<SearchResult>(cell.id())?.done() {

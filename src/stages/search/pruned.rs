@@ -60,7 +60,7 @@ impl PrunedCandidates {
     }
 }
 
-/// Returns the key of a mask in the file: the replaced layers, joined by commas.
-fn mask_name(mask: &Mask) -> String {
+/// Returns the name of a mask in files: the replaced layers, joined by commas.
+pub(super) fn mask_name(mask: &Mask) -> String {
     mask.layers().iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }

@@ -3,7 +3,6 @@
 use dtr_text::metric::AnswerScore;
 
 use super::super::result::{ItemAnswer, ScoreBounds, ScoreResult, TextAnswer};
-use crate::algorithms::candidate::PruneBelow;
 use crate::data::generation_requests::GenerationRequests;
 
 /// The answers that are known so far. They determine bounds of the score.
@@ -29,20 +28,18 @@ impl<'a> AnswerAccumulator<'a> {
         self.answers.iter().flatten().map(|answer| answer.tokens).sum()
     }
 
-    /// Returns the bounds of the score if the candidate can be pruned now, and `None` otherwise. A candidate
-    /// can be pruned if some answers are still unknown and the upper bound is too low for `prune_below`.
+    /// Returns the bounds of the score, or `None` if all answers are known.
     ///
-    /// Returns `None` if the task's score is not the mean of the answers' scores. Such a score has no bounds
+    /// Also returns `None` if the task's score is not the mean of the answers' scores. Such a score has no bounds
     /// before all answers are known.
-    pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
+    pub fn open_bounds(&self) -> Option<ScoreBounds> {
         let num_open = self.answers.iter().filter(|answer| answer.is_none()).count();
         if num_open == 0 || !self.requests.is_mean() {
             return None;
         }
         let sum: f64 = self.answers.iter().flatten().map(|answer| answer.score.value).sum();
         let mean = |sum: f64| sum / self.answers.len() as f64;
-        let bounds = ScoreBounds { lower: mean(sum), upper: mean(sum + num_open as f64) };
-        prune_below.prunes(bounds.upper).then_some(bounds)
+        Some(ScoreBounds { lower: mean(sum), upper: mean(sum + num_open as f64) })
     }
 
     /// Returns the score. All answers must be known.

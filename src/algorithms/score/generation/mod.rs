@@ -13,7 +13,7 @@ use dtr_model::{BaseModel, Hybrid, Mask, Twins};
 use dtr_ops::{is_cpu, run_on_device_thread};
 
 use super::result::TextAnswer;
-use super::{CandidateScore, ScoreResult, ScoredCandidate};
+use super::{CandidateScore, PartBounds, ScoreResult, ScoredCandidate};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::data::generation_requests::GenerationRequests;
 use answers::AnswerAccumulator;
@@ -97,7 +97,7 @@ impl<'a> GenerationScorer<'a> {
                     answers.add(item, answer.clone());
                 }
             }
-            if let Some(bounds) = answers.pruned_bounds(prune_below) {
+            if let Some(bounds) = answers.open_bounds().filter(|bounds| prune_below.prunes(bounds.upper)) {
                 return CandidateScore::Pruned { bounds, tokens: answers.tokens() };
             }
         }
@@ -123,19 +123,20 @@ impl<'a> GenerationScorer<'a> {
         let eos = self.requests.eos_token_ids();
         let generator = BatchGenerator::new(&hybrid, &self.base.tokenizer, self.limits, eos)?;
         let mut answers = AnswerAccumulator::new(self.requests);
+        let layer_tokens = |answers: &AnswerAccumulator<'_>| answers.tokens() * hybrid.num_layers() as u64;
+        let mut parts = Vec::new();
         for part in &self.parts {
             self.answer_part(&generator, part, &mut answers)?;
-            if let Some(bounds) = prune_below.and_then(|threshold| answers.pruned_bounds(threshold)) {
-                let (tokens, layer_tokens) =
-                    (answers.tokens(), answers.tokens() * hybrid.num_layers() as u64);
-                return Ok(ScoredCandidate {
-                    score: CandidateScore::Pruned { bounds, tokens },
-                    layer_tokens,
-                });
+            if let (Some(prune_below), Some(bounds)) = (prune_below, answers.open_bounds()) {
+                parts.push(PartBounds { bounds, tokens: answers.tokens() });
+                if let Some(score) = PartBounds::prune(&parts, prune_below) {
+                    return Ok(ScoredCandidate { score, parts, layer_tokens: layer_tokens(&answers) });
+                }
             }
         }
-        let layer_tokens = answers.tokens() * hybrid.num_layers() as u64;
-        Ok(ScoredCandidate { score: CandidateScore::Complete(answers.into_result()), layer_tokens })
+        let layer_tokens = layer_tokens(&answers);
+        let score = CandidateScore::Complete(answers.into_result());
+        Ok(ScoredCandidate { score, parts: Vec::new(), layer_tokens })
     }
 
     /// Generates and scores the answers to the items of `part`.
