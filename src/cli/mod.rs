@@ -16,6 +16,7 @@ mod report;
 mod schema;
 mod show;
 mod status;
+mod submit;
 mod sweep;
 mod verify;
 
@@ -48,6 +49,7 @@ enum Command {
     Quickstart(quickstart::QuickstartCommand),
     Init(init::InitCommand),
     Sweep(sweep::SweepCommand),
+    Submit(submit::SubmitCommand),
     Plan(plan::PlanCommand),
     Status(status::StatusCommand),
     Show(show::ShowCommand),
@@ -74,6 +76,7 @@ impl Cli {
             Command::Quickstart(command) => command.run(),
             Command::Init(command) => command.run(),
             Command::Sweep(command) => command.run(),
+            Command::Submit(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Show(command) => command.run(),

@@ -45,6 +45,7 @@ mod rewrite_record;
 mod search;
 mod shared_folder;
 mod show;
+mod submit;
 mod sweep;
 mod table_columns;
 mod templates;

@@ -7,11 +7,11 @@ use crate::module_layers::rust_files;
 use crate::root;
 
 /// The sources that may start processes. The supervisor starts workers, `dtr-sandbox` starts programs that a
-/// model wrote, and `slurm.rs` starts `squeue`. In `claim.rs` and `process_identity.rs`, only the unit tests
+/// model wrote, and `slurm` starts `squeue` and `sbatch`. In `claim.rs` and `process_identity.rs`, only the unit tests
 /// start processes.
 const MAY_START_PROCESSES: [&str; 6] = [
     "src/runner/supervisor/",
-    "src/slurm.rs",
+    "src/slurm/",
     "src/store/claim.rs",
     "crates/dtr-core/src/system_info/process_identity.rs",
     "crates/dtr-sandbox/",

@@ -1,4 +1,4 @@
-//! The jobs of the workload manager Slurm, as its environment variables and `squeue` describe them.
+//! The jobs of Slurm, as its environment variables and `squeue` describe them.
 
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;

@@ -1,0 +1,137 @@
+//! `dtr submit` with programs in place of `sbatch` and `squeue` that record their arguments.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::dtr_command::DtrCommand;
+use crate::project::{ONE_SEARCH, Project, files_below};
+use crate::temp_folder::TempFolder;
+
+/// A folder with programs in place of those of Slurm.
+struct FakeSlurm(TempFolder);
+
+impl FakeSlurm {
+    /// Creates the programs. `squeue` lists jobs with the ids and names of `queue`.
+    fn new(queue: &[(u64, &str)]) -> Self {
+        let slurm = Self(TempFolder::new());
+        let line = |(id, name): &(u64, &str)| {
+            format!(
+                "{id:<24}{id:<24}{:<24}{:<16}{:<12}{:<64}{:<64}{name:<128}\n",
+                "N/A", "RUNNING", 0, "n1", "None"
+            )
+        };
+        let folder = slurm.0.root().display().to_string();
+        slurm.write("squeue", &format!("cat {folder}/queue"));
+        slurm.0.write("queue", queue.iter().map(line).collect::<String>());
+        // The ids of submitted jobs are 1000, 1001, and so on.
+        let count = format!("n=$(cat {folder}/calls 2> /dev/null | wc -l)");
+        slurm.write("sbatch", &format!("{count}\necho \"$@\" >> {folder}/calls\necho $((1000 + n))"));
+        slurm
+    }
+
+    fn write(&self, name: &str, script: &str) {
+        let path = self.0.write(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Lets a command find the programs.
+    fn serve(&self, command: DtrCommand) -> DtrCommand {
+        let path = format!("{}:{}", self.0.path("bin").display(), std::env::var("PATH").unwrap());
+        command.env("PATH", &path)
+    }
+
+    /// Returns the arguments of each call of `sbatch`.
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.0.path("calls")).unwrap_or_default();
+        calls.lines().map(str::to_owned).collect()
+    }
+}
+
+fn submit(slurm: &FakeSlurm, project: &Project, options: &[&str]) -> String {
+    slurm.serve(project.command("submit").args(options.iter().copied())).success().stdout()
+}
+
+/// Returns the files of the submissions with the name `name`.
+fn submitted_files(project: &Project, name: &str) -> Vec<PathBuf> {
+    files_below(&project.results().join("jobs-v1")).into_iter().filter(|path| path.ends_with(name)).collect()
+}
+
+#[test]
+fn a_base_gets_a_job_for_distillation_and_an_array_of_workers() {
+    let (slurm, project) = (FakeSlurm::new(&[]), Project::new());
+    let text = submit(&slurm, &project, &["--workers", "3", "--time", "1:00:00", "--", "--mem=4G"]);
+    let calls = slurm.calls();
+    assert_eq!(calls.len(), 3, "{calls:?}");
+    assert!(!calls[0].contains("--array") && !calls[0].contains("--dependency"), "{}", calls[0]);
+    assert!(calls[0].contains("--only pretrain:tiny --only distil:tiny"), "{}", calls[0]);
+    // Two variants and two tasks make four searches.
+    assert!(calls[1].contains("--array=0-2") && calls[1].contains("--only search:tiny"), "{}", calls[1]);
+    assert!(calls[1].contains("--dependency=afterany:1000 "), "{}", calls[1]);
+    assert!(calls[2].contains("job.sh report ") && calls[2].contains("--dependency=afterany:1000:1001 "));
+    for call in &calls {
+        assert!(call.contains("--time=1:00:00") && call.contains("--mem=4G"), "{call}");
+        assert!(call.contains("--signal=TERM@180") && call.contains("--requeue"), "{call}");
+    }
+    assert!(text.contains("1001") && text.contains("3 tasks"), "{text}");
+    let description = fs::read(submitted_files(&project, "submission.json").remove(0)).unwrap();
+    let description: Value = serde_json::from_slice(&description).unwrap();
+    assert_eq!(description["jobs"].as_array().unwrap().len(), 3);
+    assert_eq!(submitted_files(&project, "job.sh").len(), 1);
+}
+
+#[test]
+fn submitting_again_adds_only_workers_that_are_missing() {
+    let project = Project::new();
+    let first = FakeSlurm::new(&[]);
+    submit(&first, &project, &["--workers", "4"]);
+    let name_of =
+        |call: &str| call.split("--job-name=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let names: Vec<String> = first.calls().iter().map(|call| name_of(call)).collect();
+    // The distillation and three of the four workers are still in the queue.
+    let queue = [(1, &*names[0]), (2, &*names[1]), (3, &*names[1]), (4, &*names[1])];
+    let second = FakeSlurm::new(&queue);
+    submit(&second, &project, &["--workers", "4"]);
+    let calls = second.calls();
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    assert!(!calls[0].contains("--array") && calls[0].contains("--only search:tiny"), "{}", calls[0]);
+    assert!(calls[0].contains("--dependency=afterany:1 "), "{}", calls[0]);
+    assert!(calls[1].contains("--dependency=afterany:1:2:3:4:1000 "), "{}", calls[1]);
+    let enough = FakeSlurm::new(&[
+        (1, &*names[0]),
+        (2, &*names[1]),
+        (3, &*names[1]),
+        (4, &*names[1]),
+        (5, &*names[1]),
+    ]);
+    assert!(submit(&enough, &project, &["--workers", "4"]).contains("are enough"));
+    assert!(enough.calls().is_empty());
+}
+
+#[test]
+fn nothing_is_submitted_if_all_cells_are_done() {
+    let (slurm, project) = (FakeSlurm::new(&[]), Project::finished(ONE_SEARCH));
+    assert!(submit(&slurm, project, &[]).contains("all cells are done"));
+    assert!(slurm.calls().is_empty());
+}
+
+#[test]
+fn the_jobs_are_printed_without_slurm_and_nothing_is_written() {
+    let project = Project::new();
+    let text = project.command("submit").args(["--print", "--gpus", "2"]).success().stdout();
+    assert!(text.contains("srun") && text.contains("scontrol requeue"), "{text}");
+    assert!(text.contains("--gres=gpu:2") && text.contains("--only distil:tiny"), "{text}");
+    assert!(!project.results().exists());
+    let refused = project.command("submit").env("PATH", "/nowhere").exit(5);
+    assert!(refused.message().contains("squeue"), "{}", refused.message());
+}
+
+#[test]
+fn a_job_that_slurm_refuses_ends_the_submission_with_its_reason() {
+    let (slurm, project) = (FakeSlurm::new(&[]), Project::new());
+    slurm.write("sbatch", "echo 'invalid partition specified: x' >&2; exit 1");
+    let refused = slurm.serve(project.command("submit").args(["--partition", "x"])).exit(5);
+    assert!(refused.message().contains("invalid partition"), "{}", refused.message());
+}
