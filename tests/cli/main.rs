@@ -45,6 +45,8 @@ mod rewrite_record;
 mod search;
 mod shared_folder;
 mod show;
+mod slurm;
+mod slurm_cluster;
 mod submit;
 mod sweep;
 mod table_columns;
