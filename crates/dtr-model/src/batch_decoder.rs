@@ -30,7 +30,7 @@ enum Rows {
 }
 
 /// A prompt for a row of a [`BatchDecoder`].
-pub(crate) struct FilledRow {
+pub struct FilledRow {
     /// The row of the decoder.
     pub row: usize,
     /// The row that holds the prompt's state, among the rows of several prompts.
@@ -53,7 +53,7 @@ impl<'a> BatchDecoder<'a> {
 
     /// Creates a decoder of `rows` unused rows with space for `capacity` tokens each. The state has the
     /// shapes of `like`, except in the rows and the capacity.
-    pub(crate) fn with_unused_rows(
+    pub fn with_unused_rows(
         model: &'a Hybrid<'a>,
         like: &DecoderState,
         rows: usize,
@@ -65,7 +65,7 @@ impl<'a> BatchDecoder<'a> {
     }
 
     /// Fills a row with the state after a prompt. `prompts` holds this state in its row `filled.from_row`.
-    pub(crate) fn fill_row(&mut self, prompts: &DecoderState, filled: &FilledRow) {
+    pub fn fill_row(&mut self, prompts: &DecoderState, filled: &FilledRow) {
         let &FilledRow { row, from_row, num_tokens, next } = filled;
         let state = &mut self.state;
         dtr_ops::run_on_device_thread(&self.model.device(), || {
@@ -76,7 +76,7 @@ impl<'a> BatchDecoder<'a> {
 
     /// Marks a row as unused, and sets its position to 0. Later steps still compute the row, but at the low
     /// cost of a row with few tokens.
-    pub(crate) fn release_row(&mut self, row: usize) {
+    pub fn release_row(&mut self, row: usize) {
         self.rows.set(row, 0, 0);
     }
 
@@ -94,9 +94,28 @@ impl<'a> BatchDecoder<'a> {
         self.state = self.state.select_rows(&rows);
     }
 
+    /// Moves the rows `kept`, in this order, to a new state of `rows` rows with space for `capacity` tokens
+    /// each. The other rows are unused.
+    ///
+    /// # Panics
+    /// Panics if steps are recorded, because a recorded step has a fixed number of rows.
+    pub fn resize(&mut self, kept: &[usize], rows: usize, capacity: usize) {
+        let Rows::Host { positions, tokens } = &mut self.rows else {
+            panic!("a recorded step has a fixed number of rows")
+        };
+        let mut state = self.state.empty_rows(rows, capacity);
+        for (row, &from) in kept.iter().enumerate() {
+            state.copy_row(row, &self.state, from, positions[from]);
+        }
+        let unused = std::iter::repeat((0, 0));
+        let kept = kept.iter().map(|&row| (positions[row], tokens[row]));
+        (*positions, *tokens) = kept.chain(unused).take(rows).unzip();
+        (self.state, self.capacity) = (state, capacity);
+    }
+
     /// Returns whether steps are recorded as a CUDA graph. The host then need not read the tokens of each
     /// step.
-    pub(crate) fn is_recorded(&self) -> bool {
+    pub fn is_recorded(&self) -> bool {
         matches!(self.rows, Rows::Device { .. })
     }
 
@@ -125,7 +144,7 @@ impl<'a> BatchDecoder<'a> {
 
     /// Runs `num_steps` steps, at most [`MAX_UNREAD_STEPS`]. Returns the tokens that each step chose,
     /// `[step][row]`. On a CUDA device, a token is `u32::MAX` if all of its logits were NaN.
-    pub(crate) fn steps(&mut self, num_steps: usize) -> Vec<Vec<u32>> {
+    pub fn steps(&mut self, num_steps: usize) -> Vec<Vec<u32>> {
         let mut read = Vec::new();
         for _ in 0..num_steps {
             self.step();
@@ -142,7 +161,7 @@ impl<'a> BatchDecoder<'a> {
 
     /// Runs the model on the next token of each row. Returns the logits of the token after it, `[b, vocab]`.
     /// The caller chooses the tokens and calls [`BatchDecoder::set_next_tokens`].
-    pub(crate) fn logits(&mut self) -> Tensor<2> {
+    pub fn logits(&mut self) -> Tensor<2> {
         let Self { model, state, capacity, rows, .. } = self;
         match rows {
             Rows::Host { positions, tokens } => {
@@ -163,7 +182,7 @@ impl<'a> BatchDecoder<'a> {
     }
 
     /// Sets the next token of each row.
-    pub(crate) fn set_next_tokens(&mut self, next: &[u32]) {
+    pub fn set_next_tokens(&mut self, next: &[u32]) {
         match &mut self.rows {
             Rows::Host { tokens, .. } => tokens.copy_from_slice(next),
             Rows::Device { tokens, .. } => tokens.set_all(next),

@@ -1,5 +1,7 @@
 //! The state that a decoder carries from one forward pass to the next.
 
+use std::ops::Range;
+
 use burn::tensor::{Int, Tensor};
 
 use super::mixer::MixerState;
@@ -71,6 +73,35 @@ impl DecoderState {
         let layers = self.layers.iter();
         let layers = layers.map(|state| state.as_ref().map(|state| state.select_rows(rows_b)));
         Self { layers: layers.collect(), ..*self }
+    }
+
+    /// Returns a copy of the state of batch row `row`, which shares no memory with this state. Its KV caches
+    /// hold the tokens `tokens`. Its recurrent states are those after the row's last token.
+    #[must_use]
+    pub fn copy_tokens(&self, row: usize, tokens: Range<usize>) -> Self {
+        let layers = self.layers.iter();
+        let layers = layers.map(|state| state.as_ref().map(|state| state.copy_tokens(row, tokens.clone())));
+        Self { layers: layers.collect(), num_past_tokens: tokens.len(), capacity: 0 }
+    }
+
+    /// Returns the state after the tokens of `parts`: copies of one row's tokens by
+    /// [`DecoderState::copy_tokens`], where each part begins at the end of the part before. The result shares
+    /// no memory with the parts. Its KV caches have capacity for `capacity` tokens.
+    ///
+    /// # Panics
+    /// Panics if there are no parts.
+    #[must_use]
+    pub fn concat(parts: &[&Self], capacity: usize) -> Self {
+        let concat = |layer: usize| {
+            let states: Vec<&MixerState> =
+                parts.iter().filter_map(|part| part.layers[layer].as_ref()).collect();
+            (!states.is_empty()).then(|| MixerState::concat(&states, capacity))
+        };
+        Self {
+            layers: (0..parts[0].layers.len()).map(concat).collect(),
+            num_past_tokens: parts.iter().map(|part| part.num_past_tokens).sum(),
+            capacity,
+        }
     }
 
     /// Returns how many bytes the states of all layers take on their device.

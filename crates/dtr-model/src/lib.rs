@@ -31,7 +31,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use batch_decoder::BatchDecoder;
+pub use batch_decoder::{BatchDecoder, FilledRow, MAX_UNREAD_STEPS};
 pub use chat_template::ChatTemplate;
 pub use config::{DecoderConfig, DecoderShape};
 pub(crate) use decoder::token_tensor;
@@ -51,8 +51,7 @@ pub use mixer::{
     JetConfig, Mixer, MixerState, TwinInit, TwinVariant, check_head_counts,
 };
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
-pub(crate) use tokenizer::Detokenizer;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Detokenizer, Tokenizer};
 pub use twins::Twins;
 pub use weights::{
     AutodiffCopy, Initializer, NamedTensors, ParamMut, ParamSource, Parameters, RandomParams,

@@ -1,6 +1,8 @@
 //! The KV cache: keys and values of past tokens, with capacity for further tokens.
 
-use burn::tensor::{Int, Tensor};
+use std::ops::Range;
+
+use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::overwrite::overwrite;
 use crate::rope::RotaryAngles;
@@ -117,6 +119,38 @@ impl KvCache {
         Self { keys, values, num_tokens: self.num_tokens }
     }
 
+    /// Returns a copy of the tokens `tokens` of batch row `row`, without capacity for further tokens. The copy
+    /// shares no memory with this cache.
+    #[must_use]
+    pub fn copy_tokens(&self, row: usize, tokens: Range<usize>) -> Self {
+        let indices: Vec<i32> = tokens.clone().map(|token| token as i32).collect();
+        let indices: Tensor<1, Int> =
+            Tensor::from_data(TensorData::new(indices, [tokens.len()]), &self.keys.device());
+        // `select` always writes a new buffer, and `narrow` may return a view of the old buffer.
+        let copy = |x: &Tensor<4>| x.clone().narrow(0, row, 1).select(2, indices.clone());
+        Self { keys: copy(&self.keys), values: copy(&self.values), num_tokens: tokens.len() }
+    }
+
+    /// Returns a cache of the tokens of `parts`, in this order, with capacity for at least `capacity` tokens
+    /// in total. Each part has the same batch rows.
+    ///
+    /// # Panics
+    /// Panics if there are no parts.
+    #[must_use]
+    pub fn concat(parts: &[&Self], capacity: usize) -> Self {
+        let num_tokens = parts.iter().map(|part| part.num_tokens).sum();
+        let spare = capacity.saturating_sub(num_tokens);
+        let concat = |of: fn((Tensor<4>, Tensor<4>)) -> Tensor<4>| {
+            let mut tensors: Vec<Tensor<4>> = parts.iter().map(|part| of(part.keys_and_values())).collect();
+            let [batch, heads, _, width] = tensors[0].dims();
+            let place = (&tensors[0].device(), tensors[0].dtype());
+            // A further part also makes sure that a single cache is copied.
+            tensors.push(Tensor::zeros([batch, heads, spare.max(1), width], place));
+            Tensor::cat(tensors, 2)
+        };
+        Self { keys: concat(|(keys, _)| keys), values: concat(|(_, values)| values), num_tokens }
+    }
+
     /// Returns the cache with capacity for at least `capacity` tokens in total.
     #[must_use]
     pub fn with_capacity(self, capacity: usize) -> Self {
@@ -224,6 +258,25 @@ mod tests {
                     assert_eq!(part(row, position, 1), next.clone().narrow(0, row, 1).into_data());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn copied_tokens_of_a_row_join_to_a_cache_of_that_row() {
+        let device = Device::flex();
+        let random = || Tensor::<4>::random([2, 3, 9, 8], Distribution::Default, &device);
+        let cache = KvCache::new(random(), random());
+        let [first, second] = [0..4, 4..9].map(|tokens| cache.copy_tokens(1, tokens));
+        assert_eq!((first.num_tokens(), second.num_tokens()), (4, 5));
+        let (keys, values) = cache.keys_and_values();
+        let row_1 = |x: &Tensor<4>| x.clone().narrow(0, 1, 1).into_data();
+        for capacity in [0, 9, 20] {
+            let joined = KvCache::concat(&[&first, &second], capacity);
+            assert_eq!(joined.num_tokens(), 9);
+            assert!(joined.buffers()[0].dims()[2] >= capacity);
+            let (joined_keys, joined_values) = joined.keys_and_values();
+            assert_eq!(joined_keys.into_data(), row_1(&keys), "{capacity}");
+            assert_eq!(joined_values.into_data(), row_1(&values), "{capacity}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod batch_tests;
 #[cfg(all(test, feature = "cuda"))]
 mod cuda_tests;
 mod prefill;
+mod prompt_pass;
 mod row_text;
 mod sampling;
 mod stop_string_detector;
@@ -22,8 +23,11 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 
 pub use self::batch_generator::{BatchGenerator, GenerationLimits};
-pub use self::sampling::SamplingConfig;
-use self::stop_string_detector::{StopStringDetector, text_before_stop_strings};
+pub use self::prefill::{max_tokens_per_pass, rows_of_logits};
+pub use self::prompt_pass::PromptPass;
+pub use self::sampling::{Sampler, SamplingConfig};
+pub use self::stop_string_detector::StopStringDetector;
+use self::stop_string_detector::text_before_stop_strings;
 use crate::{Hybrid, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
@@ -196,7 +200,10 @@ fn generator_for<'a>(
 }
 
 /// Checks that a prompt has tokens, and that the model knows all of them.
-fn check_tokens(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
+///
+/// # Errors
+/// Fails when the prompt has no token, or a token outside the vocabulary.
+pub fn check_tokens(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
     let vocabulary = model.config().vocab_size;
     if prompt.is_empty() {
         return Err(Error::manifest("the prompt has no tokens").hint("give some text to continue"));

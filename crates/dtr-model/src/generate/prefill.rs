@@ -22,7 +22,7 @@ pub struct Prefilled {
 }
 
 /// Returns the largest number of prompt tokens, including padding, in one forward pass of `model`.
-fn max_tokens_per_pass(model: &Hybrid<'_>) -> usize {
+pub fn max_tokens_per_pass(model: &Hybrid<'_>) -> usize {
     if is_cpu(&model.device()) { CPU_PREFILL_TOKENS } else { GPU_PREFILL_TOKENS }
 }
 
@@ -70,6 +70,18 @@ pub fn prefill_one(model: &Hybrid<'_>, prompt: &[u32], max_tokens: usize) -> Pre
 /// Runs `model` on several prompts in one pass. Shorter prompts are padded on the right: the first token of
 /// each prompt then has the position 0 in KV caches.
 fn prefill_group(model: &Hybrid<'_>, prompts: &[&[u32]]) -> Prefilled {
+    let (hidden_btd, state) = run_right_padded(model, prompts);
+    let [batch, time, width] = hidden_btd.dims();
+    let last = prompts.iter().enumerate().map(|(row, prompt)| (row * time + prompt.len() - 1) as i32);
+    let last = TensorData::new(last.collect::<Vec<_>>(), [batch]);
+    let last = Tensor::<1, Int>::from_data(last, &model.device());
+    let logits = read_logits(model, hidden_btd.reshape([batch * time, width]).select(0, last));
+    Prefilled { state, logits }
+}
+
+/// Runs `model` on several prompts in one pass, with padding on the right of shorter prompts. Returns the
+/// hidden states after the last layer, `[b, t, d]`, and the state. KV caches also hold the padding.
+pub(super) fn run_right_padded(model: &Hybrid<'_>, prompts: &[&[u32]]) -> (Tensor<3>, DecoderState) {
     let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
     let time = lengths.iter().copied().max().expect("a group has prompts");
     let device = model.device();
@@ -78,16 +90,11 @@ fn prefill_group(model: &Hybrid<'_>, prompts: &[&[u32]]) -> Prefilled {
     let context = ForwardContext::right_padded(model.config(), &lengths, time, &device);
     let mut state = DecoderState::new(model.num_layers());
     let hidden_btd = model.forward_ids(token_tensor(&ids, &device), &context, Some(&mut state));
-    let [batch, _, width] = hidden_btd.dims();
-    let last: Vec<i32> =
-        lengths.iter().enumerate().map(|(row, length)| (row * time + length - 1) as i32).collect();
-    let last = Tensor::<1, Int>::from_data(TensorData::new(last, [batch]), &device);
-    let logits = read_logits(model, hidden_btd.reshape([batch * time, width]).select(0, last));
-    Prefilled { state, logits }
+    (hidden_btd, state)
 }
 
 /// Returns the logits for each hidden state of `x_nd`.
-fn read_logits(model: &Hybrid<'_>, x_nd: Tensor<2>) -> Vec<Vec<f32>> {
+pub(super) fn read_logits(model: &Hybrid<'_>, x_nd: Tensor<2>) -> Vec<Vec<f32>> {
     rows_of_logits(model.logits(x_nd))
 }
 

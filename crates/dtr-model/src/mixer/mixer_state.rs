@@ -1,6 +1,8 @@
 //! The state that a layer's token mixer carries from one forward pass to the next.
 
-use burn::tensor::{Int, Tensor};
+use std::ops::Range;
+
+use burn::tensor::{Int, Tensor, TensorData};
 
 use dtr_ops::{ConvState, KvCache, overwrite};
 
@@ -86,6 +88,35 @@ impl MixerState {
                 }
             }
             _ => unreachable!("a layer has states of one kind"),
+        }
+    }
+
+    /// Returns a copy of the state of batch row `row`, which shares no memory with this state. The copy of a
+    /// KV cache holds the tokens `tokens`. The copy of a recurrent state is the state after the row's last
+    /// token.
+    pub(crate) fn copy_tokens(&self, row: usize, tokens: Range<usize>) -> Self {
+        match self {
+            Self::Cache(cache) => Self::Cache(cache.copy_tokens(row, tokens)),
+            Self::Recurrent { state, .. } => {
+                let row = TensorData::new(vec![row as i32], [1]);
+                self.select_rows(&Tensor::from_data(row, &state.device()))
+            }
+        }
+    }
+
+    /// Returns the state after the tokens of `parts`, which follow each other. The result shares no memory
+    /// with the parts. KV caches get capacity for `capacity` tokens.
+    pub(crate) fn concat(parts: &[&Self], capacity: usize) -> Self {
+        let caches: Vec<&KvCache> = parts
+            .iter()
+            .filter_map(|part| match part {
+                Self::Cache(cache) => Some(cache),
+                Self::Recurrent { .. } => None,
+            })
+            .collect();
+        match parts.last().expect("a state has parts") {
+            Self::Cache(_) => Self::Cache(KvCache::concat(&caches, capacity)),
+            last @ Self::Recurrent { .. } => last.copy_tokens(0, 0..0),
         }
     }
 
