@@ -137,7 +137,7 @@ fn published_results_are_verified_without_artifacts() {
 
 #[test]
 fn the_results_in_this_repository_are_verified() {
-    let verify = DtrCommand::new("verify").current_dir(&repository_root());
+    let verify = DtrCommand::new("verify").current_dir(repository_root());
     let verify = verify.args(["experiments/published-bases.toml", "--results", "results/published"]);
     let summary = verify.args(["--json", "--without-artifacts"]).success().json();
     assert_eq!(summary["differences"], json!([]));
