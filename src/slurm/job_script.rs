@@ -27,7 +27,7 @@ impl JobScript {
     /// preemption to steps. A program that a signal stopped exits with code 130, and its job is requeued. In
     /// the last task of an array, the plain job id would mean the whole array.
     pub fn text(&self) -> String {
-        let quote = |path: &PathBuf| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
+        let quote = |path: &PathBuf| quote(&path.display().to_string());
         format!(
             r#"#!/bin/bash
 # Written by `dtr submit`. The arguments are those of `dtr`.
@@ -62,6 +62,15 @@ exit "$code"
             results = quote(&self.results),
             max_restarts = self.max_restarts,
         )
+    }
+}
+
+/// Returns a word as a shell reads it. Words without special characters stay as they are.
+pub fn quote(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,%+@".contains(&byte);
+    match !word.is_empty() && word.bytes().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 

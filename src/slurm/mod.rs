@@ -5,5 +5,5 @@ mod job_script;
 mod queue;
 
 pub use batch_job::BatchJob;
-pub use job_script::JobScript;
+pub use job_script::{JobScript, quote};
 pub use queue::{QueuedJob, SlurmRun, list_jobs};

@@ -120,9 +120,11 @@ fn nothing_is_submitted_if_all_cells_are_done() {
 #[test]
 fn the_jobs_are_printed_without_slurm_and_nothing_is_written() {
     let project = Project::new();
-    let text = project.command("submit").args(["--print", "--gpus", "2"]).success().stdout();
+    let command = project.command("submit").args(["--print", "--gpus", "2"]).set("sweep.variant=[\"gla\"]");
+    let text = command.success().stdout();
     assert!(text.contains("srun") && text.contains("scontrol requeue"), "{text}");
     assert!(text.contains("--gres=gpu:2") && text.contains("--only distil:tiny"), "{text}");
+    assert!(text.contains("--set 'sweep.variant=[\"gla\"]'"), "{text}");
     assert!(!project.results().exists());
     let refused = project.command("submit").env("PATH", "/nowhere").exit(5);
     assert!(refused.message().contains("squeue"), "{}", refused.message());

@@ -2,6 +2,7 @@
 
 mod jobs;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,7 +13,7 @@ use super::{DeviceArgs, ExperimentArgs};
 use crate::plan::{Plan, cell_statuses};
 use crate::runner::{ProgressDisplay, UserRequests};
 use crate::scheduler::fetch_downloads;
-use crate::slurm::{BatchJob, JobScript, QueuedJob, list_jobs};
+use crate::slurm::{BatchJob, JobScript, QueuedJob, list_jobs, quote};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, create_folder, write_atomically};
 
@@ -102,9 +103,7 @@ impl SubmitCommand {
                 ));
             }
             create_folder(&script.logs)?;
-            write_atomically(&folder.join("job.sh"), |file| {
-                std::io::Write::write_all(file, script.text().as_bytes())
-            })?;
+            write_atomically(&folder.join("job.sh"), |file| file.write_all(script.text().as_bytes()))?;
         }
         let submitted = self.submit_jobs(&plan, &parts, &folder, &queue.unwrap_or_default())?;
         self.finish(&folder, &submitted)
@@ -174,7 +173,8 @@ impl SubmitCommand {
     fn submit(&self, job: BatchJob, after: Vec<String>) -> Result<SubmittedJob> {
         let id = match self.print {
             true => {
-                println!("sbatch {}", job.sbatch_arguments(&after).join(" "));
+                let arguments = job.sbatch_arguments(&after);
+                println!("sbatch {}", arguments.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "));
                 format!("ID-OF-{}", job.name)
             }
             false => job.submit(&after)?,
@@ -192,9 +192,7 @@ impl SubmitCommand {
             .map(|SubmittedJob { id, job, after }| json!({ "id": id, "after": after, "job": job }))
             .collect();
         let text = json!({ "command": std::env::args().collect::<Vec<_>>(), "jobs": jobs }).to_string();
-        write_atomically(&folder.join("submission.json"), |file| {
-            std::io::Write::write_all(file, text.as_bytes())
-        })?;
+        write_atomically(&folder.join("submission.json"), |file| file.write_all(text.as_bytes()))?;
         for SubmittedJob { id, job, .. } in submitted {
             println!(
                 "{id:>10}  {}, {} task{}",
@@ -219,8 +217,8 @@ impl SubmitCommand {
         options
     }
 
-    /// Returns the options of `sbatch` for all jobs. Three minutes before the time limit, a job gets SIGTERM and
-    /// writes its checkpoints.
+    /// Returns the options of `sbatch` for all jobs. Three minutes before the time limit, a job gets SIGTERM
+    /// and writes its checkpoints.
     fn common_options(&self) -> Vec<String> {
         let fixed = ["--nodes=1", "--ntasks=1", "--requeue", "--open-mode=append", "--signal=TERM@180"];
         let mut options: Vec<String> = fixed.map(str::to_owned).to_vec();

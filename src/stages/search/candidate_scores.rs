@@ -26,19 +26,26 @@ const MIN_SECONDS_FOR_HELP: f64 = 2.0;
 /// Pause between two looks at candidates that other processes score.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A candidate whose score is not known.
-struct OpenCandidate {
-    /// Index among the candidates that the search asked to score.
-    index: usize,
-    cell: Cell,
-}
+/// A candidate whose score is not known: its index among the candidates that the search asked to score, and
+/// its cell.
+type OpenCandidate = (usize, Cell);
 
-/// A candidate that this process has claimed in order to score it.
-struct ClaimedCandidate<'a> {
-    /// Index among the candidates that the search asked to score.
-    index: usize,
-    cell: CellId,
-    claimed: RunningCell<'a>,
+/// Claims up to `limit` of the cells of `open` that no other process has claimed, each with its label.
+pub(super) fn claim_free<'a, L>(
+    context: &'a RunContext<'a>,
+    open: Vec<(L, Cell)>,
+    limit: usize,
+) -> Result<Vec<(L, Cell, RunningCell<'a>)>> {
+    let mut claimed = Vec::new();
+    for (label, cell) in open {
+        if claimed.len() == limit {
+            break;
+        }
+        if let Ok(running) = RunningCell::try_claim(context, &cell.spec, cell.to_line())? {
+            claimed.push((label, cell, running));
+        }
+    }
+    Ok(claimed)
 }
 
 /// A running search, with the number of its evaluations and tokens so far.
@@ -70,21 +77,18 @@ impl<'a> SearchRun<'a> {
         claimed: &RunningCell<'_>,
     ) -> Result<Self> {
         let pruned = PrunedCandidates::read(claimed.checkpoint("pruned.json")?)?;
-        let round_files = OpenRoundFiles::new(context.store, cell.id());
-        let (is_open, seconds_per_candidate) = (true, 0.0);
-        let (evaluations, tokens) = (0, 0);
         Ok(Self {
             context,
             cell,
             job,
             task,
             pruned,
-            round_files,
+            round_files: OpenRoundFiles::new(context.store, cell.id()),
             // An earlier process may have left an open round.
-            is_open,
-            seconds_per_candidate,
-            evaluations,
-            tokens,
+            is_open: true,
+            seconds_per_candidate: 0.0,
+            evaluations: 0,
+            tokens: 0,
         })
     }
 
@@ -150,7 +154,7 @@ impl<'a> SearchRun<'a> {
                 break;
             }
             let share = self.share(&open, batch.later)?;
-            let claimed = self.claim_free(open, share)?;
+            let claimed = claim_free(self.context, open, share)?;
             match claimed.is_empty() {
                 false => self.score_claimed(scorer, batch.candidates, &claimed, &mut scores)?,
                 true => self.wait_for_others(&mut waited)?,
@@ -207,7 +211,7 @@ impl<'a> SearchRun<'a> {
             };
             match score {
                 Some(score) => drop(scores.insert(index, score)),
-                None => open.push(OpenCandidate { index, cell }),
+                None => open.push((index, cell)),
             }
         }
         Ok(open)
@@ -221,7 +225,7 @@ impl<'a> SearchRun<'a> {
         let later = later.iter().map(|mask| self.score_cell(Split::Validation, mask));
         let later = later.collect::<Result<Vec<Cell>>>()?;
         let (mut holders, mut num_free) = (BTreeSet::new(), 0);
-        for cell in open.iter().map(|one| &one.cell).chain(&later) {
+        for cell in open.iter().map(|(_, cell)| cell).chain(&later) {
             match self.context.store.lease_state(cell.id())? {
                 LeaseState::Held(Some(lease)) if lease.attempt != *AttemptId::of_this_process() => {
                     holders.insert(lease.attempt);
@@ -235,20 +239,6 @@ impl<'a> SearchRun<'a> {
             0 => open.len(),
             num_helpers => fair_share(num_free, 1 + num_helpers),
         })
-    }
-
-    /// Claims up to `limit` of the candidates that nobody else has claimed.
-    fn claim_free(&self, open: Vec<OpenCandidate>, limit: usize) -> Result<Vec<ClaimedCandidate<'a>>> {
-        let mut claimed = Vec::new();
-        for OpenCandidate { index, cell } in open {
-            if claimed.len() == limit {
-                break;
-            }
-            if let Ok(running) = RunningCell::try_claim(self.context, &cell.spec, cell.to_line())? {
-                claimed.push(ClaimedCandidate { index, cell: cell.id().clone(), claimed: running });
-            }
-        }
-        Ok(claimed)
     }
 
     /// Pauses, because other processes score all candidates that are left. This process holds no claim on a
@@ -272,21 +262,21 @@ impl<'a> SearchRun<'a> {
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,
         candidates: &[Candidate<'_>],
-        claimed: &[ClaimedCandidate<'_>],
+        claimed: &[(usize, Cell, RunningCell<'_>)],
         scores: &mut BTreeMap<usize, CandidateScore>,
     ) -> Result<()> {
         let watch = self.context.meter.start();
-        let to_score: Vec<Candidate<'_>> = claimed.iter().map(|one| candidates[one.index]).collect();
+        let to_score: Vec<Candidate<'_>> = claimed.iter().map(|(index, ..)| candidates[*index]).collect();
         let scored = scorer.score_with_pruning(&to_score)?;
         let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
         self.seconds_per_candidate = spent.seconds / claimed.len() as f64;
         self.task.before_checkpoint()?;
         let mut pruned = Vec::new();
-        for (ClaimedCandidate { index, cell, claimed }, one) in claimed.iter().zip(scored) {
+        for ((index, cell, claimed), one) in claimed.iter().zip(scored) {
             let spent = spent.scale(one.layer_tokens as f64 / total_work as f64);
             let score = match one.score {
                 CandidateScore::Complete(result) => {
-                    CandidateScore::Complete(self.record_score(cell, claimed, spent, result)?)
+                    CandidateScore::Complete(self.record_score(cell.id(), claimed, spent, result)?)
                 }
                 CandidateScore::Pruned { bounds, tokens } => {
                     pruned.push((candidates[*index].mask, PrunedCandidate { bounds, tokens }));

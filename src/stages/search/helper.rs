@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::SearchJob;
+use super::candidate_scores::claim_free;
 use super::open_round::{OpenRound, OpenRoundFiles, fair_share};
 use super::pruned::mask_name;
 use crate::algorithms::candidate::Candidate;
@@ -24,9 +25,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Looks for work in a search that another process runs, and helps as long as there is some.
 pub(super) struct Helper<'a> {
-    pub(super) context: &'a RunContext<'a>,
-    pub(super) cell: &'a Cell,
-    pub(super) job: &'a SearchJob,
+    context: &'a RunContext<'a>,
+    cell: &'a Cell,
+    job: &'a SearchJob,
     last_look: Option<Instant>,
 }
 
@@ -100,11 +101,11 @@ impl<'a> HelpedSearch<'a> {
         }
         let (incumbent, prune_below) = (round.incumbent(), round.prune_below());
         let candidates =
-            claimed.iter().map(|(mask, _)| Candidate { incumbent: &incumbent, mask, prune_below });
+            claimed.iter().map(|(mask, ..)| Candidate { incumbent: &incumbent, mask, prune_below });
         let watch = self.context.meter.start();
         let scored = self.scorer.score_with_pruning(&candidates.collect::<Vec<_>>())?;
         let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
-        for ((mask, claimed), one) in claimed.iter().zip(scored) {
+        for ((mask, _, claimed), one) in claimed.iter().zip(scored) {
             match one.score {
                 CandidateScore::Complete(result) => {
                     let spent = spent.scale(one.layer_tokens as f64 / total_work as f64);
@@ -121,7 +122,7 @@ impl<'a> HelpedSearch<'a> {
     }
 
     /// Claims this process's share of the candidates that nobody has scored, pruned or claimed.
-    fn claim_share(&self, round: &OpenRound) -> Result<Vec<(Mask, RunningCell<'a>)>> {
+    fn claim_share(&self, round: &OpenRound) -> Result<Vec<(Mask, Cell, RunningCell<'a>)>> {
         let pruned = self.round_files.read_pruned()?;
         let mut open = Vec::new();
         for mask in round.masks_for_helper().into_iter().filter(|mask| !pruned.contains_key(&mask_name(mask)))
@@ -133,15 +134,6 @@ impl<'a> HelpedSearch<'a> {
         }
         let limit = candidates_per_batch(is_cpu(self.context.device()), self.context.devices.len());
         let share = fair_share(open.len(), 2).min(limit);
-        let mut claimed = Vec::new();
-        for (mask, cell) in open {
-            if claimed.len() == share {
-                break;
-            }
-            if let Ok(running) = RunningCell::try_claim(self.context, &cell.spec, cell.to_line())? {
-                claimed.push((mask, running));
-            }
-        }
-        Ok(claimed)
+        claim_free(self.context, open, share)
     }
 }
