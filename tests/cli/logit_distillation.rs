@@ -165,11 +165,11 @@ fn a_search_that_stops_before_the_number_of_layers_fails_the_training_only() {
     assert_eq!(project.table("searches").height(), 1);
 }
 
-/// The experiment distils twins on fewer tokens than the quick start. A hybrid with all layers replaced is
+/// The experiment distils twins on fewer tokens than the quick start. A hybrid with most layers replaced is
 /// therefore worse than the base.
 #[test]
 fn training_closes_at_least_half_of_the_gap_between_a_hybrid_and_the_bundled_base() {
-    let settings = ["logit-distil.hybrids=[{ replaced = 8 }]"];
+    let settings = ["logit-distil.hybrids=[{ replaced = 6 }]"];
     let project = Project::from_manifest("experiments/logit-distil-mini.toml", &settings);
     project.sweep().success();
     let table = project.table_of("logit-distil-mini", "tuned_hybrids");

@@ -186,11 +186,13 @@ fn compare_plain(step: usize) {
         program: Program::Plain(format!("{program}\n{}", tasks[name].1)),
         expected,
     };
-    let correct = verdicts.tasks.iter().step_by(step).map(|name| {
+    // A correct program that timed out takes about as long as the limit, so its verdict depends on the machine.
+    let is_slow = |name: &&String| verdicts.correct_fails.get(*name) == Some(&ReferenceStatus::Timeout);
+    let correct = verdicts.tasks.iter().step_by(step).filter(|name| !is_slow(name)).map(|name| {
         let expected = verdicts.correct_fails.get(name).copied().unwrap_or(ReferenceStatus::Pass);
         case(name, tasks[name].0.clone(), "correct", expected)
     });
-    let broken = verdicts.rows.iter().step_by(step).map(|row| {
+    let broken = verdicts.rows.iter().step_by(step).filter(|row| !is_slow(&&row.task)).map(|row| {
         let program = row.apply(&tasks[&row.task].0, &row.entry, &verdicts.suffixes);
         case(&row.task, program, &format!("{:?} {:?}", row.suffix, row.edit), row.status.unwrap())
     });
