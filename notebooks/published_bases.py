@@ -88,11 +88,14 @@ def answer_bias(items: pl.DataFrame) -> None:
 def main() -> None:
     pl.Config.set_tbl_rows(50).set_tbl_width_chars(110).set_tbl_hide_dataframe_shape(True)
     searches = table("searches")
-    best_hybrids(searches)
-    smallest_hybrids(table("earlier_stops"))
-    order_agreement(table("agreement"))
-    chance_tasks(searches)
-    answer_bias(table("items"))
+    for model in searches["model"].unique().sort():
+        print(f"\n== {model}")
+        of_model = pl.col("model") == model
+        best_hybrids(searches.filter(of_model))
+        smallest_hybrids(table("earlier_stops").filter(of_model))
+        order_agreement(table("agreement").filter(of_model))
+        chance_tasks(searches.filter(of_model))
+        answer_bias(table("items").filter(of_model))
 
 
 if __name__ == "__main__":
