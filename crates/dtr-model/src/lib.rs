@@ -32,7 +32,7 @@ pub mod testing;
 mod tests;
 
 pub use batch_decoder::{BatchDecoder, FilledRow, MAX_UNREAD_STEPS};
-pub use chat_template::ChatTemplate;
+pub use chat_template::{ChatTemplate, read_special_tokens};
 pub use config::{DecoderConfig, DecoderShape};
 pub(crate) use decoder::token_tensor;
 pub use decoder::{Decoder, MixerIo};

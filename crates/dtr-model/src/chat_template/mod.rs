@@ -37,6 +37,7 @@ const TEMPLATE_NAME: &str = "default";
 /// # }
 /// ```
 pub struct ChatTemplate {
+    source: String,
     environment: Environment<'static>,
     tokens: BTreeMap<String, String>,
 }
@@ -58,11 +59,7 @@ impl ChatTemplate {
             Error::manifest(format!("the model in `{}` has no chat template", directory.display()))
                 .hint("leave out `--chat` to continue the text itself")
         })?;
-        let map = match config.get("added_tokens_decoder") {
-            Some(_) => Value::Null,
-            None => files.json_or_null("special_tokens_map.json")?,
-        };
-        Self::new(&template, special_tokens(&config, &map), now)
+        Self::new(&template, special_tokens_of(&files, &config)?, now)
     }
 
     /// Parses `template`. `tokens` maps the names of the special tokens in the template, such as `bos_token`,
@@ -75,7 +72,12 @@ impl ChatTemplate {
         environment.add_template_owned(TEMPLATE_NAME, jinja::translate_template(template)).map_err(
             |cause| Error::environment(format!("cannot parse the chat template: {}", describe_error(&cause))),
         )?;
-        Ok(Self { environment, tokens })
+        Ok(Self { source: template.to_owned(), environment, tokens })
+    }
+
+    /// Returns the text of the template.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Returns the special tokens by name.
@@ -108,6 +110,26 @@ impl ChatTemplate {
             },
         )
     }
+}
+
+/// Reads the special tokens of the model in `directory` by name, such as `bos_token`. A template may refer to
+/// these names.
+///
+/// # Errors
+/// Fails when a file is not JSON.
+pub fn read_special_tokens(directory: &Path) -> Result<BTreeMap<String, String>> {
+    let files = ModelFiles::open(directory)?;
+    let config = files.json_or_null("tokenizer_config.json")?;
+    special_tokens_of(&files, &config)
+}
+
+/// Returns the special tokens by name. `config` is the content of `tokenizer_config.json`.
+fn special_tokens_of(files: &ModelFiles, config: &Value) -> Result<BTreeMap<String, String>> {
+    let map = match config.get("added_tokens_decoder") {
+        Some(_) => Value::Null,
+        None => files.json_or_null("special_tokens_map.json")?,
+    };
+    Ok(special_tokens(config, &map))
 }
 
 /// Returns the message and the line of a template's error.

@@ -137,6 +137,26 @@ impl Tokenizer {
             .map_err(|cause| Error::failed(format!("cannot decode tokens: {cause}")))
     }
 
+    /// Returns the text of `tokens`, with special tokens.
+    ///
+    /// # Errors
+    /// Fails when the tokenizer's decoder refuses the tokens.
+    pub fn decode_with_special_tokens(&self, tokens: &[u32]) -> Result<String> {
+        self.inner
+            .decode(tokens, false)
+            .map_err(|cause| Error::failed(format!("cannot decode tokens: {cause}")))
+    }
+
+    /// Returns a text for one token: its text alone, or its name in the vocabulary if it is a part of a
+    /// character. The text is empty if the token is not in the vocabulary.
+    pub fn token_text(&self, token: u32) -> String {
+        let text = self.inner.decode(&[token], false).unwrap_or_default();
+        match text.is_empty() || text.contains(char::REPLACEMENT_CHARACTER) {
+            true => self.inner.id_to_token(token).unwrap_or_default(),
+            false => text,
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn inner(&self) -> &tokenizers::Tokenizer {
         &self.inner
