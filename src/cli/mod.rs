@@ -14,6 +14,7 @@ mod publish;
 mod quickstart;
 mod report;
 mod schema;
+mod serve;
 mod show;
 mod status;
 mod submit;
@@ -60,6 +61,7 @@ enum Command {
     Export(export::ExportCommand),
     Convert(convert::ConvertCommand),
     Generate(generate::GenerateCommand),
+    Serve(serve::ServeCommand),
     Schema(schema::SchemaCommand),
     Bench(bench::BenchCommand),
     Doctor(doctor::DoctorCommand),
@@ -87,6 +89,7 @@ impl Cli {
             Command::Export(command) => command.run(),
             Command::Convert(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Serve(command) => command.run(),
             Command::Schema(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Doctor(command) => command.run(),

@@ -4,6 +4,8 @@
 
 #[path = "../support/dtr_command.rs"]
 mod dtr_command;
+#[path = "../support/dtr_server.rs"]
+mod dtr_server;
 #[path = "../support/project.rs"]
 mod project;
 #[path = "../support/python.rs"]
@@ -43,6 +45,7 @@ mod report_page;
 mod resume;
 mod rewrite_record;
 mod search;
+mod serve;
 mod shared_folder;
 mod show;
 mod slurm;

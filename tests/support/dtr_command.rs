@@ -1,7 +1,7 @@
 //! A builder for commands that run `dtr`, and the outputs of these commands.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -133,6 +133,25 @@ impl RunningDtr {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Reads standard error up to the first line that contains `text`. Returns this line.
+    #[track_caller]
+    pub fn stderr_line(&mut self, text: &str) -> String {
+        let stderr = self.child.stderr.as_mut().unwrap();
+        let (mut all, mut line, mut byte) = (String::new(), Vec::new(), [0]);
+        while stderr.read(&mut byte).unwrap() == 1 {
+            line.push(byte[0]);
+            if byte[0] == b'\n' {
+                let found = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if found.contains(text) {
+                    return found;
+                }
+                all += &(found + "\n");
+                line.clear();
+            }
+        }
+        panic!("{}\nlacks `{text}`: {all}", self.description)
     }
 
     /// Sends the program the signal that Ctrl-C would send.

@@ -51,15 +51,20 @@ impl ChatTemplate {
     pub fn read(directory: &Path, now: DateTime) -> Result<Self> {
         let files = ModelFiles::open(directory)?;
         let config = files.json_or_null("tokenizer_config.json")?;
-        let template = match files.text("chat_template.jinja")? {
-            Some(text) => Some(text),
-            None => select_default_template(&config["chat_template"])?,
-        };
-        let template = template.ok_or_else(|| {
+        let template = template_of(&files, &config)?.ok_or_else(|| {
             Error::manifest(format!("the model in `{}` has no chat template", directory.display()))
                 .hint("leave out `--chat` to continue the text itself")
         })?;
         Self::new(&template, special_tokens_of(&files, &config)?, now)
+    }
+
+    /// Returns whether the model in `directory` has a chat template.
+    ///
+    /// # Errors
+    /// Fails when a file cannot be read.
+    pub fn exists(directory: &Path) -> Result<bool> {
+        let files = ModelFiles::open(directory)?;
+        Ok(template_of(&files, &files.json_or_null("tokenizer_config.json")?)?.is_some())
     }
 
     /// Parses `template`. `tokens` maps the names of the special tokens in the template, such as `bos_token`,
@@ -109,6 +114,14 @@ impl ChatTemplate {
                 ))
             },
         )
+    }
+}
+
+/// Returns the text of the model's chat template. `config` is the content of `tokenizer_config.json`.
+fn template_of(files: &ModelFiles, config: &Value) -> Result<Option<String>> {
+    match files.text("chat_template.jinja")? {
+        Some(text) => Ok(Some(text)),
+        None => select_default_template(&config["chat_template"]),
     }
 }
 

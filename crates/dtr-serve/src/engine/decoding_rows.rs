@@ -20,6 +20,8 @@ pub struct DecodingRows<'a> {
     decoder: Option<BatchDecoder<'a>>,
     /// The number of tokens for which each row has space.
     length: usize,
+    /// The number of tokens that the model generated.
+    num_new_tokens: u64,
 }
 
 /// The text of a row.
@@ -64,12 +66,17 @@ impl RowText {
 impl<'a> DecodingRows<'a> {
     /// Creates at most `max_rows` rows, all of them unused.
     pub fn new(model: &'a Hybrid<'a>, max_rows: usize) -> Self {
-        Self { model, max_rows, rows: Vec::new(), decoder: None, length: 0 }
+        Self { model, max_rows, rows: Vec::new(), decoder: None, length: 0, num_new_tokens: 0 }
     }
 
     /// Returns the number of used rows.
     pub fn num_used(&self) -> usize {
         self.rows.iter().flatten().count()
+    }
+
+    /// Returns the number of tokens that the model generated.
+    pub fn num_new_tokens(&self) -> u64 {
+        self.num_new_tokens
     }
 
     /// Chooses the first token after a prompt that was read. If the text goes on, the prompt takes a row.
@@ -78,7 +85,9 @@ impl<'a> DecodingRows<'a> {
         let state = state.expect("a prompt that was read has a state");
         let sampler = Sampler::new(queued.request.sampling, queued.request.sample);
         let mut text = RowText { queued, sampler, num_new_tokens: 0 };
-        let Some(next) = text.choose(&logits) else { return };
+        let next = text.choose(&logits);
+        self.num_new_tokens += text.num_new_tokens as u64;
+        let Some(next) = next else { return };
         let num_tokens = text.queued.request.prompt.len();
         let row = self.reserve_row(&state, text.max_length());
         self.rows[row] = Some(text);
@@ -159,6 +168,7 @@ impl<'a> DecodingRows<'a> {
         let mut ended = Vec::new();
         for (row, text) in self.rows.iter_mut().enumerate() {
             let Some(next) = text.as_mut().map(|text| text.choose(&logits[row])) else { continue };
+            self.num_new_tokens += 1;
             match next {
                 Some(token) => tokens[row] = token,
                 None => {

@@ -8,6 +8,8 @@ mod prompt_run;
 mod tests;
 mod worker;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
@@ -119,6 +121,34 @@ pub struct Engine {
     queue: Option<mpsc::Sender<QueuedPrompt>>,
     thread: Option<JoinHandle<()>>,
     snapshot: Snapshot,
+    numbers: Arc<SharedNumbers>,
+}
+
+/// What an engine does and has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineNumbers {
+    /// The number of prompts in the queue.
+    pub queued_prompts: u64,
+    /// The number of prompts that the model reads or continues.
+    pub running_prompts: u64,
+    /// The number of tokens of prompts that were read.
+    pub prompt_tokens: u64,
+    /// The number of these tokens that came from the prefix cache.
+    pub cached_tokens: u64,
+    /// The number of tokens that the model generated.
+    pub new_tokens: u64,
+    /// The size of the prefix cache in bytes.
+    pub prefix_cache_bytes: u64,
+}
+
+/// The numbers that the engine's thread writes and other threads read.
+#[derive(Debug, Default)]
+struct SharedNumbers {
+    running_prompts: AtomicU64,
+    prompt_tokens: AtomicU64,
+    cached_tokens: AtomicU64,
+    new_tokens: AtomicU64,
+    prefix_cache_bytes: AtomicU64,
 }
 
 /// The size of one entry of the prefix cache.
@@ -142,9 +172,11 @@ impl Engine {
         let border = BORDER_TOKENS.min(model.decoder.config.max_positions / 4).max(1);
         let (queue, receiver) = mpsc::channel(limits.queue);
         let (on_started, started) = std::sync::mpsc::channel();
+        let numbers = Arc::new(SharedNumbers::default());
+        let shared = Arc::clone(&numbers);
         let work = move || {
             let hybrid = model.hybrid();
-            let mut worker = Worker::new(&hybrid, limits, border, receiver);
+            let mut worker = Worker::new(&hybrid, limits, border, receiver, shared);
             // If the engine was dropped before this line, nobody waits for the size.
             let _ = on_started.send(worker.measure_snapshot());
             worker.run();
@@ -155,12 +187,26 @@ impl Engine {
             .map_err(|cause| Error::environment("cannot start the engine's thread").with_source(cause))?;
         let num_bytes = started.recv().map_err(|_| Error::failed("the model failed on its first tokens"))?;
         let snapshot = Snapshot { border_tokens: border, num_bytes };
-        Ok(Self { queue: Some(queue), thread: Some(thread), snapshot })
+        Ok(Self { queue: Some(queue), thread: Some(thread), snapshot, numbers })
     }
 
     /// Returns the size of one entry of the prefix cache.
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot
+    }
+
+    /// Returns what the engine does and has done.
+    pub fn numbers(&self) -> EngineNumbers {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let queued = self.queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity());
+        EngineNumbers {
+            queued_prompts: queued as u64,
+            running_prompts: read(&self.numbers.running_prompts),
+            prompt_tokens: read(&self.numbers.prompt_tokens),
+            cached_tokens: read(&self.numbers.cached_tokens),
+            new_tokens: read(&self.numbers.new_tokens),
+            prefix_cache_bytes: read(&self.numbers.prefix_cache_bytes),
+        }
     }
 
     /// Returns whether the engine's thread runs.

@@ -94,7 +94,6 @@ impl PrefixCache {
     }
 
     /// Returns the number of bytes of all entries.
-    #[cfg(test)]
     pub fn num_bytes(&self) -> u64 {
         self.num_bytes
     }

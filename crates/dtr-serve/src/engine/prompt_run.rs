@@ -49,6 +49,11 @@ impl PromptRun {
         self.queued.request.prompt.len()
     }
 
+    /// Returns the number of tokens that came from the prefix cache.
+    pub fn cached_tokens(&self) -> usize {
+        self.cached_tokens
+    }
+
     /// Continues from the longest stored prefix. A prompt with log-probabilities needs all passes.
     pub fn restore(&mut self, cache: &mut PrefixCache) {
         if self.queued.request.has_prompt_log_probs {

@@ -1,13 +1,15 @@
 //! The loop of the engine's thread: it takes prompts from the queue, reads them and decodes them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
 use super::decoding_rows::DecodingRows;
 use super::prefix_cache::PrefixCache;
 use super::prompt_run::PromptRun;
-use super::{EngineLimits, QueuedPrompt};
+use super::{EngineLimits, QueuedPrompt, SharedNumbers};
 use dtr_model::generate::{PromptPass, max_tokens_per_pass};
 use dtr_model::{DecoderState, Hybrid};
 
@@ -21,6 +23,7 @@ pub struct Worker<'a> {
     /// The prompts that are not completely read. The first of them came first.
     prompts: VecDeque<PromptRun>,
     rows: DecodingRows<'a>,
+    numbers: Arc<SharedNumbers>,
 }
 
 impl<'a> Worker<'a> {
@@ -30,6 +33,7 @@ impl<'a> Worker<'a> {
         limits: EngineLimits,
         border: usize,
         queue: mpsc::Receiver<QueuedPrompt>,
+        numbers: Arc<SharedNumbers>,
     ) -> Self {
         Self {
             model,
@@ -39,6 +43,7 @@ impl<'a> Worker<'a> {
             cache: PrefixCache::new(border, limits.prefix_cache_bytes),
             prompts: VecDeque::new(),
             rows: DecodingRows::new(model, limits.rows),
+            numbers,
         }
     }
 
@@ -57,7 +62,15 @@ impl<'a> Worker<'a> {
             self.read_prompts();
             self.rows.step();
             self.rows.free_rows();
+            self.report_numbers();
         }
+    }
+
+    fn report_numbers(&self) {
+        let write = |number: &AtomicU64, value: u64| number.store(value, Ordering::Relaxed);
+        write(&self.numbers.running_prompts, (self.prompts.len() + self.rows.num_used()) as u64);
+        write(&self.numbers.new_tokens, self.rows.num_new_tokens());
+        write(&self.numbers.prefix_cache_bytes, self.cache.num_bytes());
     }
 
     /// Takes prompts from the queue while rows are free. Waits if there is no work. Returns false if there is
@@ -91,7 +104,11 @@ impl<'a> Worker<'a> {
         let (read, unread) = self.prompts.drain(..).partition(PromptRun::is_read);
         self.prompts = unread;
         let read: VecDeque<PromptRun> = read;
-        read.into_iter().for_each(|run| self.rows.start(run));
+        for run in read {
+            self.numbers.prompt_tokens.fetch_add(run.len() as u64, Ordering::Relaxed);
+            self.numbers.cached_tokens.fetch_add(run.cached_tokens() as u64, Ordering::Relaxed);
+            self.rows.start(run);
+        }
     }
 
     /// Runs one pass over the first tokens of as many new prompts as fit a pass. Prompts that can continue

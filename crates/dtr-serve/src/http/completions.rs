@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::app::App;
 use super::errors::ApiError;
+use super::reply_form::ReplyForm;
 use super::request_fields::{FieldResult, RequestFields};
 use super::served_model::ServedModel;
 use super::text_settings::TextSettings;
@@ -37,7 +38,7 @@ pub async fn reply(app: App, mut fields: RequestFields) -> Result<Response, ApiE
     let encode = move |model: &ServedModel| encode_prompts(model, prompts, echo);
     let (prompts, echoes) = app.on_blocking_thread(encode).await?;
     let requests = settings.engine_requests(&app.model, &prompts, DEFAULT_MAX_TOKENS, "prompt")?;
-    app.reply_with_texts(&settings, requests, &echoes).await
+    app.reply_with_texts(ReplyForm::Completion, &settings, requests, &echoes).await
 }
 
 /// Parses the field `prompt`: a text, a list of texts, a list of tokens, or a list of lists of tokens.

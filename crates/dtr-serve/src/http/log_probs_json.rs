@@ -1,4 +1,4 @@
-//! Log-probabilities in the form of OpenAI's interface for completions.
+//! Log-probabilities in the forms of OpenAI's interface for completions and for chats.
 
 use serde_json::{Map, Value, json};
 
@@ -31,6 +31,21 @@ pub fn completion_log_probs(tokenizer: &Tokenizer, tokens: &[TextToken]) -> Valu
         "top_logprobs": tokens.iter().zip(&texts).map(top).collect::<Vec<_>>(),
         "text_offset": tokens.iter().map(|token| token.offset).collect::<Vec<_>>(),
     })
+}
+
+/// Returns the log-probabilities of a chat: an object for each token.
+pub fn chat_log_probs(tokenizer: &Tokenizer, tokens: &[TextToken]) -> Value {
+    let entry = |token: u32, log_prob: f64| {
+        let text = tokenizer.token_text(token);
+        json!({ "token": text, "logprob": finite(log_prob), "bytes": text.as_bytes() })
+    };
+    let content = tokens.iter().filter_map(|token| {
+        let found = token.log_probs.as_ref()?;
+        let mut object = entry(token.token, found.log_prob);
+        object["top_logprobs"] = found.top.iter().map(|&(token, log_prob)| entry(token, log_prob)).collect();
+        Some(object)
+    });
+    json!({ "content": content.collect::<Vec<_>>() })
 }
 
 fn finite(log_prob: f64) -> f64 {

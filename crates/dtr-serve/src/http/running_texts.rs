@@ -7,7 +7,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::app::App;
 use super::errors::ApiError;
+use super::metrics::{FirstTokenTimer, Metrics};
 use super::served_model::ServedModel;
 use super::text_settings::TextSettings;
 use crate::engine::{EndReason, EngineEvent, EventReceiver, GenerationRequest, TokenLogProbs};
@@ -58,6 +60,8 @@ pub struct RunningTexts {
     /// Dropping the set ends its tasks.
     _tasks: JoinSet<()>,
     num_texts: usize,
+    /// The number of texts that have ended or failed.
+    num_finished: usize,
 }
 
 impl RunningTexts {
@@ -67,28 +71,29 @@ impl RunningTexts {
     /// # Errors
     /// Fails when the queue is too short.
     pub fn start(
-        model: &Arc<ServedModel>,
+        app: &App,
         settings: &TextSettings,
         requests: Vec<GenerationRequest>,
         echoes: Vec<Option<String>>,
     ) -> std::result::Result<Self, ApiError> {
         let num_texts = requests.len();
-        let receivers = model.engine.submit(requests.clone())?;
+        let receivers = app.model.engine.submit(requests.clone())?;
         let (sender, events) = mpsc::channel(WAITING_EVENTS);
         let mut tasks = JoinSet::new();
         let parts = receivers.into_iter().zip(requests).zip(echoes).enumerate();
         for (index, ((receiver, request), echo)) in parts {
-            let (model, sender) = (Arc::clone(model), sender.clone());
+            let (model, sender) = (Arc::clone(&app.model), sender.clone());
+            let metrics = Arc::clone(&app.metrics);
             let stop_strings = settings.stop_strings.clone();
             tasks.spawn(async move {
-                let target = TextSender { index, sender };
-                let outcome = convert(&model, &request, receiver, echo, &stop_strings, &target).await;
+                let mut target = TextSender { index, sender, metrics, timer: FirstTokenTimer::start() };
+                let outcome = convert(&model, &request, receiver, echo, &stop_strings, &mut target).await;
                 if let Err(error) = outcome {
                     target.send(TextEvent::Failed(error.to_string())).await;
                 }
             });
         }
-        Ok(Self { events, _tasks: tasks, num_texts })
+        Ok(Self { events, _tasks: tasks, num_texts, num_finished: 0 })
     }
 
     /// Returns the number of texts.
@@ -97,9 +102,18 @@ impl RunningTexts {
     }
 
     /// Waits for the next event of any text, and returns it with the text's index. Returns `None` when all
-    /// texts have ended.
+    /// texts have ended. A task that panics is a failure.
     pub async fn next(&mut self) -> Option<(usize, TextEvent)> {
-        self.events.recv().await
+        let next = self.events.recv().await;
+        match &next {
+            Some((_, TextEvent::Ended { .. } | TextEvent::Failed(_))) => self.num_finished += 1,
+            None if self.num_finished < self.num_texts => {
+                self.num_finished = self.num_texts;
+                return Some((0, TextEvent::Failed("the conversion of a text failed".to_owned())));
+            }
+            _ => {}
+        }
+        next
     }
 }
 
@@ -107,6 +121,8 @@ impl RunningTexts {
 struct TextSender {
     index: usize,
     sender: mpsc::Sender<(usize, TextEvent)>,
+    metrics: Arc<Metrics>,
+    timer: FirstTokenTimer,
 }
 
 impl TextSender {
@@ -123,7 +139,7 @@ async fn convert(
     mut receiver: EventReceiver,
     echo: Option<String>,
     stop_strings: &[String],
-    target: &TextSender,
+    target: &mut TextSender,
 ) -> Result<()> {
     let mut text = TextBuilder::new(model, request, stop_strings)?;
     let mut prompt_log_probs = Vec::new();
@@ -139,6 +155,7 @@ async fn convert(
                 }
             }
             EngineEvent::Token(token, log_probs) => {
+                target.timer.record(&target.metrics);
                 let (piece, is_stopped) = text.push(token, log_probs)?;
                 if !piece.is_empty() {
                     let tokens = std::mem::take(&mut text.tokens);

@@ -5,12 +5,18 @@ use std::path::Path;
 
 use crate::engine::{Engine, EngineLimits};
 use dtr_core::error::Result;
-use dtr_model::{ChatTemplate, LoadedModel, Tokenizer, read_eos_token_ids, read_special_tokens};
+use dtr_core::files::Digest;
+use dtr_model::{BaseModel, ChatTemplate, LoadedModel, Tokenizer, read_eos_token_ids, read_special_tokens};
+
+/// The number of hex digits of the fingerprint that clients get.
+const FINGERPRINT_DIGITS: usize = 16;
 
 /// A model whose engine runs.
 pub struct ServedModel {
     /// The name by which clients select the model.
     pub id: String,
+    /// The first digits of a digest of the model's files.
+    pub fingerprint: String,
     /// The engine.
     pub engine: Engine,
     /// The tokenizer.
@@ -39,11 +45,24 @@ impl ServedModel {
         chat_template: Option<ChatTemplate>,
         limits: EngineLimits,
     ) -> Result<Self> {
+        let digests = serde_json::to_vec(&BaseModel::compute_digests(directory)?);
+        let mut fingerprint = Digest::hash(&digests.expect("digests are texts")).to_string();
+        fingerprint.truncate(FINGERPRINT_DIGITS);
         let eos_token_ids = read_eos_token_ids(directory)?;
         let special_tokens = read_special_tokens(directory)?;
         let tokenizer = model.tokenizer.clone();
         let (vocab_size, context) = (model.decoder.config.vocab_size, model.decoder.config.max_positions);
         let engine = Engine::start(model, limits)?;
-        Ok(Self { id, engine, tokenizer, vocab_size, context, eos_token_ids, special_tokens, chat_template })
+        Ok(Self {
+            id,
+            fingerprint,
+            engine,
+            tokenizer,
+            vocab_size,
+            context,
+            eos_token_ids,
+            special_tokens,
+            chat_template,
+        })
     }
 }

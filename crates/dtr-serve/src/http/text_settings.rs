@@ -28,6 +28,15 @@ pub struct TextSettings {
     pub log_probs: Option<usize>,
     /// Whether the reply begins with the prompt.
     pub echo: bool,
+    /// How the texts are streamed. `None` for one reply with the whole texts.
+    pub stream: Option<StreamSettings>,
+}
+
+/// The settings of a reply that is sent in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// Whether the numbers of tokens follow the texts.
+    pub include_usage: bool,
 }
 
 impl TextSettings {
@@ -37,7 +46,6 @@ impl TextSettings {
     /// Fails when a field has a wrong type, is out of range, or asks for what this server does not do.
     pub fn take(fields: &mut RequestFields, model: &ServedModel) -> FieldResult<Self> {
         check_model_id(fields, model)?;
-        fields.only("stream", |value| value == false)?;
         fields.only("best_of", |value| value.as_u64() == Some(1))?;
         fields.only("frequency_penalty", is_zero)?;
         fields.only("presence_penalty", is_zero)?;
@@ -57,6 +65,7 @@ impl TextSettings {
             stop_strings: fields.stop_strings()?,
             log_probs: None,
             echo: false,
+            stream: take_stream(fields)?,
         })
     }
 
@@ -135,6 +144,23 @@ fn check_model_id(fields: &mut RequestFields, model: &ServedModel) -> FieldResul
 pub fn model_not_found(id: &str) -> ApiError {
     let status = axum::http::StatusCode::NOT_FOUND;
     ApiError::new(status, "model_not_found", format!("there is no model `{id}`")).with_param("model")
+}
+
+/// Takes the settings of a stream.
+fn take_stream(fields: &mut RequestFields) -> FieldResult<Option<StreamSettings>> {
+    let is_stream = fields.flag("stream")?;
+    let options = fields.object("stream_options")?;
+    match (is_stream, options) {
+        (false, None) => Ok(None),
+        (false, Some(_)) => Err(ApiError::invalid("stream_options", "`stream_options` needs `stream`")),
+        (true, None) => Ok(Some(StreamSettings { include_usage: false })),
+        (true, Some(mut options)) => {
+            let include_usage = options.flag("include_usage")?;
+            options.only("include_obfuscation", |value| value == false)?;
+            options.finish()?;
+            Ok(Some(StreamSettings { include_usage }))
+        }
+    }
 }
 
 /// Takes the maximum number of new tokens, which has two names.
