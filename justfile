@@ -34,6 +34,10 @@ test *args:
 kill-test:
     cargo test --release --test cli -- --ignored --nocapture hundred_kills
 
+# Read 200 streams at once from a server for a minute.
+serve-test:
+    cargo test --release --workspace --lib -- --ignored --nocapture two_hundred_streams
+
 # Compare CUDA kernels with f64, and recorded decoding with forward passes; needs an NVIDIA GPU.
 gpu-test:
     cargo test --release --features cuda -p dtr -p dtr-model -p dtr-ops --lib -- --test-threads 1 cuda batch_decoder:: gpu::

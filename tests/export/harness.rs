@@ -15,11 +15,21 @@ use crate::transformers::find_transformers;
 
 const ROOMS: [&str; 4] = ["kitchen", "garden", "study", "attic"];
 
+/// The task in dtr.
+pub const TASK: &str = r#"
+[tasks.own.source.file]
+test = "rows.jsonl"
+splits = "as-published"
+prompt = "{{ said }} where is the lamp? in the"
+choices = { fixed = ["kitchen", "garden", "study", "attic"] }
+label = "room"
+"#;
+
 /// The largest difference between two log-likelihoods, in nats.
 const MAX_DIFFERENCE: f64 = 1e-3;
 
 /// The task in lm-evaluation-harness. `ROWS` stands for the path of the rows.
-const HARNESS_TASK: &str = r#"task: own
+pub const HARNESS_TASK: &str = r#"task: own
 dataset_path: json
 dataset_kwargs: {data_files: {test: "ROWS"}}
 test_split: test
@@ -30,8 +40,8 @@ doc_to_target: room
 metric_list: [{metric: acc}]
 "#;
 
-/// Returns the rows of the task as JSON Lines.
-fn rows() -> String {
+/// Returns the rows of the tasks as JSON Lines.
+pub fn rows() -> String {
     let row = |at: usize| {
         let (first, second) = (ROOMS[at % 4], ROOMS[(at / 4 + at + 1) % 4]);
         let said = format!("the lamp is in the {first}. pia walks to the {second}.");
@@ -42,6 +52,12 @@ fn rows() -> String {
 
 /// Returns a project with one search over the task, which replaces all layers of the bundled base.
 fn project() -> Project {
+    project_with(TASK, &["own"])
+}
+
+/// Returns a project with one search over each of `tasks`, which `tables` define. Each search replaces all
+/// layers of the bundled base.
+pub fn project_with(tables: &str, tasks: &[&str]) -> Project {
     let variants = repository_root().join("experiments/base/variants.toml");
     let recipe = repository_root().join("experiments/base/recipe.toml");
     let base = repository_root().join("models/mini");
@@ -50,16 +66,11 @@ fn project() -> Project {
 name = "own"
 [models.mini]
 source = {{ path = {base:?} }}
-[tasks.own.source.file]
-test = "rows.jsonl"
-splits = "as-published"
-prompt = "{{{{ said }}}} where is the lamp? in the"
-choices = {{ fixed = {ROOMS:?} }}
-label = "room"
+{tables}
 [sweep]
 model = ["mini"]
 variant = ["jet"]
-task = ["own"]
+task = {tasks:?}
 [distil]
 token-budget = "2k"
 sequence-length = 64
@@ -72,7 +83,7 @@ stop = {{ never = {{}} }}
 }
 
 /// Returns the log-likelihoods of the choices that dtr computed for the hybrid, by item.
-fn log_likelihoods(items: &DataFrame) -> Vec<Vec<f64>> {
+pub fn log_likelihoods(items: &DataFrame) -> Vec<Vec<f64>> {
     let systems = items.column("system").unwrap().str().unwrap();
     let lists = items.column("log_likelihoods").unwrap().list().unwrap();
     let list =
@@ -81,22 +92,28 @@ fn log_likelihoods(items: &DataFrame) -> Vec<Vec<f64>> {
 }
 
 /// Returns the log-likelihoods in the log that lm-evaluation-harness writes below `folder`, by item.
-fn harness_log_likelihoods(folder: &Path) -> Vec<Vec<f64>> {
-    let is_log = |path: &std::path::PathBuf| path.to_string_lossy().contains("samples_own");
+pub fn harness_log_likelihoods(folder: &Path, task: &str) -> Vec<Vec<f64>> {
+    let number = |answer: &Value| match &answer[0] {
+        Value::String(text) => text.parse().unwrap(),
+        value => value.as_f64().unwrap(),
+    };
+    harness_samples(folder, task)
+        .iter()
+        .map(|sample| sample["filtered_resps"].as_array().unwrap().iter().map(number).collect())
+        .collect()
+}
+
+/// Returns the lines of the log that lm-evaluation-harness writes below `folder` for a task, by item.
+pub fn harness_samples(folder: &Path, task: &str) -> Vec<Value> {
+    let name = format!("samples_{task}_");
+    let is_log = |path: &std::path::PathBuf| path.to_string_lossy().contains(&name);
     let log = crate::project::files_below(folder).into_iter().find(is_log).expect("there is a log");
     let lines = fs::read_to_string(log).unwrap();
-    let by_item: BTreeMap<u64, Vec<f64>> = lines
-        .lines()
-        .map(|line| {
-            let sample: Value = serde_json::from_str(line).unwrap();
-            let answers = sample["filtered_resps"].as_array().unwrap();
-            let number = |answer: &Value| match &answer[0] {
-                Value::String(text) => text.parse().unwrap(),
-                value => value.as_f64().unwrap(),
-            };
-            (sample["doc_id"].as_u64().unwrap(), answers.iter().map(number).collect())
-        })
-        .collect();
+    let sample = |line: &str| {
+        let sample: Value = serde_json::from_str(line).unwrap();
+        (sample["doc_id"].as_u64().unwrap(), sample)
+    };
+    let by_item: BTreeMap<u64, Value> = lines.lines().map(sample).collect();
     by_item.into_values().collect()
 }
 
@@ -127,7 +144,7 @@ fn a_hybrid_of_a_search_has_the_same_text_and_scores_in_other_software() {
     harness.args(["--model_args", &model, "--log_samples", "--output_path"]).arg(project.path("scores"));
     assert_success(&harness.arg("--tasks").arg(project.path("own.yaml")).output().unwrap());
     let computed = log_likelihoods(&project.table_of("own", "items"));
-    let expected = harness_log_likelihoods(&project.path("scores"));
+    let expected = harness_log_likelihoods(&project.path("scores"), "own");
     assert_eq!((computed.len(), expected.len()), (16, 16));
     for (computed, expected) in computed.iter().zip(&expected) {
         let differences =

@@ -7,6 +7,8 @@
 #[path = "../support/dtr_command.rs"]
 #[allow(dead_code, reason = "the tests of the program use the other functions")]
 mod dtr_command;
+#[path = "../support/dtr_server.rs"]
+mod dtr_server;
 #[path = "../support/project.rs"]
 #[allow(dead_code, reason = "the tests of the program use the other functions")]
 mod project;
@@ -19,4 +21,5 @@ mod temp_folder;
 
 mod harness;
 mod hybrids;
+mod serving;
 mod transformers;
