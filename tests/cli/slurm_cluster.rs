@@ -15,7 +15,8 @@ use crate::temp_folder::TempFolder;
 const NODES: [&str; 2] = ["n1", "n2"];
 
 /// The configuration. Nodes are daemons on the loopback interface. There are no cgroups and no database. With
-/// a short `cred_expire`, a requeued job starts again after seconds.
+/// a short `cred_expire`, a requeued job starts again after seconds. Jobs in `urgent` preempt the others: at
+/// once in `all`, and after a grace time in `grace`.
 const CONFIGURATION: &str = "
 ClusterName=dtr
 SlurmctldHost=localhost
@@ -45,11 +46,16 @@ SelectTypeParameters=CR_Core
 KillWait=5
 MinJobAge=3600
 ReturnToService=2
+SlurmdTimeout=10
 SlurmdParameters=config_overrides
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 JobRequeue=1
 NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port=@PORT1@ CPUs=1 RealMemory=2000 State=UNKNOWN
 NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port=@PORT2@ CPUs=1 RealMemory=2000 State=UNKNOWN
-PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+PartitionName=all Nodes=n1,n2 Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=0 State=UP
+PartitionName=grace Nodes=n1,n2 PriorityTier=1 PreemptMode=REQUEUE GraceTime=20 State=UP
+PartitionName=urgent Nodes=n1,n2 PriorityTier=10 PreemptMode=OFF State=UP
 ";
 
 /// A running cluster, which ends when the value is dropped.
@@ -98,7 +104,7 @@ impl SlurmCluster {
     fn becomes_idle(&self) -> bool {
         (0..200).any(|_| {
             std::thread::sleep(Duration::from_millis(100));
-            let output = self.run("sinfo", &["--noheader", "--Node", "--format=%t"]);
+            let output = self.run("sinfo", &["--noheader", "--Node", "--partition=all", "--format=%t"]);
             let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
             text.is_some_and(|text| text.lines().filter(|state| *state == "idle").count() == NODES.len())
         })
@@ -124,6 +130,40 @@ impl SlurmCluster {
     /// Lets a command use the cluster.
     pub fn serve(&self, command: DtrCommand) -> DtrCommand {
         command.env("SLURM_CONF", self.configuration())
+    }
+
+    /// Runs a job on both nodes, which preempts all other jobs.
+    pub fn preempt(&self) {
+        self.query("sbatch", &["--partition=urgent", "--nodes=2", "--output=/dev/null", "--wrap=sleep 2"]);
+    }
+
+    /// Returns the state of a job or of a task of an array, such as `RUNNING`, and how often it was restarted.
+    pub fn state(&self, job: &str) -> (String, u32) {
+        let text = self.query("scontrol", &["show", "job", job]);
+        let value = |name: &str| {
+            let word = text.split_whitespace().find_map(|word| word.strip_prefix(name));
+            word.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+        };
+        (value("JobState="), value("Restarts=").parse().unwrap())
+    }
+
+    /// Kills the daemon of a node and all processes of its jobs, as if the node had lost its power.
+    pub fn kill_node(&self, node: &str) {
+        let pid = fs::read_to_string(self.folder.path(&format!("slurmd-{node}.pid"))).unwrap();
+        let mut doomed = vec![pid.trim().to_owned()];
+        let marks =
+            [format!("SLURMD_NODENAME={node}"), format!("SLURM_CONF={}", self.configuration().display())];
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
+            let environment = String::from_utf8_lossy(&read("environ")).into_owned();
+            let is_of_job = marks.iter().all(|mark| environment.split('\0').any(|entry| entry == mark));
+            let is_daemon_of_job = String::from_utf8_lossy(&read("cmdline")).starts_with("slurmstepd");
+            if is_of_job || is_daemon_of_job {
+                doomed.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        // A process may have ended meanwhile.
+        let _ = Command::new("kill").arg("-KILL").args(doomed).status();
     }
 
     /// Waits until no job waits or runs.

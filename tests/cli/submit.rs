@@ -118,6 +118,19 @@ fn nothing_is_submitted_if_all_cells_are_done() {
 }
 
 #[test]
+fn cells_that_failed_or_wait_for_a_failed_cell_are_submitted_on_request_only() {
+    let learning_rate = r#"distil.optimizer.learning-rate=10"#;
+    let (slurm, project) =
+        (FakeSlurm::new(&[]), Project::with_settings(&[ONE_SEARCH, &[learning_rate]].concat()));
+    project.sweep().exit(1);
+    assert!(submit(&slurm, &project, &[]).contains("failed cells: 1 "));
+    assert!(slurm.calls().is_empty());
+    submit(&slurm, &project, &["--retry-failed"]);
+    // The distillation, the search that waits for it, and the report.
+    assert_eq!(slurm.calls().len(), 3);
+}
+
+#[test]
 fn the_jobs_are_printed_without_slurm_and_nothing_is_written() {
     let project = Project::new();
     let command = project.command("submit").args(["--print", "--gpus", "2"]).set("sweep.variant=[\"gla\"]");

@@ -85,6 +85,19 @@ pub(super) fn list_parts(cells: &[(&Cell, CellStatus)], retry_failed: bool) -> V
     parts
 }
 
+/// Removes the cells that cannot run, because an input of theirs has failed or cannot run. The inputs of a
+/// cell are listed before the cell.
+pub(super) fn remove_blocked(cells: &mut Vec<(&Cell, CellStatus)>) {
+    let mut unavailable = BTreeSet::new();
+    cells.retain(|(cell, status)| {
+        let is_blocked = cell.inputs().values().any(|input| unavailable.contains(&input.key));
+        if *status == CellStatus::Failed || (is_blocked && *status != CellStatus::Done) {
+            unavailable.insert(cell.key());
+        }
+        !is_blocked || *status == CellStatus::Done
+    });
+}
+
 /// Returns the number of workers to add for a part, and the ids of the jobs that work on it already. `name` is
 /// the name of the part's jobs.
 pub(super) fn count_new_workers(

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use self::jobs::{Part, PartOfBase, count_new_workers, list_parts};
+use self::jobs::{Part, PartOfBase, count_new_workers, list_parts, remove_blocked};
 use super::{DeviceArgs, ExperimentArgs};
-use crate::plan::{Plan, cell_statuses};
+use crate::plan::{CellStatus, Plan, cell_statuses};
 use crate::runner::{ProgressDisplay, UserRequests};
 use crate::scheduler::fetch_downloads;
 use crate::slurm::{BatchJob, JobScript, QueuedJob, list_jobs, quote};
@@ -78,9 +78,10 @@ impl SubmitCommand {
             progress.finish();
             plan = self.experiment.plan()?;
         }
-        let parts = self.list_parts(&plan)?;
+        let statuses = self.cell_statuses(&plan)?;
+        let parts = self.list_parts(&plan, &statuses);
         if parts.is_empty() {
-            println!("all cells are done; `dtr report` writes the tables");
+            println!("{}", describe_rest(&statuses));
             return Ok(0);
         }
         let results = self.absolute_results()?;
@@ -109,12 +110,17 @@ impl SubmitCommand {
         self.finish(&folder, &submitted)
     }
 
-    fn list_parts(&self, plan: &Plan) -> Result<Vec<PartOfBase>> {
-        let store = self.experiment.results.store()?;
-        let statuses = cell_statuses(plan, &store)?;
-        let cells: Vec<_> =
-            plan.cells.iter().zip(&statuses).map(|(cell, (status, _))| (cell, *status)).collect();
-        Ok(list_parts(&cells, self.retry_failed))
+    fn cell_statuses(&self, plan: &Plan) -> Result<Vec<CellStatus>> {
+        let statuses = cell_statuses(plan, &self.experiment.results.store()?)?;
+        Ok(statuses.into_iter().map(|(status, _)| status).collect())
+    }
+
+    fn list_parts(&self, plan: &Plan, statuses: &[CellStatus]) -> Vec<PartOfBase> {
+        let mut cells: Vec<_> = plan.cells.iter().zip(statuses.iter().copied()).collect();
+        if !self.retry_failed {
+            remove_blocked(&mut cells);
+        }
+        list_parts(&cells, self.retry_failed)
     }
 
     /// Submits the jobs of all parts, and the job of the report.
@@ -268,4 +274,12 @@ fn working_directory() -> Result<PathBuf> {
 /// Returns the name of a new submission: the time in UTC and the process.
 fn new_submission_id() -> String {
     format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), std::process::id())
+}
+
+/// Says why there is nothing to submit.
+fn describe_rest(statuses: &[CellStatus]) -> String {
+    match statuses.iter().filter(|status| **status == CellStatus::Failed).count() {
+        0 => "all cells are done; `dtr report` writes the tables".to_owned(),
+        count => format!("nothing can run; failed cells: {count} (`--retry-failed` runs them again)"),
+    }
 }
