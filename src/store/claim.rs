@@ -14,6 +14,7 @@ use super::folders::CellFolder;
 use super::lease::LeaseState;
 use super::leases::HeldLease;
 use super::record;
+use super::watched_leases::ObservedLease;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{self, Digest};
@@ -192,6 +193,17 @@ impl Store {
         match self.is_archive() {
             true => Ok(LeaseState::Free),
             false => self.leases.state(&self.cell_folder(cell).lease_path()),
+        }
+    }
+
+    /// Returns the lease of a cell without asking Slurm. Returns `None` if the cell has no lease.
+    ///
+    /// # Errors
+    /// Fails if the lease cannot be read.
+    pub fn observe_lease(&self, cell: &CellId) -> Result<Option<ObservedLease>> {
+        match self.is_archive() {
+            true => Ok(None),
+            false => self.leases.observe(&self.cell_folder(cell).lease_path()),
         }
     }
 }
