@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::ResultsArgs;
-use crate::store::{CellId, Lookup, Outcome, Record, Store};
+use crate::store::{CellEvent, CellId, Lookup, Outcome, Record, Store};
 use dtr_core::error::{Error, Result};
 
 /// Show one cell: its spec, inputs, result, provenance and log, as JSON.
@@ -14,6 +14,9 @@ use dtr_core::error::{Error, Result};
 pub struct ShowCommand {
     /// Key of the cell, or the first digits of the key.
     key: String,
+    /// Print only the log, one line for each event. The cell may still be running, on any host.
+    #[arg(long)]
+    log: bool,
     #[command(flatten)]
     results: ResultsArgs,
 }
@@ -21,6 +24,10 @@ pub struct ShowCommand {
 impl ShowCommand {
     pub(super) fn run(self) -> Result<u8> {
         let (store, cell) = self.resolve()?;
+        if self.log {
+            store.read_events(&cell)?.iter().for_each(print_event);
+            return Ok(0);
+        }
         match store.find::<Value>(&cell)? {
             Lookup::Done(record) => print(&store, record.map(Outcome::Done)),
             Lookup::Failed(record) => print(&store, record.map(|error| Outcome::Failed { error })),
@@ -30,7 +37,7 @@ impl ShowCommand {
             }
             Lookup::Missing => {
                 return Err(Error::manifest(format!("{cell} has no record"))
-                    .hint(format!("read its logs in `{}`", store.cell_folder(&cell).path().display())));
+                    .hint(format!("read its log with `dtr show {} --log`", cell.key.short())));
             }
         }
         Ok(0)
@@ -56,6 +63,14 @@ impl ShowCommand {
             }
         }
     }
+}
+
+/// Prints an event on one line: its time, host, process and job, and what happened.
+fn print_event(event: &CellEvent) {
+    let CellEvent { at, process, host, job, kind } = event;
+    let host = host.as_deref().unwrap_or("-");
+    let job = job.map(|job| format!(", job {job}")).unwrap_or_default();
+    println!("{at}  {host}, process {process}{job}  {}", kind.to_line());
 }
 
 /// Prints a record, together with the log of its cell, as JSON. If the log cannot be read, reports the error

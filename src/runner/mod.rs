@@ -4,6 +4,7 @@ mod context;
 mod panics;
 mod program_sandbox;
 mod progress;
+mod progress_meter;
 mod remote_progress_bar;
 mod running_cell;
 mod saved_usage;

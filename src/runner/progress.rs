@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::progress_meter::ProgressMeter;
 use super::remote_progress_bar::RemoteProgressBar;
 use super::signals::UserRequests;
 use super::supervisor::{MessageSender, ProgressMessage, SupervisorConnection, WorkerMessage, WorkerRole};
@@ -99,6 +100,7 @@ impl ProgressDisplay {
             total,
             printed: Mutex::new((Instant::now(), 0)),
             recorder: None,
+            meter: ProgressMeter::new(total, unit),
             logs: Mutex::default(),
         }
     }
@@ -142,6 +144,7 @@ pub struct ProgressTask<'a> {
     /// Time of the last printed line, and number of units done so far.
     printed: Mutex<(Instant, u64)>,
     recorder: Option<&'a UsageRecorder<'a>>,
+    meter: ProgressMeter,
     logs: Mutex<Vec<EventLog>>,
 }
 
@@ -169,6 +172,9 @@ impl<'a> ProgressTask<'a> {
 
 impl Observer for ProgressTask<'_> {
     fn advance(&self, amount: u64) {
+        if let Some(report) = self.meter.advance(amount, Instant::now()) {
+            self.log_event(&EventKind::Progress(report));
+        }
         self.bar.inc(amount);
         if let Some(remote) = &self.remote {
             remote.advance(amount);

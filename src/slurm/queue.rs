@@ -46,6 +46,13 @@ impl SlurmRun {
         })
     }
 
+    /// Returns whether the run may be on the same cluster as `other`. A process outside of Slurm does not know
+    /// its cluster.
+    pub fn may_be_on_cluster_of(&self, other: Option<&Self>) -> bool {
+        let other = other.and_then(|other| other.cluster.as_ref());
+        other.is_none_or(|other| self.cluster.as_ref().is_none_or(|own| own == other))
+    }
+
     /// Returns whether the run has ended, given the jobs of `queue`. A job that waits in the queue has ended
     /// its earlier runs.
     pub fn has_ended(&self, queue: &[QueuedJob]) -> bool {

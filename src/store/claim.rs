@@ -14,13 +14,17 @@ use super::folders::CellFolder;
 use super::lease::LeaseState;
 use super::leases::HeldLease;
 use super::record;
+use super::watched_leases::ObservedLease;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{self, Digest};
 
-/// Pause between two attempts of [`Store::claim_blocking`] if the other process runs on this kernel. Also the
-/// longest time between two calls of `on_wait`.
+/// Shortest pause between two attempts of [`Store::claim_blocking`] if the other process runs on this kernel.
+/// Also the longest time between two calls of `on_wait`.
 const WAIT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A pause on one kernel is at most the time waited, divided by this number.
+const WAITED_PER_PAUSE: u32 = 10;
 
 /// The right to work on a cell. The right ends when the claim is dropped or the process dies.
 ///
@@ -153,8 +157,7 @@ impl Store {
         loop {
             let pause = match self.claim_or_lease(cell)? {
                 Ok(claim) => return Ok(claim),
-                Err(state) if state.is_held_elsewhere() => self.poll_pause(start.elapsed()),
-                Err(_) => WAIT_PAUSE,
+                Err(state) => self.pause(state.is_held_elsewhere(), start.elapsed()),
             };
             let next = Instant::now() + pause;
             loop {
@@ -168,10 +171,17 @@ impl Store {
         }
     }
 
-    /// Returns the pause before the next look at a lease of another kernel. The pauses of processes differ,
-    /// so that they do not all look at the same moment.
-    fn poll_pause(&self, waited: Duration) -> Duration {
+    /// Returns the pause before the next look at a lease. The pauses of processes differ, so that they do not
+    /// all look at the same moment.
+    ///
+    /// A look at a lease of this kernel tells whether its process runs. So the first pauses are short there.
+    /// They grow with the time waited, because many workers of one host may wait for hours.
+    fn pause(&self, is_elsewhere: bool, waited: Duration) -> Duration {
         let [shortest, longest] = self.leases.intervals().poll;
+        let grown = (waited / WAITED_PER_PAUSE).max(WAIT_PAUSE);
+        if !is_elsewhere && grown < shortest {
+            return grown;
+        }
         let digest = Digest::hash(format!("{} {waited:?}", self.leases.attempt()).as_bytes());
         shortest + (longest - shortest).mul_f64(f64::from(digest.as_bytes()[0]) / 255.0)
     }
@@ -192,6 +202,17 @@ impl Store {
         match self.is_archive() {
             true => Ok(LeaseState::Free),
             false => self.leases.state(&self.cell_folder(cell).lease_path()),
+        }
+    }
+
+    /// Returns the lease of a cell without asking Slurm. Returns `None` if the cell has no lease.
+    ///
+    /// # Errors
+    /// Fails if the lease cannot be read.
+    pub fn observe_lease(&self, cell: &CellId) -> Result<Option<ObservedLease>> {
+        match self.is_archive() {
+            true => Ok(None),
+            false => self.leases.observe(&self.cell_folder(cell).lease_path()),
         }
     }
 }
@@ -231,6 +252,17 @@ mod tests {
             Ok(())
         };
         test.store.claim_blocking(&cell("a"), release).unwrap();
+    }
+
+    #[test]
+    fn pauses_grow_with_the_time_waited() {
+        let store = TestStore::new().store;
+        let seconds =
+            |is_elsewhere, waited| store.pause(is_elsewhere, Duration::from_secs(waited)).as_secs_f64();
+        assert_eq!((seconds(false, 0), seconds(false, 1), seconds(false, 20)), (0.2, 0.2, 2.0));
+        for pause in [seconds(false, 1000), seconds(true, 0), seconds(true, 1000)] {
+            assert!((5.0..=10.0).contains(&pause), "{pause}");
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum EventKind {
     Started,
     /// A message about the work, such as the step of the checkpoint from which the work resumes.
     Message(String),
+    /// How far the work is. A process writes this event at most once a minute.
+    Progress(ProgressReport),
     /// The search computed this score cell itself, instead of reading its record.
     Scored(CellKey),
     /// The process stopped before the cell had a result, and the cell did not fail. For example, the user
@@ -35,10 +37,58 @@ pub enum EventKind {
     Failed(String),
 }
 
+/// How far the work on a cell is, and how fast it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressReport {
+    /// The number of units that are done.
+    pub done: u64,
+    /// The number of units of the whole work.
+    pub total: u64,
+    /// The name of the unit, such as `tokens`.
+    pub unit: String,
+    /// The number of units that were done since the previous report.
+    pub recent: u64,
+    /// The time since the previous report, in milliseconds.
+    pub recent_milliseconds: u64,
+}
+
+impl ProgressReport {
+    /// Returns the number of units that were done each second since the previous report.
+    pub fn per_second(&self) -> f64 {
+        1000.0 * self.recent as f64 / self.recent_milliseconds.max(1) as f64
+    }
+
+    /// Returns the report as `DONE of TOTAL UNIT, RATE`.
+    pub fn to_line(&self) -> String {
+        let per_second = self.per_second();
+        let (rate, period) = match per_second {
+            rate if rate >= 1.0 => (rate, "second"),
+            rate if rate * 60.0 >= 1.0 => (rate * 60.0, "minute"),
+            rate => (rate * 3600.0, "hour"),
+        };
+        let Self { done, total, unit, .. } = self;
+        let percent = 100 * done / (*total).max(1);
+        format!("{done} of {total} {unit} ({percent}%), {rate:.*} per {period}", usize::from(rate < 100.0))
+    }
+}
+
 impl EventKind {
     /// Returns whether a process stops working on the cell after it writes this event.
     pub fn is_end(&self) -> bool {
         matches!(self, Self::Stopped | Self::Done | Self::Failed(_))
+    }
+
+    /// Returns the event as one line for people.
+    pub fn to_line(&self) -> String {
+        match self {
+            Self::Started => "started".to_owned(),
+            Self::Message(text) => text.replace('\n', " "),
+            Self::Progress(report) => report.to_line(),
+            Self::Scored(key) => format!("scored {}", key.short()),
+            Self::Stopped => "stopped".to_owned(),
+            Self::Done => "done".to_owned(),
+            Self::Failed(error) => format!("failed: {}", error.replace('\n', " ")),
+        }
     }
 }
 
@@ -162,6 +212,17 @@ mod tests {
         let said = EventKind::Message("line\nand line".to_owned());
         EventLog::open(&path).unwrap().append(said.clone()).unwrap();
         assert_eq!(kinds(&path), [EventKind::Started, said]);
+    }
+
+    #[test]
+    fn a_slow_rate_is_shown_per_minute_or_hour() {
+        let line = |recent, recent_milliseconds| {
+            let unit = "evaluations".to_owned();
+            ProgressReport { done: 7, total: 9, unit, recent, recent_milliseconds }.to_line()
+        };
+        assert_eq!(line(9000, 60_000), "7 of 9 evaluations (77%), 150 per second");
+        assert_eq!(line(3, 60_000), "7 of 9 evaluations (77%), 3.0 per minute");
+        assert_eq!(line(1, 120_000), "7 of 9 evaluations (77%), 30.0 per hour");
     }
 
     #[test]

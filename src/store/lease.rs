@@ -6,8 +6,9 @@
 //! A process creates the file by `link(2)`, which excludes processes of all hosts, and removes the file when
 //! it stops working on the cell. Processes on one kernel see whether the holder runs. For processes
 //! elsewhere, the holder touches the file every 30 seconds. A reader watches whether the file changes, by its
-//! own monotonic clock, and never compares clocks of two hosts. The lease is stale when Slurm says that the
-//! holder's job has ended, or else when the file has not changed for 5 minutes.
+//! own monotonic clock. The lease is stale when the file has not changed for a minute and Slurm says that the
+//! holder's job has ended, or else when the file has not changed for 5 minutes. A command that looks only
+//! once asks Slurm about files whose time stamp is older than that. No decision depends on the clocks alone.
 
 use std::fs;
 use std::io::ErrorKind;

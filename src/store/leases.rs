@@ -1,6 +1,6 @@
 //! The leases that this process holds, and the leases of other processes that it watches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::attempt::AttemptId;
 use super::lease::{Lease, LeaseIntervals, LeaseState, LeaseVersion};
-use crate::slurm::{QueuedJob, list_jobs};
+use super::watched_leases::{ObservedLease, WatchedLeases};
+use crate::slurm::{QueuedJob, SlurmRun, list_jobs};
 use dtr_core::error::Result;
 use dtr_core::files;
 
@@ -26,8 +27,7 @@ pub(super) struct Leases {
     /// The paths of held leases.
     held: Mutex<BTreeSet<PathBuf>>,
     has_thread: AtomicBool,
-    /// The latest version of each watched lease, and the time since which it has not changed.
-    watched: Mutex<BTreeMap<PathBuf, (LeaseVersion, Instant)>>,
+    watched: WatchedLeases,
     /// The latest answer of `squeue`, and its time.
     queue: Mutex<Option<(Instant, Option<Vec<QueuedJob>>)>>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Leases {
 impl Leases {
     /// Creates an empty set of leases. `own` is the content of each lease file that this process will write.
     pub(super) fn new(own: Lease, intervals: LeaseIntervals) -> Arc<Self> {
-        let (held, watched, queue) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (held, watched, queue) = (Mutex::default(), WatchedLeases::default(), Mutex::default());
         Arc::new(Self { own, intervals, held, has_thread: AtomicBool::new(false), watched, queue })
     }
 
@@ -61,10 +61,13 @@ impl Leases {
         let text = serde_json::to_string(&self.own).expect("a lease is plain JSON");
         let mut state = LeaseState::Free;
         for _ in 0..NUM_ATTEMPTS {
-            if files::create_marker_file(path, text.as_bytes())? {
-                return Ok(Ok(self.hold(path)));
-            }
-            let Some(version) = LeaseVersion::read(path)? else { continue };
+            // The file is read first, because a look costs a shared file system less than a creation.
+            let Some(version) = LeaseVersion::read(path)? else {
+                if files::create_marker_file(path, text.as_bytes())? {
+                    return Ok(Ok(self.hold(path)));
+                }
+                continue;
+            };
             state = self.state_of(path, &version);
             match state {
                 LeaseState::Stale(_) => self.remove_stale(path, &version)?,
@@ -91,24 +94,42 @@ impl Leases {
         Ok(LeaseVersion::read(path)?.map_or(LeaseState::Free, |version| self.state_of(path, &version)))
     }
 
+    /// Returns the lease at `path` without asking Slurm. Returns `None` if there is no lease.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read.
+    pub(super) fn observe(&self, path: &Path) -> Result<Option<ObservedLease>> {
+        let Some(version) = LeaseVersion::read(path)? else { return Ok(None) };
+        let heartbeat = self.watched.heartbeat(path, &version);
+        let is_alive = version.lease.as_ref().and_then(|lease| lease.holder.is_alive());
+        Ok(Some(ObservedLease { state: self.judge(path, &version, is_alive), heartbeat }))
+    }
+
     fn state_of(&self, path: &Path, version: &LeaseVersion) -> LeaseState {
-        let is_stale = match version.lease.as_ref().and_then(|lease| self.is_alive(lease)) {
-            Some(is_alive) => !is_alive,
-            None => self.unchanged_for(path, version) > self.intervals.stale,
-        };
+        // A holder that touches its lease runs, so most leases need no call of `squeue`. A lease that was just
+        // taken is not judged by an answer of `squeue` that is older than the lease.
+        let may_have_ended = self.watched.unchanged_for(path, version) > self.intervals.touch * 2
+            || self.watched.heartbeat(path, version).age > self.intervals.stale;
+        let is_alive = version.lease.as_ref().and_then(|lease| {
+            let run = lease.slurm.as_ref().filter(|_| may_have_ended);
+            lease.holder.is_alive().or_else(|| self.is_job_alive(run?))
+        });
+        self.judge(path, version, is_alive)
+    }
+
+    /// Returns the state of a lease whose holder runs or not. If that is unknown, the time since the last
+    /// touch decides.
+    fn judge(&self, path: &Path, version: &LeaseVersion, is_alive: Option<bool>) -> LeaseState {
+        let is_untouched = || self.watched.unchanged_for(path, version) > self.intervals.stale;
+        let is_stale = is_alive.map_or_else(is_untouched, |is_alive| !is_alive);
         let lease = version.lease.clone();
         if is_stale { LeaseState::Stale(lease) } else { LeaseState::Held(lease) }
     }
 
-    /// Returns whether the holder of a lease runs. Returns `None` if neither the kernel nor Slurm can tell.
-    fn is_alive(&self, lease: &Lease) -> Option<bool> {
-        lease.holder.is_alive().or_else(|| {
-            let run = lease.slurm.as_ref()?;
-            let cluster = self.own.slurm.as_ref().and_then(|own| own.cluster.as_ref());
-            let is_other_cluster =
-                cluster.is_some_and(|own| run.cluster.as_ref().is_some_and(|it| it != own));
-            (!is_other_cluster).then(|| self.queue()).flatten().map(|queue| !run.has_ended(&queue))
-        })
+    /// Returns whether the run of a job goes on. Returns `None` if Slurm cannot tell.
+    fn is_job_alive(&self, run: &SlurmRun) -> Option<bool> {
+        let is_same_cluster = run.may_be_on_cluster_of(self.own.slurm.as_ref());
+        is_same_cluster.then(|| self.queue()).flatten().map(|queue| !run.has_ended(&queue))
     }
 
     /// Returns Slurm's job queue, or `None` if it is unknown. Runs `squeue` at most once per touch interval.
@@ -124,22 +145,10 @@ impl Leases {
         jobs
     }
 
-    /// Returns for how long a lease file has not changed while this process watched it.
-    fn unchanged_for(&self, path: &Path, version: &LeaseVersion) -> Duration {
-        let mut watched = lock(&self.watched);
-        match watched.get(path) {
-            Some((known, since)) if known == version => since.elapsed(),
-            _ => {
-                watched.insert(path.to_owned(), (version.clone(), Instant::now()));
-                Duration::ZERO
-            }
-        }
-    }
-
     /// Removes the lease at `path` if it is the stale lease `version`. If another process took the lease
     /// meanwhile, restores its lease.
     fn remove_stale(&self, path: &Path, version: &LeaseVersion) -> Result<()> {
-        lock(&self.watched).remove(path);
+        self.watched.forget(path);
         files::take_file_if(path, |moved| Ok(LeaseVersion::read(moved)?.as_ref() == Some(version))).map(drop)
     }
 
@@ -192,7 +201,6 @@ mod tests {
     use dtr_core::system_info::ProcessIdentity;
 
     use super::*;
-    use crate::slurm::SlurmRun;
 
     /// Intervals that let a test wait for a stale lease.
     const SHORT: LeaseIntervals = LeaseIntervals {
@@ -282,13 +290,19 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_stale_as_soon_as_slurm_does_not_list_its_job() {
+    fn a_lease_that_nobody_touches_is_stale_once_slurm_does_not_list_its_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lease");
         let run = SlurmRun { job: 7, restarts: 0, cluster: None };
         let lease = Lease { slurm: Some(run), ..remote_lease("00000000000000aa") };
+        fs::write(&path, serde_json::to_string(&lease).unwrap()).unwrap();
         let own = leases(Lease::of_this_process());
-        for (queue, expected) in [(Some(Vec::new()), Some(false)), (None, None)] {
-            *lock(&own.queue) = Some((Instant::now() + Duration::from_secs(60), queue));
-            assert_eq!(own.is_alive(&lease), expected);
-        }
+        // An answer of `squeue` may be older than the lease, so it counts only later.
+        *lock(&own.queue) = Some((Instant::now() + Duration::from_secs(60), Some(Vec::new())));
+        assert_eq!(own.state(&path).unwrap(), LeaseState::Held(Some(lease.clone())));
+        thread::sleep(SHORT.touch * 3);
+        assert_eq!(own.state(&path).unwrap(), LeaseState::Stale(Some(lease.clone())));
+        *lock(&own.queue) = Some((Instant::now() + Duration::from_secs(60), None));
+        assert_eq!(own.is_job_alive(lease.slurm.as_ref().unwrap()), None);
     }
 }

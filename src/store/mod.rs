@@ -25,6 +25,7 @@ mod lookup;
 mod provenance;
 mod record;
 mod record_writer;
+mod watched_leases;
 
 pub use archive::{NewArchive, RecordArchive};
 pub use attempt::AttemptId;
@@ -33,7 +34,7 @@ pub use cell_id::{CellId, CellInputs, StageName};
 pub use cell_spec::CellSpec;
 pub use cell_state::{CellState, CheckDepth};
 pub use claim::Claim;
-pub use event_log::{CellEvent, EventKind, EventLog, read_events};
+pub use event_log::{CellEvent, EventKind, EventLog, ProgressReport, read_events};
 pub use folders::{CellFolder, ResultsFolder};
 pub use key::{CellKey, compute_key};
 pub use lease::{Lease, LeaseIntervals, LeaseState};
@@ -42,6 +43,7 @@ pub use lookup::Lookup;
 pub use provenance::Provenance;
 pub use record::{Artifact, Outcome, RECORD_FORMAT, Record};
 pub use record_writer::NewRecord;
+pub use watched_leases::{Heartbeat, ObservedLease};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

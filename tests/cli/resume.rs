@@ -28,8 +28,8 @@ fn killed_stage(project: &Project) -> &'static str {
 
 /// Returns whether a process works on a cell of the project.
 fn is_running(project: &Project) -> bool {
-    let stages = project.command("status").json();
-    stages.as_array().unwrap().iter().any(|stage| stage["running"] != 0)
+    let status = project.command("status").json();
+    status["stages"].as_array().unwrap().iter().any(|stage| stage["running"] != 0)
 }
 
 /// Kills sweeps at random moments, `num_kills` times in all. Resumes each sweep until it is done.

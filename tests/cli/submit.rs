@@ -1,54 +1,12 @@
 //! `dtr submit` with programs in place of `sbatch` and `squeue` that record their arguments.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::dtr_command::DtrCommand;
+use crate::fake_slurm::FakeSlurm;
 use crate::project::{ONE_SEARCH, Project, files_below};
-use crate::temp_folder::TempFolder;
-
-/// A folder with programs in place of those of Slurm.
-struct FakeSlurm(TempFolder);
-
-impl FakeSlurm {
-    /// Creates the programs. `squeue` lists jobs with the ids and names of `queue`.
-    fn new(queue: &[(u64, &str)]) -> Self {
-        let slurm = Self(TempFolder::new());
-        let line = |(id, name): &(u64, &str)| {
-            format!(
-                "{id:<24}{id:<24}{:<24}{:<16}{:<12}{:<64}{:<64}{name:<128}\n",
-                "N/A", "RUNNING", 0, "n1", "None"
-            )
-        };
-        let folder = slurm.0.root().display().to_string();
-        slurm.write("squeue", &format!("cat {folder}/queue"));
-        slurm.0.write("queue", queue.iter().map(line).collect::<String>());
-        // The ids of submitted jobs are 1000, 1001, and so on.
-        let count = format!("n=$(cat {folder}/calls 2> /dev/null | wc -l)");
-        slurm.write("sbatch", &format!("{count}\necho \"$@\" >> {folder}/calls\necho $((1000 + n))"));
-        slurm
-    }
-
-    fn write(&self, name: &str, script: &str) {
-        let path = self.0.write(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    /// Lets a command find the programs.
-    fn serve(&self, command: DtrCommand) -> DtrCommand {
-        let path = format!("{}:{}", self.0.path("bin").display(), std::env::var("PATH").unwrap());
-        command.env("PATH", &path)
-    }
-
-    /// Returns the arguments of each call of `sbatch`.
-    fn calls(&self) -> Vec<String> {
-        let calls = fs::read_to_string(self.0.path("calls")).unwrap_or_default();
-        calls.lines().map(str::to_owned).collect()
-    }
-}
 
 fn submit(slurm: &FakeSlurm, project: &Project, options: &[&str]) -> String {
     slurm.serve(project.command("submit").args(options.iter().copied())).success().stdout()

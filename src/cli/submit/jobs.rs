@@ -1,11 +1,25 @@
 //! The jobs that compute the cells of a plan on a cluster.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::plan::{CellStatus, can_run_in_parallel};
 use crate::slurm::QueuedJob;
 use crate::stages::{Cell, STAGES};
 use crate::store::StageName;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::Digest;
+
+/// Returns the beginning of the names of an experiment's jobs. Some digits distinguish the jobs of results
+/// folders with equal experiments.
+///
+/// # Errors
+/// Fails if the path of the results folder cannot be made absolute.
+pub(in crate::cli) fn job_name_prefix(experiment: &str, results: &Path) -> Result<String> {
+    let absolute = std::path::absolute(results).map_err(|cause| Error::io("find", results, cause))?;
+    let digest = Digest::hash(absolute.display().to_string().as_bytes()).to_string();
+    Ok(format!("dtr-{experiment}-{}-", &digest[..6]))
+}
 
 /// The part of a base's work that a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+pub(super) use self::jobs::job_name_prefix;
 use self::jobs::{Part, PartOfBase, count_new_workers, list_parts, remove_blocked};
 use super::{DeviceArgs, ExperimentArgs};
 use crate::plan::{CellStatus, Plan, cell_statuses};
@@ -15,7 +16,7 @@ use crate::runner::{ProgressDisplay, UserRequests};
 use crate::scheduler::fetch_downloads;
 use crate::slurm::{BatchJob, JobScript, QueuedJob, list_jobs, quote};
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{Digest, create_folder, write_atomically};
+use dtr_core::files::{create_folder, write_atomically};
 
 /// The folder of submissions in a results folder.
 const SUBMISSIONS: &str = "jobs-v1";
@@ -131,12 +132,12 @@ impl SubmitCommand {
         folder: &Path,
         queue: &[QueuedJob],
     ) -> Result<Vec<SubmittedJob>> {
-        let prefix = format!("dtr-{}-{}", plan.name, self.results_digest()?);
+        let prefix = job_name_prefix(&plan.name, &self.experiment.results.results)?;
         let mut submitted = Vec::new();
         // The jobs of the previous part of the same base, and of all parts.
         let (mut before, mut all) = ((String::new(), Vec::new()), Vec::new());
         for part in parts {
-            let name = format!("{prefix}-{}-{}", part.part.name(), part.model);
+            let name = format!("{prefix}{}-{}", part.part.name(), part.model);
             let (num_tasks, present) = count_new_workers(part, self.workers, &name, queue);
             let after = if before.0 == part.model { before.1.clone() } else { Vec::new() };
             let mut ids = present;
@@ -157,7 +158,7 @@ impl SubmitCommand {
         if !submitted.is_empty() {
             let options = self.common_options();
             let arguments = self.experiment_arguments("report")?;
-            let job = self.job(format!("{prefix}-report"), 1, options, arguments, folder);
+            let job = self.job(format!("{prefix}report"), 1, options, arguments, folder);
             submitted.push(self.submit(job, all)?);
         }
         Ok(submitted)
@@ -257,12 +258,6 @@ impl SubmitCommand {
     fn absolute_results(&self) -> Result<PathBuf> {
         let results = &self.experiment.results.results;
         std::path::absolute(results).map_err(|cause| Error::io("find", results, cause))
-    }
-
-    /// Returns some digits that distinguish jobs of results folders with equal experiments.
-    fn results_digest(&self) -> Result<String> {
-        let results = self.absolute_results()?;
-        Ok(Digest::hash(results.display().to_string().as_bytes()).to_string()[..6].to_owned())
     }
 }
 

@@ -20,8 +20,9 @@ use dtr_core::error::Result;
 use dtr_model::Mask;
 use dtr_ops::is_cpu;
 
-/// Pause between two looks at a search that offers no candidate.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Shortest and longest pause between two looks at a search that offers no candidate. The pause doubles with
+/// each look, because hundreds of workers may look at the same files.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(4)];
 
 /// Looks for work in a search that another process runs, and helps as long as there is some.
 pub(super) struct Helper<'a> {
@@ -29,11 +30,13 @@ pub(super) struct Helper<'a> {
     cell: &'a Cell,
     job: &'a SearchJob,
     last_look: Option<Instant>,
+    /// The time from the last look to the next.
+    pause: Duration,
 }
 
 impl<'a> Helper<'a> {
     pub(super) fn new(context: &'a RunContext<'a>, cell: &'a Cell, job: &'a SearchJob) -> Self {
-        Self { context, cell, job, last_look: None }
+        Self { context, cell, job, last_look: None, pause: PAUSES[0] }
     }
 
     /// Helps the search while its process lets others help. Returns at once if that process has opened no
@@ -43,10 +46,11 @@ impl<'a> Helper<'a> {
     /// Fails if the user asks to stop, if a file cannot be read or written, or if a candidate cannot be
     /// scored.
     pub(super) fn help(&mut self, models: &mut ModelCache) -> Result<()> {
-        if self.last_look.is_some_and(|last| last.elapsed() < PAUSE) {
+        if self.last_look.is_some_and(|last| last.elapsed() < self.pause) {
             return Ok(());
         }
         self.last_look = Some(Instant::now());
+        self.pause = next_pause(self.pause);
         let (context, job) = (self.context, self.job);
         let round_files = OpenRoundFiles::new(context.store, self.cell.id());
         let Some(round) = round_files.read()? else { return Ok(()) };
@@ -70,15 +74,24 @@ impl<'a> Helper<'a> {
             scorer: MultiDeviceScorer::new(replicas.iter().zip(twins.iter()), &validation, of_base),
             pruned: BTreeMap::new(),
         };
+        self.pause = PAUSES[0];
+        let mut pause = PAUSES[0];
         while context.store.is_running(self.cell.id())? {
             context.check_interrupted()?;
             let Some(round) = work.round_files.read()? else { return Ok(()) };
-            if !work.score_share(&round)? {
-                thread::sleep(PAUSE);
+            if work.score_share(&round)? {
+                pause = PAUSES[0];
+            } else {
+                thread::sleep(pause);
+                pause = next_pause(pause);
             }
         }
         Ok(())
     }
+}
+
+fn next_pause(pause: Duration) -> Duration {
+    (pause * 2).min(PAUSES[1])
 }
 
 /// A search that this process helps.
