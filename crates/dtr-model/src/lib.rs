@@ -22,6 +22,7 @@ mod layerwise_gradient;
 mod mask;
 mod mixer;
 pub mod optimizer;
+mod portable;
 mod prefix_tree;
 mod tokenizer;
 mod twins;
@@ -45,11 +46,12 @@ pub use hybrid::Hybrid;
 pub use hybrid_batch::{PartialRun, hidden_states_of_runs};
 pub use layerwise_gradient::LossAndGradient;
 pub use mask::Mask;
-pub(crate) use mixer::TwinGeometry;
+pub(crate) use mixer::{TwinGeometry, jet_generator_width};
 pub use mixer::{
     AttentionStats, BlockConfig, ForwardContext, FullAttention, GdnConfig, GeometryConfig, GlaConfig,
-    JetConfig, Mixer, MixerState, TwinInit, TwinVariant, check_head_counts,
+    JetConfig, Mixer, MixerState, PortableFormat, TwinInit, TwinVariant, check_head_counts,
 };
+pub use portable::{Constraint, check_portable, portable_constraints};
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use twins::Twins;
