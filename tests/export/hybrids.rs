@@ -8,8 +8,8 @@ use dtr_core::seed::Seed;
 use dtr_model::generate::{GenerationConfig, generate};
 use dtr_model::testing::{twins_with_random_convolutions, variants};
 use dtr_model::{
-    BaseModel, BlockConfig, DecoderState, GdnConfig, GeometryConfig, GlaConfig, Hybrid, HybridWriter,
-    JetConfig, LoadedModel, NamedTensors, TwinInit, TwinVariant,
+    BaseModel, BlockConfig, DecoderState, GdnConfig, GeometryConfig, GlaConfig, Hybrid, HybridFormat,
+    HybridWriter, JetConfig, LoadedModel, NamedTensors, TwinInit, TwinVariant,
 };
 
 /// The bases: Llama with and without a tied head, Qwen2.5 in shards, and Qwen3.
@@ -80,6 +80,8 @@ fn write_hybrid(base: &str, variant: &TwinVariant, layers: &[u32], directory: &P
         mask: &layers.iter().copied().collect(),
         tuned: None,
         model_card: String::new(),
+        format: HybridFormat::Transformers,
+        dtype: None,
     };
     writer.write(directory).unwrap();
 }

@@ -5,7 +5,8 @@ use dtr_core::seed::Seed;
 
 use crate::{
     BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, Initializer,
-    JetConfig, ParamMut, ParamSource, Parameters, PortableFormat, RandomParams, Tokenizer, TwinInit, TwinVariant, Twins,
+    JetConfig, ParamMut, ParamSource, Parameters, PortableFormat, RandomParams, Tokenizer, TwinInit,
+    TwinVariant, Twins,
 };
 
 /// Returns the shape of a decoder with three layers.

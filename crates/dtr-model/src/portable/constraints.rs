@@ -1,6 +1,7 @@
 //! The conditions that a hybrid must meet so that a format of other software can express it.
 
 use dtr_ops::RopeScaling;
+use serde::Serialize;
 
 use super::generator_reduction::generator_reduction;
 use crate::config::ModelType;
@@ -12,7 +13,7 @@ use dtr_core::error::{Error, Result};
 const CONV_SIZES: [usize; 4] = [0, 2, 3, 4];
 
 /// A condition of a format, and whether a hybrid meets it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Constraint {
     /// The name of the condition. If a manifest has a key for it, the name is that key.
     pub name: &'static str,
@@ -33,7 +34,13 @@ impl Constraint {
         Self::new(name, &required.to_string(), found, found == required)
     }
 
-    fn to_line(&self) -> String {
+    /// llama.cpp has one size for both widths.
+    pub(super) fn equal_widths(key_dim: usize, value_dim: usize) -> Self {
+        Self::new("value-dim", &format!("{key_dim}, as `key-dim`"), value_dim, key_dim == value_dim)
+    }
+
+    /// Returns a sentence about the condition.
+    pub fn to_line(&self) -> String {
         format!("`{}` must be {}, not {}", self.name, self.required, self.found)
     }
 }
@@ -67,18 +74,17 @@ pub fn portable_constraints(
     constraints
 }
 
-/// Checks that `format` can express hybrids of `base` with twins of `variant`.
+/// Checks that all of `constraints` hold, which are those of the format `name`.
 ///
 /// # Errors
 /// Fails with a list of the conditions that do not hold.
-pub fn check_portable(format: PortableFormat, base: &DecoderConfig, variant: &TwinVariant) -> Result<()> {
-    let constraints = portable_constraints(format, base, variant);
-    let failed: Vec<String> =
-        constraints.iter().filter(|one| !one.is_met).map(|one| format!("\n  {}", one.to_line())).collect();
-    if failed.is_empty() {
-        return Ok(());
+pub(super) fn refuse_failed(name: &str, constraints: &[Constraint]) -> Result<()> {
+    let failed = constraints.iter().filter(|one| !one.is_met);
+    let lines: String = failed.map(|one| format!("\n  {}", one.to_line())).collect();
+    match lines.is_empty() {
+        true => Ok(()),
+        false => Err(Error::manifest(format!("`{name}` cannot express the hybrid:{lines}"))),
     }
-    Err(Error::manifest(format!("`{}` cannot express the hybrid:{}", format.name(), failed.concat())))
 }
 
 impl Candidate<'_> {

@@ -1,6 +1,7 @@
 //! Tests of the conditions of each format.
 
-use super::*;
+use super::HybridFormat;
+use super::constraints::portable_constraints;
 use crate::config::ModelType;
 use crate::testing::shape;
 use crate::{
@@ -38,7 +39,7 @@ fn the_preset_of_a_format_meets_its_conditions() {
     ] {
         let (base, mut variant) = (base(model_type), variant(block.clone(), format));
         assert!(failed(format, &base, &variant).is_empty());
-        check_portable(format, &base, &variant).unwrap();
+        HybridFormat::Portable(format).check(&base, &variant).unwrap();
         // Without the preset, the twins inherit biases of Qwen2 and norms of Qwen3.
         variant.geometry.portable = None;
         let inherited = match model_type {
@@ -66,7 +67,7 @@ fn every_condition_that_fails_is_named() {
     let expected =
         ["base", "rope_scaling", "output-gate", "conv-size", "allow-neg-eigval", "qk-norm", "rope"];
     assert_eq!(failed(format, &llama, &twin), expected);
-    let text = check_portable(format, &llama, &twin).unwrap_err().to_string();
+    let text = HybridFormat::Portable(format).check(&llama, &twin).unwrap_err().to_string();
     assert!(text.contains("`base` must be qwen3, not llama"), "{text}");
     assert!(text.contains("`conv-size` must be 0, 2, 3 or 4, not 5"), "{text}");
     let gla = variant(BlockConfig::Gla(GlaConfig::default()), format);
@@ -93,4 +94,16 @@ fn conditions_of_jet_nemotron_and_fla_fail_by_name() {
         failed(PortableFormat::Fla, &base, &variant(BlockConfig::Gla(gla), PortableFormat::Fla)),
         ["head_dim", "rope_scaling", "gate-low-rank-dim", "gate-logit-normalizer"]
     );
+}
+
+#[test]
+fn llama_cpp_needs_equal_widths_of_keys_and_values() {
+    let mut twin = variant(BlockConfig::Gdn(GdnConfig::default()), PortableFormat::Qwen35);
+    let qwen3 = base(ModelType::Qwen3);
+    HybridFormat::Gguf.check(&qwen3, &twin).unwrap();
+    twin.geometry.value_dim = Some(16);
+    HybridFormat::Portable(PortableFormat::Qwen35).check(&qwen3, &twin).unwrap();
+    let text = HybridFormat::Gguf.check(&qwen3, &twin).unwrap_err().to_string();
+    assert!(text.contains("`value-dim` must be 8, as `key-dim`, not 16"), "{text}");
+    HybridFormat::Transformers.check(&qwen3, &twin).unwrap();
 }
