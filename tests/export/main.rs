@@ -19,4 +19,5 @@ mod temp_folder;
 
 mod harness;
 mod hybrids;
+mod portable;
 mod transformers;
