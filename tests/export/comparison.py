@@ -18,8 +18,8 @@ def difference(computed, expected):
 
 
 @torch.no_grad()
-def compare_logits(model, expected):
-    """Yields the largest difference of the logits for each way of computing them."""
+def compare_rows(model, expected):
+    """Yields the largest difference of the logits for each way of computing them without padding."""
     ids, next_ids = expected["ids"].long(), expected["next_ids"].long()
     yield "prefill", difference(model(ids).logits, expected["logits"])
     yield "no cache", difference(model(ids, use_cache=False).logits, expected["logits"])
@@ -37,6 +37,12 @@ def compare_logits(model, expected):
         steps.append(outputs.logits)
     yield "steps", difference(torch.cat(steps, dim=1), expected["next_logits"])
 
+
+@torch.no_grad()
+def compare_logits(model, expected):
+    """Yields the largest difference of the logits for each way of computing them."""
+    yield from compare_rows(model, expected)
+    ids = expected["ids"].long()
     is_token = torch.arange(ids.shape[1]) >= expected["left_pads"].long().T
     padded = model(ids, attention_mask=is_token.long()).logits
     yield "left padding", difference(padded[is_token], expected["padded_logits"][is_token])

@@ -12,7 +12,7 @@ use crate::hybrids::{HybridSource, write_expected_beside};
 use crate::python::assert_success;
 use crate::skipped::report_skipped;
 use crate::temp_folder::TempFolder;
-use crate::transformers::find_transformers;
+use crate::transformers::{find_offline_python, find_transformers};
 
 /// A hybrid to export: its base, its variant, and its replaced layers.
 struct Case {
@@ -97,9 +97,15 @@ fn write_cases(folder: &Path, format: PortableFormat, cases: &[Case]) -> Vec<Pat
 }
 
 /// Runs `tests/export/SCRIPT` with the exported cases. The script compares them with the outputs of dtr.
-fn compare(script: &str, format: PortableFormat, cases: &[Case]) {
+/// `program` is the part of the names of an environment variable and of a file of requirements.
+fn compare(script: &str, program: &str, format: PortableFormat, cases: &[Case]) {
     let folder = TempFolder::new();
-    let mut python = match find_transformers(folder.root()) {
+    let variable = format!("DTR_{}_PYTHON", program.to_uppercase());
+    let requirements = match program {
+        "transformers" => "tests/export/requirements.txt".to_owned(),
+        program => format!("tests/export/requirements-{program}.txt"),
+    };
+    let mut python = match find_offline_python(&variable, &requirements, folder.root()) {
         Ok(python) => python,
         Err(reason) => return report_skipped(&reason),
     };
@@ -123,7 +129,7 @@ fn run(python: &mut Command) {
 
 #[test]
 fn qwen3_5_of_transformers_computes_the_logits_of_every_hybrid() {
-    compare("qwen3_5_logits.py", PortableFormat::Qwen35, &qwen3_5_cases());
+    compare("qwen3_5_logits.py", "transformers", PortableFormat::Qwen35, &qwen3_5_cases());
 }
 
 #[test]
@@ -148,10 +154,10 @@ fn a_hybrid_in_16_bits_keeps_norms_and_gates_in_f32() {
 
 #[test]
 fn jet_nemotron_of_sglang_computes_the_logits_of_every_hybrid() {
-    compare("jet_nemotron_logits.py", PortableFormat::JetNemotron, &jet_nemotron_cases());
+    compare("jet_nemotron_logits.py", "sglang", PortableFormat::JetNemotron, &jet_nemotron_cases());
 }
 
 #[test]
 fn flash_linear_attention_computes_the_logits_of_every_hybrid() {
-    compare("fla_logits.py", PortableFormat::Fla, &fla_cases());
+    compare("fla_logits.py", "fla", PortableFormat::Fla, &fla_cases());
 }
