@@ -161,3 +161,44 @@ fn jet_nemotron_of_sglang_computes_the_logits_of_every_hybrid() {
 fn flash_linear_attention_computes_the_logits_of_every_hybrid() {
     compare("fla_logits.py", "fla", PortableFormat::Fla, &fla_cases());
 }
+
+/// Writes a hybrid of the Qwen3 base in `tests/fixtures/gguf` in three formats. Returns the GGUF file and the
+/// Qwen3.5 directory. The outputs of dtr lie in the directory.
+fn write_gguf_hybrid(folder: &Path) -> [PathBuf; 2] {
+    let variant = variant(PortableFormat::Qwen35, gdn(4, false), None);
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf/qwen3.gguf");
+    let source = HybridSource { base: "qwen3.gguf", variant: &variant, layers: &[1] };
+    let paths = ["hybrid.gguf", "qwen3_5", "own"].map(|name| folder.join(name));
+    let dtype = Some(WeightDtype::F32);
+    for (path, format) in paths.iter().zip([
+        HybridFormat::Gguf,
+        HybridFormat::Portable(PortableFormat::Qwen35),
+        HybridFormat::Transformers,
+    ]) {
+        source.write_from(&base, path, format, dtype);
+    }
+    let [gguf, qwen3_5, own] = paths;
+    write_expected_beside(&own, &qwen3_5);
+    [gguf, qwen3_5]
+}
+
+/// Runs a script with the paths of [`write_gguf_hybrid`] and the Python that `variable` names.
+fn run_with_gguf(script: &str, variable: &str, requirements: &str) {
+    let folder = TempFolder::new();
+    match find_offline_python(variable, requirements, folder.root()) {
+        Ok(mut python) => {
+            run(python.arg(script_path(script)).args(write_gguf_hybrid(&folder.path("hybrids"))));
+        }
+        Err(reason) => report_skipped(&reason),
+    }
+}
+
+#[test]
+fn a_gguf_file_holds_what_the_converter_of_llama_cpp_would_write() {
+    run_with_gguf("gguf_container.py", "DTR_GGUF_PYTHON", "tests/export/requirements-gguf.txt");
+}
+
+#[test]
+fn llama_cpp_continues_a_text_as_dtr_does() {
+    run_with_gguf("llama_cpp_text.py", "DTR_LLAMA_CPP_PYTHON", "tests/export/requirements-llama-cpp.txt");
+}
