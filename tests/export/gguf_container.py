@@ -53,7 +53,7 @@ def check_metadata(reader, config):
         keys.Attention.VALUE_LENGTH: config["head_dim"],
         keys.Rope.DIMENSION_COUNT: config["head_dim"] * rope["partial_rotary_factor"],
         keys.Rope.FREQ_BASE: rope["rope_theta"],
-        keys.Rope.DIMENSION_SECTIONS: [11, 11, 10, 0],
+        keys.Rope.DIMENSION_SECTIONS: [3, 3, 2, 0],
         keys.SSM.CONV_KERNEL: config["linear_conv_kernel_dim"],
         keys.SSM.STATE_SIZE: width,
         keys.SSM.GROUP_COUNT: config["linear_num_key_heads"],

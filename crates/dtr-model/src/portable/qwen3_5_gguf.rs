@@ -11,11 +11,6 @@ use crate::directory::{ElementMap, TensorSource};
 use crate::gguf::MetadataValue;
 use dtr_core::error::Result;
 
-/// The number of rotary frequencies that belong to each of the positions time, height, width and others. In
-/// a text, the first three positions are equal. llama.cpp requires this list, and its converter writes these
-/// numbers.
-const POSITION_SECTIONS: [i32; 4] = [11, 11, 10, 0];
-
 /// The parts of a layer that keep their values: in dtr, and in GGUF files.
 const LAYER_PARTS: [(&str, &str); 3] = [
     ("mlp.gate_proj.weight", "ffn_gate.weight"),
@@ -61,7 +56,7 @@ pub(crate) fn metadata(hybrid: &HybridTensors<'_>, dtype: Dtype) -> Vec<(String,
         ("attention.recurrent_layers", BoolList(is_linear)),
         ("rope.freq_base", F32(config.rope_theta as f32)),
         ("rope.dimension_count", number(config.head_dim)),
-        ("rope.dimension_sections", I32List(POSITION_SECTIONS.to_vec())),
+        ("rope.dimension_sections", I32List(position_sections(config.head_dim / 2))),
         ("ssm.conv_kernel", number(conv_size(hybrid))),
         ("ssm.state_size", number(geometry.key_dim)),
         ("ssm.group_count", number(geometry.num_heads)),
@@ -75,6 +70,14 @@ pub(crate) fn metadata(hybrid: &HybridTensors<'_>, dtype: Dtype) -> Vec<(String,
     ];
     let of_model = of_model.into_iter().map(|(key, value)| (format!("qwen35.{key}"), value));
     general.into_iter().chain(of_model).collect()
+}
+
+/// Returns the number of rotary frequencies that belong to each of the positions time, height, width and
+/// others. In a text, the first three positions are equal. llama.cpp takes them in turn, and requires this
+/// list. Its converter writes the list for 32 frequencies, and llama.cpp fails if a head has fewer.
+fn position_sections(num_frequencies: usize) -> Vec<i32> {
+    let count = num_frequencies as i32;
+    vec![(count + 2) / 3, (count + 1) / 3, count / 3, 0]
 }
 
 /// Returns the tensors of the model. The embedding is the first tensor. llama.cpp reads norms, gates and
@@ -136,4 +139,17 @@ fn linear_attention(hybrid: &HybridTensors<'_>, layer: usize, to: &str) -> Resul
         tensors.push(hybrid.renamed(&name(own)?, &format!("{to}.{other}"))?);
     }
     Ok(tensors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sections_cover_all_frequencies() {
+        // The list of Qwen3.5, whose heads have 32 rotary frequencies.
+        assert_eq!(position_sections(32), [11, 11, 10, 0]);
+        assert_eq!(position_sections(64), [22, 21, 21, 0]);
+        assert_eq!(position_sections(8), [3, 3, 2, 0]);
+    }
 }
