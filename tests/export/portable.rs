@@ -49,6 +49,7 @@ fn qwen3_5_cases() -> Vec<Case> {
         case(variant(format, gdn(0, false), None), &[0, 2]),
         case(variant(format, gdn(2, false), Some([6, 2, 8, 12])), &[1, 2]),
         case(variant(format, gdn(3, false), Some([3, 3, 8, 8])), &[0]),
+        case(variant(format, gdn(4, false), None), &[0, 1, 2]),
     ]
 }
 

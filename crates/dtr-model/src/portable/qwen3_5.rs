@@ -43,6 +43,8 @@ pub(super) fn config(hybrid: &HybridTensors<'_>) -> Value {
             "rope_theta": config.rope_theta,
             "partial_rotary_factor": 1.0,
         },
+        // Some converters of llama.cpp read this key here, and rotate a quarter of each head without it.
+        "partial_rotary_factor": 1.0,
     })
 }
 
