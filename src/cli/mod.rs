@@ -11,6 +11,7 @@ mod init;
 mod plan;
 mod prune;
 mod publish;
+mod push;
 mod quickstart;
 mod report;
 mod schema;
@@ -59,6 +60,7 @@ enum Command {
     Publish(publish::PublishCommand),
     Verify(verify::VerifyCommand),
     Export(export::ExportCommand),
+    Push(push::PushCommand),
     Convert(convert::ConvertCommand),
     Generate(generate::GenerateCommand),
     Serve(serve::ServeCommand),
@@ -85,6 +87,7 @@ impl Cli {
             Command::Prune(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Publish(command) => command.run(),
+            Command::Push(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Convert(command) => command.run(),

@@ -4,19 +4,17 @@
 
 use std::fmt::Write;
 
-use super::{ExportedHybrid, HybridSelector};
+use super::usage::{header, usage};
+use super::{ExportFormat, ExportedHybrid, HybridSelector};
 use crate::algorithms::search::{RoundWinner, SearchStrategy, StopCriterion};
 use crate::data::SplitPolicy;
 use crate::stages::{BaseSource, ModelIdentity};
 
-/// The YAML header for the Hugging Face hub.
-pub(super) const HEADER: &str =
-    "---\nlibrary_name: dtr\ntags: [hybrid, linear-attention, distill-then-replace]\n---\n\n";
-
 /// Returns the model card as Markdown with a YAML header for the Hugging Face hub.
-pub(super) fn model_card(hybrid: &ExportedHybrid<'_>) -> String {
-    let mut text = HEADER.to_owned();
-    for part in [description(hybrid), scores(hybrid), trajectory(hybrid), cell_keys(hybrid), usage(hybrid)] {
+pub(super) fn model_card(hybrid: &ExportedHybrid<'_>, format: ExportFormat) -> String {
+    let mut text = header(format);
+    let usage = usage(format, &hybrid.chosen.layers);
+    for part in [description(hybrid), scores(hybrid), trajectory(hybrid), cell_keys(hybrid), usage] {
         text += part.trim_end();
         text += "\n\n";
     }
@@ -182,27 +180,5 @@ fn cell_keys(hybrid: &ExportedHybrid<'_>) -> String {
     row("search", hybrid.cell.key().to_string());
     row("test score of the base", hybrid.result.base_test.cell.key.to_string());
     row("test score of this model", hybrid.chosen.test.cell.key.to_string());
-    text
-}
-
-fn usage(hybrid: &ExportedHybrid<'_>) -> String {
-    usage_of_layers(&hybrid.chosen.layers)
-}
-
-/// Returns the section about the use of a hybrid that replaces `layers`.
-pub(super) fn usage_of_layers(layers: &[u32]) -> String {
-    let mut text = String::from("## Use\n\n    dtr generate THIS-DIRECTORY \"A prompt\"\n\n");
-    if layers.is_empty() {
-        return text;
-    }
-    text += "In transformers, from version 5.17 on:\n\n\
-             ```python\n\
-             from transformers import AutoModelForCausalLM, AutoTokenizer\n\n\
-             tokenizer = AutoTokenizer.from_pretrained(\"THIS-DIRECTORY\", trust_remote_code=True)\n\
-             model = AutoModelForCausalLM.from_pretrained(\"THIS-DIRECTORY\", trust_remote_code=True)\n\
-             ```\n\n\
-             `configuration_dtr.py` and `modeling_dtr.py` define the model's classes. In `config.json`, \
-             `layer_types` lists the linear layers, and `dtr` describes them and the base. The weights of \
-             these layers have names with `linear_attn`.\n";
     text
 }

@@ -2,13 +2,21 @@
 
 use std::fmt::Write;
 
-use super::model_card::{HEADER, layer_list, percent, usage_of_layers};
+use super::ExportFormat;
+use super::model_card::{layer_list, percent};
+use super::usage::{header, usage};
 use crate::stages::tuned_score::TunedScoreResult;
 use crate::stages::{Cell, TunedScoreJob};
 
 /// Returns the model card as Markdown with a YAML header for the Hugging Face hub.
-pub(super) fn tuned_model_card(cell: &Cell, job: &TunedScoreJob, scores: &TunedScoreResult) -> String {
-    let mut text = format!("{HEADER}# {} {}\n\n", cell.labels.to_line(), job.training.hybrid.label());
+pub(super) fn tuned_model_card(
+    cell: &Cell,
+    job: &TunedScoreJob,
+    scores: &TunedScoreResult,
+    format: ExportFormat,
+) -> String {
+    let mut text =
+        format!("{}# {} {}\n\n", header(format), cell.labels.to_line(), job.training.hybrid.label());
     text += "A hybrid of full and linear attention by Distill-then-Replace (arXiv 2601.11667). For each layer, \
              a linear twin was distilled from the attention block. A search then replaced layers by their \
              twins, guided by the validation score of the task. Last, the hybrid was trained to predict as its \
@@ -37,5 +45,5 @@ pub(super) fn tuned_model_card(cell: &Cell, job: &TunedScoreJob, scores: &TunedS
     ] {
         let _ = writeln!(text, "| {name} | `{key}` |");
     }
-    text + "\n" + &usage_of_layers(&scores.layers)
+    text + "\n" + &usage(format, &scores.layers)
 }

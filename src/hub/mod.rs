@@ -1,5 +1,5 @@
 //! A client of the Hugging Face hub: pins revisions to commits, downloads files into the shared Hugging Face
-//! cache, and verifies their digests.
+//! cache, verifies their digests, and uploads models.
 //!
 //! The client reads the environment variables of the Python library `huggingface_hub`: `HF_HOME`,
 //! `HF_HUB_CACHE`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`.
@@ -7,8 +7,10 @@
 mod digest;
 mod fetch;
 mod location;
+mod push;
 mod repo;
 mod request_error;
+mod upload_client;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::user_cache_folder;
 pub use fetch::{FetchedFile, ProgressCallback};
 pub use location::FileLocation;
+pub use push::PushedCommit;
 pub use repo::{PinnedRepo, Repo, RepoKind, is_relative_path, is_repo_id, is_revision};
 use request_error::HubRequest;
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compatibility;
 use super::compatibility_cache::CompatibilityCache;
 use super::downloads::Downloads;
+use super::portable;
 use super::selection::CellSelection;
 use crate::device::{self, MachineLabel};
 use crate::manifest::{LoadedManifest, Manifest};
@@ -68,6 +69,7 @@ pub fn plan_for_machine(loaded: &LoadedManifest, machine: &MachineLabel) -> Resu
         notes.extend(compatibility::check(loaded, manifest, &cache)?);
         Ok(())
     })?;
+    portable::check(loaded, &plan)?;
     Ok(Plan { downloads, notes, ..plan })
 }
 

@@ -11,6 +11,7 @@ mod downloads;
 mod estimate;
 mod expand;
 mod generated_tokens;
+mod portable;
 mod selection;
 mod status;
 mod time;

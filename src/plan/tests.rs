@@ -377,3 +377,16 @@ fn each_earlier_stop_adds_an_evaluation_to_a_search_and_changes_its_key() {
     assert_eq!(evaluations(&with), evaluations(&without) + 3 * num_searches);
     assert!(keys::<SearchJob>(&with).iter().all(|key| !keys::<SearchJob>(&without).contains(key)));
 }
+
+#[test]
+fn a_variant_that_its_portable_format_cannot_express_is_refused() {
+    let gdn = |portable: &str| {
+        try_quickstart(&[&format!("variants.gdn={{ block.gdn = {{}}, geometry.portable = {portable:?} }}")])
+    };
+    // The base of the quick start is a Llama.
+    let text = gdn("qwen3_5").unwrap_err().to_string();
+    assert!(text.contains("`base` must be qwen3, not llama"), "{text}");
+    let jet = gdn("jet-nemotron").unwrap_err().to_string();
+    assert!(jet.contains("`block` must be jet, not gdn"), "{jet}");
+    assert_eq!(gdn("fla").unwrap().cells.len(), quickstart(&[]).cells.len());
+}

@@ -1,17 +1,19 @@
 //! A local server with the protocol of huggingface.co, which serves files from memory and can inject faults.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use sha2::Digest;
 
+use crate::hub_uploads::{Uploads, respond_to_upload};
+
 /// The commit of every repository on this server.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// Minimum size of a large file. The server redirects requests for large files to another address.
-const MIN_LARGE_FILE_BYTES: usize = 64 << 10;
+pub const MIN_LARGE_FILE_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum InjectedFault {
@@ -32,8 +34,9 @@ pub enum InjectedFault {
 pub type Repositories = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
 #[derive(Default)]
-struct ServerState {
-    repositories: Repositories,
+pub struct ServerState {
+    pub repositories: Repositories,
+    pub uploads: Uploads,
     /// A repository, and the token that it requires.
     gated: Option<(String, String)>,
     fault: Option<InjectedFault>,
@@ -79,30 +82,52 @@ impl HubServer {
         std::mem::take(&mut self.state.lock().unwrap().range_starts)
     }
 
+    /// Lets clients with this token upload files.
+    pub fn allow_uploads(&self, token: &str) {
+        self.state.lock().unwrap().uploads.token = token.to_owned();
+    }
+
+    /// Returns the files of a repository.
+    pub fn files(&self, repo: &str) -> BTreeMap<String, Vec<u8>> {
+        self.state.lock().unwrap().repositories[repo].clone()
+    }
+
     pub fn num_requests(&self) -> usize {
         self.state.lock().unwrap().num_requests
     }
 }
 
-struct Request {
+pub struct Request {
+    /// Whether the client changes something.
+    is_upload: bool,
+    pub body: Vec<u8>,
     /// Whether the client wants the headers only.
     head_only: bool,
-    path: String,
-    token: Option<String>,
+    pub path: String,
+    pub token: Option<String>,
     /// The first byte that the client wants, and the last byte if the request names a last byte.
     range: Option<(usize, Option<usize>)>,
 }
 
 fn read_request(stream: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(stream).lines();
-    let first = lines.next()?.ok()?;
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
     let mut words = first.split(' ');
-    let head_only = words.next()? == "HEAD";
-    let mut request = Request { head_only, path: words.next()?.to_owned(), token: None, range: None };
-    for line in lines {
+    let method = words.next()?;
+    let mut request = Request {
+        is_upload: matches!(method, "POST" | "PUT"),
+        body: Vec::new(),
+        head_only: method == "HEAD",
+        path: words.next()?.to_owned(),
+        token: None,
+        range: None,
+    };
+    for line in reader.by_ref().lines() {
         let line = line.ok()?;
         let Some((name, value)) = line.split_once(": ") else { break };
         match name.to_lowercase().as_str() {
+            "content-length" => request.body = vec![0; value.parse().ok()?],
             "authorization" => request.token = value.strip_prefix("Bearer ").map(str::to_owned),
             "range" => {
                 let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
@@ -111,6 +136,7 @@ fn read_request(stream: &TcpStream) -> Option<Request> {
             _ => {}
         }
     }
+    reader.read_exact(&mut request.body).ok()?;
     Some(request)
 }
 
@@ -129,6 +155,12 @@ fn handle_connection(mut stream: TcpStream, state: &Mutex<ServerState>, endpoint
 /// Returns the status line with headers, the body, and the number of bytes of the body to send.
 fn respond(request: &Request, state: &mut ServerState, endpoint: &str) -> (String, Vec<u8>, usize) {
     state.num_requests += 1;
+    if request.is_upload {
+        let (status, json) = respond_to_upload(request, state, endpoint);
+        let body = json.to_string().into_bytes();
+        let sent = body.len();
+        return (format!("HTTP/1.1 {status}\r\nContent-Type: application/json"), body, sent);
+    }
     let plain = |status: &str| (format!("HTTP/1.1 {status}"), Vec::new(), 0);
     if let Some(digest) = request.path.strip_prefix("/large/") {
         return respond_with_large_file(request, state, digest);
@@ -239,6 +271,6 @@ fn requested_range(request: &Request, bytes: &[u8], headers: &str) -> (String, V
     )
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,8 +8,8 @@ use dtr_core::seed::Seed;
 use dtr_model::generate::{GenerationConfig, generate};
 use dtr_model::testing::{twins_with_random_convolutions, variants};
 use dtr_model::{
-    BaseModel, BlockConfig, DecoderState, GdnConfig, GeometryConfig, GlaConfig, Hybrid, HybridWriter,
-    JetConfig, LoadedModel, NamedTensors, TwinInit, TwinVariant,
+    BaseModel, BlockConfig, DecoderState, GdnConfig, GeometryConfig, GlaConfig, Hybrid, HybridFormat,
+    HybridWriter, JetConfig, LoadedModel, NamedTensors, TwinInit, TwinVariant, WeightDtype,
 };
 
 /// The bases: Llama with and without a tied head, Qwen2.5 in shards, and Qwen3.
@@ -60,28 +60,46 @@ pub fn write_hybrids(folder: &Path) -> Vec<PathBuf> {
             let layers: &[u32] = [&[1][..], &[0, 2], &[0, 1, 2]][written.len() % 3];
             let name = format!("{base}-{}-{}", variant.block.name(), written.len());
             let path = folder.join(name);
-            write_hybrid(base, &variant, layers, &path);
-            write_expected(&path);
+            HybridSource { base, variant: &variant, layers }.write(&path, HybridFormat::Transformers, None);
+            write_expected_beside(&path, &path);
             written.push(path);
         }
     }
     written
 }
 
-fn write_hybrid(base: &str, variant: &TwinVariant, layers: &[u32], directory: &Path) {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architectures").join(base);
-    let decoder = BaseModel::read(&base, &Device::flex()).unwrap().decoder;
-    let file = directory.with_extension("twins");
-    fs::create_dir_all(directory.parent().unwrap()).unwrap();
-    NamedTensors::from_module(&mut twins_with_random_convolutions(variant, &decoder)).save(&file).unwrap();
-    let writer = HybridWriter {
-        base: &base,
-        twins: (&file, variant),
-        mask: &layers.iter().copied().collect(),
-        tuned: None,
-        model_card: String::new(),
-    };
-    writer.write(directory).unwrap();
+/// A hybrid of a base in `tests/fixtures/architectures`, with random twins.
+pub struct HybridSource<'a> {
+    pub base: &'a str,
+    pub variant: &'a TwinVariant,
+    pub layers: &'a [u32],
+}
+
+impl HybridSource<'_> {
+    /// Writes the hybrid to `path`. The same source always gives the same values.
+    pub fn write(&self, path: &Path, format: HybridFormat, dtype: Option<WeightDtype>) {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architectures").join(self.base);
+        self.write_from(&base, path, format, dtype);
+    }
+
+    /// Writes the hybrid to `path`, with the base in the directory or the file `base`.
+    pub fn write_from(&self, base: &Path, path: &Path, format: HybridFormat, dtype: Option<WeightDtype>) {
+        let decoder = BaseModel::read(base, &Device::flex()).unwrap().decoder;
+        let file = path.with_extension("twins");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut twins = twins_with_random_convolutions(self.variant, &decoder);
+        NamedTensors::from_module(&mut twins).save(&file).unwrap();
+        let writer = HybridWriter {
+            base,
+            twins: (&file, self.variant),
+            mask: &self.layers.iter().copied().collect(),
+            tuned: None,
+            model_card: String::new(),
+            format,
+            dtype,
+        };
+        writer.write(path).unwrap();
+    }
 }
 
 /// Returns the token ids of two rows.
@@ -125,7 +143,9 @@ fn greedy_tokens(directory: &Path) -> Vec<u32> {
     generate(&model.hybrid(), &model.tokenizer, prompt, &config, &mut |_| Ok(())).unwrap().tokens
 }
 
-fn write_expected(directory: &Path) {
+/// Writes the inputs, and the outputs that dtr computes for the hybrid in `directory`, to the file
+/// `expected.safetensors` in `exported`.
+pub fn write_expected_beside(directory: &Path, exported: &Path) {
     let mut tensors = NamedTensors::default();
     let mut insert_ids = |name: &str, ids: &[Vec<u32>]| {
         let values = ids.concat().into_iter().map(|id| id as f32).collect();
@@ -140,5 +160,5 @@ fn write_expected(directory: &Path) {
     {
         tensors.insert(name, logits.dims().to_vec(), logits.into_data().try_to_vec().unwrap());
     }
-    tensors.save(&directory.join("expected.safetensors")).unwrap();
+    tensors.save(&exported.join("expected.safetensors")).unwrap();
 }

@@ -21,5 +21,6 @@ mod temp_folder;
 
 mod harness;
 mod hybrids;
+mod portable;
 mod serving;
 mod transformers;

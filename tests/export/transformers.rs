@@ -11,7 +11,13 @@ use crate::temp_folder::TempFolder;
 /// Returns a Python with transformers that reads no network and keeps its files in `folder`, or the reason
 /// why there is none.
 pub fn find_transformers(folder: &Path) -> Result<Command, String> {
-    let mut python = find_python("DTR_TRANSFORMERS_PYTHON", "tests/export/requirements.txt")?;
+    find_offline_python("DTR_TRANSFORMERS_PYTHON", "tests/export/requirements.txt", folder)
+}
+
+/// Returns the Python that `variable` names with the packages of the file `requirements`. It reads no network
+/// and keeps its files in `folder`. Returns the reason if there is none.
+pub fn find_offline_python(variable: &str, requirements: &str, folder: &Path) -> Result<Command, String> {
+    let mut python = find_python(variable, requirements)?;
     python.env("HF_HOME", folder.join("home")).env("HF_HUB_OFFLINE", "1").env("HF_DATASETS_OFFLINE", "1");
     Ok(python)
 }

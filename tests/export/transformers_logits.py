@@ -9,12 +9,9 @@ import sys
 from pathlib import Path
 
 import torch
+from comparison import check, check_greedy_text, compare_logits, difference
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
-
-# The largest difference between logits, relative to their root mean square if that is above 1.
-MAX_DIFFERENCE = 1e-4
-
 
 def load(directory):
     model, report = AutoModelForCausalLM.from_pretrained(
@@ -25,41 +22,6 @@ def load(directory):
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not report[kind], (kind, report[kind])
     return model.eval()
-
-
-def cache_of(outputs):
-    """Returns the cache among the outputs, whose name differs between versions of transformers."""
-    return outputs["cache"] if "cache" in outputs else outputs["past_key_values"]
-
-
-def difference(computed, expected):
-    scale = expected.square().mean().sqrt().clamp(min=1)
-    return ((computed - expected).abs().max() / scale).item()
-
-
-@torch.no_grad()
-def compare_logits(model, expected):
-    """Yields the largest difference of the logits for each way of computing them."""
-    ids, next_ids = expected["ids"].long(), expected["next_ids"].long()
-    yield "prefill", difference(model(ids).logits, expected["logits"])
-    yield "no cache", difference(model(ids, use_cache=False).logits, expected["logits"])
-
-    outputs, parts = None, []
-    for piece in ids.split([3, 30, ids.shape[1] - 33], dim=1):
-        cache = None if outputs is None else cache_of(outputs)
-        outputs = model(piece, past_key_values=cache, use_cache=True)
-        parts.append(outputs.logits)
-    yield "prefill in parts", difference(torch.cat(parts, dim=1), expected["logits"])
-
-    steps = []
-    for token in next_ids.split(1, dim=1):
-        outputs = model(token, past_key_values=cache_of(outputs), use_cache=True)
-        steps.append(outputs.logits)
-    yield "steps", difference(torch.cat(steps, dim=1), expected["next_logits"])
-
-    is_token = torch.arange(ids.shape[1]) >= expected["left_pads"].long().T
-    padded = model(ids, attention_mask=is_token.long()).logits
-    yield "left padding", difference(padded[is_token], expected["padded_logits"][is_token])
 
 
 @torch.no_grad()
@@ -73,17 +35,6 @@ def check_padded_generation(model, expected):
         prompt = ids[row : row + 1, pad:]
         single = model.generate(prompt, attention_mask=torch.ones_like(prompt), **options)
         assert torch.equal(single[0, prompt.shape[1] :], batch[row]), f"row {row} depends on its padding"
-
-
-@torch.no_grad()
-def check_greedy_text(model, expected):
-    ids = expected["ids"][:1].long()
-    options = dict(
-        do_sample=False, max_new_tokens=expected["greedy"].numel(), pad_token_id=0, eos_token_id=None
-    )
-    for options["use_cache"] in (True, False):
-        tokens = model.generate(ids, attention_mask=torch.ones_like(ids), **options)[0, ids.shape[1] :]
-        assert tokens.tolist() == expected["greedy"].flatten().long().tolist(), "the greedy texts differ"
 
 
 def check_gradients(model, expected):
@@ -122,9 +73,7 @@ def main():
     for directory in map(Path, sys.argv[1:]):
         expected = load_file(directory / "expected.safetensors")
         model = load(directory)
-        differences = dict(compare_logits(model, expected))
-        print(directory.name, {name: f"{value:.1e}" for name, value in differences.items()})
-        assert max(differences.values()) < MAX_DIFFERENCE, differences
+        check(directory.name, compare_logits(model, expected))
         check_greedy_text(model, expected)
         check_padded_generation(model, expected)
         check_gradients(model, expected)

@@ -118,7 +118,11 @@ class DtrHybridConfig(PreTrainedConfig):
             "rope": False,
             "output-gate": True,
         }
-        return base | self.dtr["variant"].get("geometry", {})
+        own = self.dtr["variant"].get("geometry", {})
+        is_portable = own.get("portable") is not None
+        base["qkv-bias"] = self.qkv_bias and not is_portable
+        base["qk-norm"] = self.qk_norm and not is_portable
+        return base | own
 
 
 __all__ = ["DtrHybridConfig"]

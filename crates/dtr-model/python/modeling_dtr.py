@@ -308,12 +308,14 @@ class DtrHybridLinearAttention(nn.Module):
         self.num_heads, self.num_kv_heads = geometry["num-heads"], geometry["num-kv-heads"]
         self.key_dim, self.value_dim = geometry["key-dim"], geometry["value-dim"]
         self.has_rope = geometry["rope"]
-        width, bias = config.hidden_size, config.qkv_bias
+        width, bias = config.hidden_size, geometry["qkv-bias"]
         self.q_proj = nn.Linear(width, self.num_heads * self.key_dim, bias=bias)
         self.k_proj = nn.Linear(width, self.num_kv_heads * self.key_dim, bias=bias)
         self.v_proj = nn.Linear(width, self.num_kv_heads * self.value_dim, bias=bias)
         norm = (
-            (lambda: DtrHybridRMSNorm(self.key_dim, config.rms_norm_eps)) if config.qk_norm else nn.Identity
+            (lambda: DtrHybridRMSNorm(self.key_dim, config.rms_norm_eps))
+            if geometry["qk-norm"]
+            else nn.Identity
         )
         self.q_norm, self.k_norm = norm(), norm()
         has_gate = geometry["output-gate"]

@@ -22,6 +22,7 @@ mod layerwise_gradient;
 mod mask;
 mod mixer;
 pub mod optimizer;
+mod portable;
 mod prefix_tree;
 mod tokenizer;
 mod twins;
@@ -38,18 +39,19 @@ pub(crate) use decoder::token_tensor;
 pub use decoder::{Decoder, MixerIo};
 pub use decoder_state::{DecoderState, StateBytes};
 pub use directory::{
-    BaseModel, HybridWriter, LoadedModel, convert_gguf, read_eos_token_ids, unused_tensors_note,
+    BaseModel, HybridWriter, LoadedModel, WeightDtype, convert_gguf, read_eos_token_ids, unused_tensors_note,
     write_base_model,
 };
 pub use hybrid::Hybrid;
 pub use hybrid_batch::{PartialRun, hidden_states_of_runs};
 pub use layerwise_gradient::LossAndGradient;
 pub use mask::Mask;
-pub(crate) use mixer::TwinGeometry;
 pub use mixer::{
     AttentionStats, BlockConfig, ForwardContext, FullAttention, GdnConfig, GeometryConfig, GlaConfig,
-    JetConfig, Mixer, MixerState, TwinInit, TwinVariant, check_head_counts,
+    JetConfig, Mixer, MixerState, PortableFormat, TwinInit, TwinVariant, check_head_counts,
 };
+pub(crate) use mixer::{TwinGeometry, jet_generator_width};
+pub use portable::{Constraint, HybridFormat};
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use twins::Twins;

@@ -5,7 +5,8 @@ use dtr_core::seed::Seed;
 
 use crate::{
     BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, Initializer,
-    JetConfig, ParamMut, ParamSource, Parameters, RandomParams, Tokenizer, TwinInit, TwinVariant, Twins,
+    JetConfig, ParamMut, ParamSource, Parameters, PortableFormat, RandomParams, Tokenizer, TwinInit,
+    TwinVariant, Twins,
 };
 
 /// Returns the shape of a decoder with three layers.
@@ -29,19 +30,27 @@ pub fn decoder(qkv_bias: bool, qk_norm: bool) -> Decoder {
         .expect("random parameters fit every shape")
 }
 
-/// Returns one variant of each kind of block with default settings, and two variants with other settings.
+/// Returns one variant of each kind of block with default settings, and variants with other settings. One
+/// variant has neither biases nor norms of q and k, and one has both, whatever its base has.
 pub fn variants() -> Vec<TwinVariant> {
     let variant =
         |block: BlockConfig| TwinVariant { block, geometry: GeometryConfig::default(), init: TwinInit::Copy };
     let mut rotated = variant(BlockConfig::Gla(GlaConfig::default()));
     rotated.geometry.rope = true;
     rotated.geometry.output_gate = false;
+    let mut portable = variant(BlockConfig::Gdn(GdnConfig::default()));
+    portable.geometry.portable = Some(PortableFormat::Qwen35);
+    let mut normalised = variant(BlockConfig::Jet(JetConfig::default()));
+    normalised.geometry.qkv_bias = Some(true);
+    normalised.geometry.qk_norm = Some(true);
     vec![
         variant(BlockConfig::Gla(GlaConfig::default())),
         variant(BlockConfig::Gdn(GdnConfig::default())),
         variant(BlockConfig::Gdn(GdnConfig { conv_size: 0, allow_neg_eigval: true })),
         variant(BlockConfig::Jet(JetConfig::default())),
         rotated,
+        portable,
+        normalised,
     ]
 }
 

@@ -157,7 +157,9 @@ fn a_copied_twin_starts_from_the_bases_projections() {
                 copied += 1;
             }
         });
-        assert_eq!(copied, 9, "q, k and v with biases, two norms, and o must be copied");
+        // q, k, v and o, three biases and two norms. A portable twin has neither biases nor norms.
+        let expected = if variant.geometry.portable.is_some() { 4 } else { 9 };
+        assert_eq!(copied, expected, "{variant:?}");
     }
 }
 
@@ -190,4 +192,28 @@ fn parameter_counts_match_the_parameters() {
             assert_eq!(3 * each, count_parameters(&mut twins(&variant, &base)), "{variant:?}");
         }
     }
+}
+
+#[test]
+fn absent_options_of_a_geometry_are_not_written() {
+    let text = serde_json::to_string(&GeometryConfig::default()).unwrap();
+    assert_eq!(text, r#"{"rope":false,"output-gate":true}"#);
+    let portable: GeometryConfig = serde_json::from_str(r#"{"portable":"qwen3_5"}"#).unwrap();
+    assert_eq!(portable.portable, Some(PortableFormat::Qwen35));
+}
+
+#[test]
+fn options_of_a_geometry_override_the_base() {
+    let base = decoder(true, true);
+    let names = |geometry: GeometryConfig| {
+        let variant = TwinVariant { geometry, ..variants()[1].clone() };
+        let mut names = Vec::new();
+        twins(&variant, &base).layers[0].visit(&mut |name, _| names.push(name.to_owned()));
+        let has = |part: &str| names.iter().any(|name| name == part);
+        [has("q_proj.bias"), has("q_norm.weight")]
+    };
+    let geometry = |qkv_bias, qk_norm| GeometryConfig { qkv_bias, qk_norm, ..GeometryConfig::default() };
+    assert_eq!(names(geometry(None, None)), [true, true]);
+    assert_eq!(names(geometry(Some(false), None)), [false, true]);
+    assert_eq!(names(geometry(None, Some(false))), [true, false]);
 }

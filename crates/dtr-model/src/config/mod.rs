@@ -49,6 +49,17 @@ pub enum ModelType {
     Qwen3,
 }
 
+impl ModelType {
+    /// Returns the name of the architecture in `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+        }
+    }
+}
+
 /// The architecture, the sizes and the constants of a decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecoderConfig {

@@ -7,7 +7,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::WeightDtype;
 use super::model_files::ModelFiles;
+use super::weight_dtype::torch_name;
 use crate::config::sliding_window::{FULL_ATTENTION, LINEAR_ATTENTION};
 use crate::config::{HYBRID_KEY, HYBRID_MODEL_TYPE, ModelType};
 use crate::{DecoderConfig, Mask, TwinGeometry, TwinVariant};
@@ -108,16 +110,19 @@ fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::
 
 /// Returns the `config.json` of a hybrid. The text has the fields of the `config.json` in the directory
 /// `base`, and marks the layers of `mask` as linear attention of `variant`. If `variant` is `None`, the text
-/// describes the base.
+/// describes the base. `dtype` is the dtype to which the weights are rounded.
 ///
 /// # Errors
 /// Fails when the file of the base cannot be read, or the base lacks a layer of `mask`.
-pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&TwinVariant>) -> Result<String> {
+pub fn hybrid_config_json(
+    base: &Path,
+    mask: &Mask,
+    variant: Option<&TwinVariant>,
+    dtype: Option<WeightDtype>,
+) -> Result<String> {
     let config = ConfigJson::read(base)?.config;
+    ensure_layers_exist(mask, &config)?;
     let num_layers = config.num_layers;
-    if let Some(layer) = mask.layers().into_iter().find(|&layer| layer as usize >= num_layers) {
-        return Err(Error::failed(format!("cannot replace layer {layer}: the base has {num_layers} layers")));
-    }
     let text = ModelFiles::open(base)?.required_text("config.json")?;
     let mut fields: Map<String, Value> = serde_json::from_str(&text).expect("the text was parsed above");
     let layer_type = |layer| if mask.contains(layer) { LINEAR_ATTENTION } else { FULL_ATTENTION };
@@ -125,7 +130,26 @@ pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&TwinVariant
     if let Some(variant) = variant {
         describe_hybrid(&mut fields, &config, variant);
     }
+    if let Some(dtype) = dtype {
+        // `torch_dtype` is the name of the key in older versions of transformers.
+        fields.remove("torch_dtype");
+        fields.insert("dtype".to_owned(), torch_name(dtype.of_safetensors()).into());
+    }
     Ok(serde_json::to_string_pretty(&fields).expect("a config is plain JSON") + "\n")
+}
+
+/// Checks that the base with this `config` has the layers of `mask`.
+///
+/// # Errors
+/// Fails when the base lacks a layer.
+pub fn ensure_layers_exist(mask: &Mask, config: &DecoderConfig) -> Result<()> {
+    let num_layers = config.num_layers;
+    match mask.layers().into_iter().find(|&layer| layer as usize >= num_layers) {
+        None => Ok(()),
+        Some(layer) => {
+            Err(Error::failed(format!("cannot replace layer {layer}: the base has {num_layers} layers")))
+        }
+    }
 }
 
 /// Changes `fields` from the `config.json` of a base to the `config.json` of a hybrid. `config` is the parsed

@@ -6,14 +6,15 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde_json::json;
 
-use super::BaseModel;
+use super::TensorSource;
 use super::config_json::hybrid_config_json;
 use super::model_files::ModelFiles;
 use super::model_weights::{is_rotary_buffer, model_tensor_name};
-use super::tensor_copy::{TensorSource, write_weights};
+use super::tensor_copy::write_weights;
 use super::weight_files::weight_files;
+use super::{BaseModel, WeightDtype, read_eos_token_ids};
 use crate::mixer::{FULL_ATTENTION_PREFIX, LINEAR_ATTENTION_PREFIX};
-use crate::{Mask, TwinVariant, Twins};
+use crate::{HybridFormat, Mask, TwinVariant, Twins};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{create_folder_atomically, write_bytes_atomically};
 
@@ -25,6 +26,9 @@ const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// The file that names the tokenizer's class and its special tokens.
 const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+
+/// The file with the end tokens and the settings of sampling.
+const GENERATION_CONFIG_FILE: &str = "generation_config.json";
 
 /// The Python files with which transformers loads a hybrid.
 const PYTHON_FILES: [(&str, &str); 2] = [
@@ -45,36 +49,76 @@ pub struct HybridWriter<'a> {
     pub tuned: Option<&'a Path>,
     /// The model card, which becomes `README.md`.
     pub model_card: String,
+    /// The format of the directory.
+    pub format: HybridFormat,
+    /// The dtype to which weights are rounded. `None` keeps the dtype of every tensor.
+    pub dtype: Option<WeightDtype>,
 }
 
 impl HybridWriter<'_> {
-    /// Writes the hybrid to `directory`, atomically: `directory` is complete or does not exist.
+    /// Writes the hybrid to `directory`, atomically: `directory` is complete or does not exist. A hybrid in
+    /// GGUF is a file.
     ///
-    /// Quantised tensors of a GGUF file become F32. All other tensors keep their dtype. No value changes.
+    /// If `dtype` is `None`, quantised tensors of a GGUF file become F32, all other tensors keep their dtype,
+    /// and no value changes.
     ///
     /// # Errors
-    /// Fails when `directory` is not empty, a file is missing, or a replaced layer has no twin.
+    /// Fails when `directory` is not empty, a file is missing, a replaced layer has no twin, or the format
+    /// cannot express the hybrid.
     pub fn write(&self, directory: &Path) -> Result<()> {
         self.write_in_shards(directory, MAX_SHARD_BYTES)
     }
 
     pub(super) fn write_in_shards(&self, directory: &Path, max_shard_bytes: u64) -> Result<()> {
-        let variant = Some(self.twins.1).filter(|_| self.mask.num_replaced() > 0);
-        let config = hybrid_config_json(self.base, self.mask, variant)?;
         let files = ModelFiles::open(self.base)?;
-        let tensors = self.tensors(&files)?;
+        let is_hybrid = self.mask.num_replaced() > 0;
+        let (config, tensors) = match self.format {
+            HybridFormat::Portable(format) => self.express(&files, format)?,
+            HybridFormat::Gguf => return self.write_gguf(&files, directory),
+            HybridFormat::Transformers => {
+                let config = hybrid_config_json(self.base, self.mask, self.variant(), self.dtype)?;
+                (config, self.tensors(&files)?.into_iter().map(|tensor| self.cast(tensor)).collect())
+            }
+        };
         create_folder_atomically(directory, |folder| {
             write_weights(folder, tensors, max_shard_bytes)?;
             for name in [TOKENIZER_FILE].into_iter().chain(BaseModel::OPTIONAL_FILES) {
                 self.copy_file(&files, name, folder)?;
             }
-            if variant.is_some() {
-                write_python_files(folder)?;
+            if is_hybrid {
                 write_tokenizer_config(folder)?;
+                self.write_generation_config(folder)?;
+            }
+            if is_hybrid && self.format == HybridFormat::Transformers {
+                write_python_files(folder)?;
             }
             write_bytes_atomically(&folder.join("config.json"), config.as_bytes())?;
             write_bytes_atomically(&folder.join("README.md"), self.model_card.as_bytes())
         })
+    }
+
+    /// Returns the variant of the twins. `None` if no layer is replaced.
+    fn variant(&self) -> Option<&TwinVariant> {
+        Some(self.twins.1).filter(|_| self.mask.num_replaced() > 0)
+    }
+
+    pub(super) fn cast(&self, tensor: TensorSource) -> TensorSource {
+        match self.dtype {
+            Some(dtype) => tensor.cast(dtype.of_safetensors()),
+            None => tensor,
+        }
+    }
+
+    /// Writes a generation configuration with the end tokens of the base, unless the base has such a file.
+    fn write_generation_config(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(GENERATION_CONFIG_FILE);
+        let ids = read_eos_token_ids(self.base)?;
+        if path.exists() || ids.is_empty() {
+            return Ok(());
+        }
+        let config = json!({ "eos_token_id": if let [id] = ids[..] { json!(id) } else { json!(ids) } });
+        let text = serde_json::to_string_pretty(&config).expect("the settings are plain JSON") + "\n";
+        write_bytes_atomically(&path, text.as_bytes())
     }
 
     /// Copies the base's file `name`. Does nothing if the file is optional and missing.
@@ -93,7 +137,7 @@ impl HybridWriter<'_> {
 
     /// Returns the tensors of the hybrid. In a replaced layer, the twin's tensors take the place of the
     /// attention's tensors. All other tensors are those of the base.
-    fn tensors(&self, files: &ModelFiles) -> Result<Vec<TensorSource>> {
+    pub(super) fn tensors(&self, files: &ModelFiles) -> Result<Vec<TensorSource>> {
         let mut tensors = base_tensor_sources(files)?;
         for layer in self.mask.layers() {
             let replaced = format!("model.layers.{layer}.{FULL_ATTENTION_PREFIX}.");

@@ -13,12 +13,17 @@ mod base_model;
 mod config_json;
 mod convert;
 mod eos_tokens;
+mod gguf_export;
 mod hybrid_writer;
 mod loaded_model;
 pub(crate) mod model_files;
 mod model_weights;
+mod portable_writer;
 mod reader_version;
 mod tensor_copy;
+mod tensor_segment;
+mod tensor_source;
+mod weight_dtype;
 mod weight_files;
 
 #[cfg(test)]
@@ -31,3 +36,6 @@ pub use eos_tokens::read_eos_token_ids;
 pub use hybrid_writer::HybridWriter;
 pub use loaded_model::LoadedModel;
 pub use model_weights::unused_tensors_note;
+pub(crate) use tensor_segment::{ElementMap, Segment};
+pub(crate) use tensor_source::TensorSource;
+pub use weight_dtype::WeightDtype;

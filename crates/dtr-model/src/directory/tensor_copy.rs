@@ -1,84 +1,17 @@
-//! Copies tensors to safetensors files without loading whole tensors. Copies the bytes of tensors in
-//! safetensors files unchanged, and dequantises tensors of GGUF files.
+//! Writes tensors to safetensors files without loading whole tensors. Copies the bytes of tensors in
+//! safetensors files unchanged, dequantises tensors of GGUF files, and computes others in chunks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 
+use super::TensorSource;
 use super::weight_files::{INDEX_FILE, WEIGHTS_FILE};
-use crate::gguf::GgufTensor;
-use crate::weights::{SafetensorsHeader, encode};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{write_atomically, write_bytes_atomically};
-
-/// A tensor in a file, and the name under which it will be written.
-#[derive(Clone)]
-pub struct TensorSource {
-    /// The name in the new file.
-    pub name: String,
-    info: TensorInfo,
-    values: ValueSource,
-}
-
-/// The source of a tensor's values.
-#[derive(Clone)]
-enum ValueSource {
-    /// The bytes of a safetensors file from the byte `start` on.
-    Bytes { file: PathBuf, start: u64 },
-    /// A tensor of a GGUF file.
-    Gguf(GgufTensor),
-}
-
-impl TensorSource {
-    /// Lists the tensors of `file`, ordered by name.
-    ///
-    /// # Errors
-    /// Fails when the file or its header cannot be read.
-    pub fn list(file: &Path) -> Result<Vec<Self>> {
-        let opened = File::open(file).map_err(|cause| Error::io("read", file, cause))?;
-        let header = SafetensorsHeader::read(&opened, file)?;
-        let source = |(name, info): (String, TensorInfo)| Self {
-            name,
-            values: ValueSource::Bytes {
-                file: file.to_owned(),
-                start: header.start + info.data_offsets.0 as u64,
-            },
-            info,
-        };
-        Ok(header.tensors.into_iter().map(source).collect())
-    }
-
-    /// Creates the source of the tensor `name` in the new file from a tensor of a GGUF file.
-    pub fn from_gguf(name: String, tensor: GgufTensor) -> Self {
-        let dtype = tensor.exact_dtype();
-        let num_bytes = tensor.num_values() * dtype.bitsize() / 8;
-        let info = TensorInfo { dtype, shape: tensor.shape().to_vec(), data_offsets: (0, num_bytes) };
-        Self { name, info, values: ValueSource::Gguf(tensor) }
-    }
-
-    fn num_bytes(&self) -> u64 {
-        (self.info.data_offsets.1 - self.info.data_offsets.0) as u64
-    }
-
-    fn copy_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let (path, start) = match &self.values {
-            ValueSource::Bytes { file, start } => (file, start),
-            ValueSource::Gguf(tensor) => {
-                return tensor.for_each_chunk(|chunk| out.write_all(&encode(chunk, self.info.dtype)));
-            }
-        };
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(*start))?;
-        match io::copy(&mut file.take(self.num_bytes()), out)? == self.num_bytes() {
-            true => Ok(()),
-            false => Err(io::Error::other(format!("`{}` became shorter during the copy", path.display()))),
-        }
-    }
-}
 
 /// Writes `tensors` to `directory`, as one weight file or as shards with an index. A shard holds at most
 /// `max_shard_bytes` bytes of values. A larger tensor gets a shard of its own.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::TwinVariant;
 use crate::testing::{decoder, twins, variants};
-use crate::{Decoder, DecoderState, Hybrid, Mask, NamedTensors, ParamMut, Parameters, Twins};
+use crate::{Decoder, DecoderState, Hybrid, HybridFormat, Mask, NamedTensors, ParamMut, Parameters, Twins};
 use dtr_core::error::Result;
 
 fn mini() -> PathBuf {
@@ -57,6 +57,8 @@ fn export(
         mask: &mask,
         tuned: None,
         model_card: "a card\n".to_owned(),
+        format: HybridFormat::Transformers,
+        dtype: None,
     };
     writer.write_in_shards(&folder.join("hybrid"), max_shard_bytes).unwrap();
     (folder, twins)
@@ -107,9 +109,13 @@ fn a_base_in_f32_keeps_its_bits_and_its_config() {
     let folder = tempfile::tempdir().unwrap();
     write_qwen3_base(folder.path());
     check(folder.path(), &variants()[3], &[1], u64::MAX);
-    let text =
-        config_json::hybrid_config_json(folder.path(), &Mask::empty().with_layer(1), Some(&variants()[3]))
-            .unwrap();
+    let text = config_json::hybrid_config_json(
+        folder.path(),
+        &Mask::empty().with_layer(1),
+        Some(&variants()[3]),
+        None,
+    )
+    .unwrap();
     let config: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(config["initializer_range"], json!(0.02));
     assert_eq!(config["model_type"], "dtr_hybrid");
@@ -256,6 +262,8 @@ fn a_directory_with_files_in_it_is_not_overwritten() {
         mask: &mask,
         tuned: None,
         model_card: String::new(),
+        format: HybridFormat::Transformers,
+        dtype: None,
     };
     assert!(writer.write(folder.path()).unwrap_err().to_string().ends_with("already exists"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -19,6 +19,7 @@ mod reader;
 mod tensor_names;
 mod tensor_values;
 mod tokenizer;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -26,3 +27,5 @@ mod tests;
 pub(crate) use model::GgufModel;
 pub(crate) use reader::GgufReader;
 pub(crate) use tensor_values::GgufTensor;
+pub(crate) use tokenizer::TokenizerFiles;
+pub(crate) use writer::{MetadataValue, write_gguf_file};

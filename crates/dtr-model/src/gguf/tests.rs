@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::header::GgufHeader;
 use super::tensor_values::OpenFile;
-use super::{GgufModel, GgufTensor};
+use super::{GgufModel, GgufTensor, MetadataValue, TokenizerFiles, write_gguf_file};
+use crate::directory::{Segment, TensorSource};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/gguf").join(name)
@@ -114,4 +115,94 @@ fn types_of_tokens_decide_which_are_added_and_special() {
     assert_eq!(config["add_bos_token"], true, "the default of the kind `llama`");
     assert_eq!(file("qwen2.gguf", "tokenizer_config.json")["add_bos_token"], false);
     assert_eq!(file("tokenizer-llama-bpe.gguf", "tokenizer_config.json")["add_bos_token"], true);
+}
+
+fn read_header(path: &Path) -> GgufHeader {
+    let file = File::open(path).unwrap();
+    let num_bytes = file.metadata().unwrap().len();
+    GgufHeader::read(&file, num_bytes).unwrap()
+}
+
+#[test]
+fn a_written_file_reads_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("written.gguf");
+    let tensor = |name: &str, shape: Vec<usize>| {
+        let values = (0..shape.iter().product()).map(|value: usize| value as f32).collect();
+        TensorSource::computed(name.to_owned(), shape, vec![Segment::Constant(values)])
+    };
+    let list = |texts: [&str; 2]| MetadataValue::TextList(texts.map(str::to_owned).to_vec());
+    let metadata = [
+        ("a.number", MetadataValue::U32(7)),
+        ("a.float", MetadataValue::F32(0.5)),
+        ("a.flag", MetadataValue::Bool(true)),
+        ("a.text", MetadataValue::Text("é".to_owned())),
+        ("a.integers", MetadataValue::I32List(vec![-1, 2])),
+        ("a.texts", list(["one", ""])),
+    ]
+    .map(|(key, value)| (key.to_owned(), value));
+    write_gguf_file(&path, &metadata, &[tensor("first", vec![3]), tensor("second", vec![2, 5])]).unwrap();
+    let header = read_header(&path);
+    let read = &header.metadata;
+    assert_eq!(read.whole_number("a.number"), Ok(Some(7)));
+    assert_eq!(read.float("a.float"), Ok(Some(0.5)));
+    assert_eq!(read.flag("a.flag"), Ok(Some(true)));
+    assert_eq!(read.text("a.text"), Ok(Some("é")));
+    assert_eq!(read.integers("a.integers"), Ok(Some([-1, 2].as_slice())));
+    assert_eq!(read.texts("a.texts").unwrap().unwrap(), ["one", ""]);
+    let shapes: Vec<&[usize]> = header.tensors.iter().map(|tensor| tensor.shape.as_slice()).collect();
+    assert_eq!(shapes, [[3].as_slice(), &[2, 5]]);
+    let file = Rc::new(OpenFile { file: File::open(&path).unwrap(), path });
+    for (info, num_values) in header.tensors.into_iter().zip([3, 10]) {
+        let tensor = GgufTensor { info, file: file.clone(), rows_per_interleaved_head: None };
+        let expected: Vec<f32> = (0..num_values).map(|value| value as f32).collect();
+        assert_eq!(tensor.values().unwrap(), expected);
+    }
+}
+
+#[test]
+fn the_metadata_of_a_tokenizer_are_those_of_its_file() {
+    for name in ["tokenizer-qwen2.gguf", "tokenizer-llama-bpe.gguf", "tokenizer-smollm.gguf"] {
+        let path = fixture(name);
+        let original = read_header(&path).metadata;
+        let tokenizer = super::tokenizer::GgufTokenizer { metadata: &original }.tokenizer_json().unwrap();
+        let vocab_size = original.texts("tokenizer.ggml.tokens").unwrap().unwrap().len();
+        let files = TokenizerFiles {
+            tokenizer,
+            chat_template: None,
+            bos_token_id: None,
+            eos_token_ids: vec![3],
+            vocab_size,
+        };
+        let written: BTreeMap<String, MetadataValue> = files.metadata().unwrap().into_iter().collect();
+        let texts = |key: &str| MetadataValue::TextList(original.texts(key).unwrap().unwrap().to_vec());
+        for key in ["tokenizer.ggml.tokens", "tokenizer.ggml.merges"] {
+            assert!(written[key] == texts(key), "{name}: {key}");
+        }
+        let pre = original.text("tokenizer.ggml.pre").unwrap().unwrap();
+        assert_eq!(written["tokenizer.ggml.pre"], MetadataValue::Text(pre.to_owned()));
+        // `tokenizer.json` does not tell an unused token from others.
+        let types = original.integers("tokenizer.ggml.token_type").unwrap().unwrap();
+        let types = types.iter().map(|number| if *number == 5 { 1 } else { *number as i32 }).collect();
+        assert_eq!(written["tokenizer.ggml.token_type"], MetadataValue::I32List(types), "{name}");
+        assert_eq!(written["tokenizer.ggml.eos_token_id"], MetadataValue::U32(3));
+    }
+}
+
+#[test]
+fn a_tokenizer_that_llama_cpp_does_not_know_is_refused() {
+    let files = |tokenizer: Value| TokenizerFiles {
+        tokenizer,
+        chat_template: None,
+        bos_token_id: None,
+        eos_token_ids: Vec::new(),
+        vocab_size: 1,
+    };
+    let words = json!({ "model": { "type": "WordLevel", "vocab": { "a": 0 } } });
+    assert_eq!(files(words).metadata().unwrap_err(), "is not byte-level BPE");
+    let model = json!({ "type": "BPE", "vocab": { "a": 0 }, "merges": [] });
+    let split =
+        json!({ "type": "Split", "pattern": { "Regex": "x" }, "behavior": "Isolated", "invert": false });
+    let unknown = json!({ "model": model, "pre_tokenizer": split });
+    assert!(files(unknown).metadata().unwrap_err().starts_with("splits texts"));
 }

@@ -21,9 +21,9 @@ pub struct TwinGeometry {
     pub rope: bool,
     /// Whether the output is gated.
     pub output_gate: bool,
-    /// Whether q, k and v have biases, as in the base.
+    /// Whether q, k and v have biases.
     pub qkv_bias: bool,
-    /// Whether q and k are normalised per head, as in the base.
+    /// Whether q and k are normalised per head.
     pub qk_norm: bool,
     /// Epsilon of the RMSNorms, the same as in the base.
     pub norm_epsilon: f64,
@@ -35,8 +35,10 @@ impl TwinGeometry {
         dtr_ops::is_linear_attention_recordable(self.key_dim, self.value_dim)
     }
 
-    /// Fills in the absent sizes of `geometry` from `base`.
+    /// Fills in the absent values of `geometry` from `base`. A portable twin has neither biases nor norms of
+    /// queries and keys, because no portable format has them in linear layers.
     pub fn new(geometry: &GeometryConfig, base: &DecoderConfig) -> Self {
+        let inherit = |of_base: bool| of_base && geometry.portable.is_none();
         Self {
             hidden_size: base.hidden_size,
             num_heads: geometry.num_heads.unwrap_or(base.num_heads),
@@ -45,8 +47,8 @@ impl TwinGeometry {
             value_dim: geometry.value_dim.unwrap_or(base.head_dim),
             rope: geometry.rope,
             output_gate: geometry.output_gate,
-            qkv_bias: base.qkv_bias,
-            qk_norm: base.qk_norm,
+            qkv_bias: geometry.qkv_bias.unwrap_or(inherit(base.qkv_bias)),
+            qk_norm: geometry.qk_norm.unwrap_or(inherit(base.qk_norm)),
             norm_epsilon: base.norm_epsilon,
         }
     }

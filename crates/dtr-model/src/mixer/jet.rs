@@ -52,8 +52,8 @@ pub struct JetBlock {
     pub(super) geometry: TwinGeometry,
 }
 
-/// Returns the hidden width of the kernel generator.
-fn generator_width(jet: &JetConfig, channels: usize) -> usize {
+/// Returns the hidden width of the kernel generator. `channels` is the width of v.
+pub(crate) fn jet_generator_width(jet: &JetConfig, channels: usize) -> usize {
     (channels / jet.generator_reduction).max(1)
 }
 
@@ -62,7 +62,7 @@ impl JetBlock {
     /// All other parameters exist in every kind of linear block.
     pub(super) fn num_specific_parameters(jet: &JetConfig, geometry: &TwinGeometry) -> usize {
         let channels = geometry.num_kv_heads * geometry.value_dim;
-        let (inner, taps) = (generator_width(jet, channels), channels * jet.conv_size);
+        let (inner, taps) = (jet_generator_width(jet, channels), channels * jet.conv_size);
         inner * geometry.hidden_size + taps * inner + taps + GatedDeltaRule::num_parameters(geometry)
     }
 
@@ -74,7 +74,7 @@ impl JetBlock {
         name: &str,
     ) -> Result<Self> {
         let (width, channels) = (geometry.hidden_size, geometry.num_kv_heads * geometry.value_dim);
-        let (inner, taps) = (generator_width(jet, channels), channels * jet.conv_size);
+        let (inner, taps) = (jet_generator_width(jet, channels), channels * jet.conv_size);
         let (first, second) = (format!("{name}.dynamic_conv1d.w1"), format!("{name}.dynamic_conv1d.w2"));
         let projections = original.map(|original| &original.projections);
         Ok(Self {

@@ -26,10 +26,13 @@ pub use full_attention::FullAttention;
 pub use gdn::{GdnBlock, GdnConfig};
 pub use geometry::TwinGeometry;
 pub use gla::{GlaBlock, GlaConfig};
+pub(crate) use jet::jet_generator_width;
 pub use jet::{JetBlock, JetConfig};
 pub use linear_projection::Linear;
 pub use mixer_state::MixerState;
-pub use twin_variant::{BlockConfig, GeometryConfig, TwinInit, TwinVariant, check_head_counts};
+pub use twin_variant::{
+    BlockConfig, GeometryConfig, PortableFormat, TwinInit, TwinVariant, check_head_counts,
+};
 
 use crate::{DecoderConfig, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
@@ -81,8 +84,8 @@ impl Mixer {
     /// Creates a twin of the attention `base`, with parameters from `params` under `name`.
     ///
     /// If `variant.init` is [`TwinInit::Copy`] or [`TwinInit::Calibrated`], the twin starts with copies from
-    /// the base: the projections q, k, v and o, their biases, and the norms of q and k. The base must then
-    /// have the twin's geometry.
+    /// the base: the projections q, k, v and o, and those biases and norms of q and k that both have. The
+    /// base must then have the twin's head counts and head widths.
     ///
     /// # Errors
     /// Fails when the geometry does not fit the base, or `params` lacks a parameter.

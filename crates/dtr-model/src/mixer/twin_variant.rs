@@ -16,7 +16,7 @@ use super::{GdnConfig, GlaConfig, JetConfig};
 pub struct TwinVariant {
     /// The kind of block and its settings.
     pub block: BlockConfig,
-    /// Head counts, head widths, rotary positions and output gate.
+    /// Head counts, head widths and options.
     #[serde(default)]
     pub geometry: GeometryConfig,
     /// The initial values of a twin's parameters.
@@ -24,8 +24,7 @@ pub struct TwinVariant {
     pub init: TwinInit,
 }
 
-/// Head counts, head widths, rotary positions and output gate of a twin. If a size is absent, the twin has
-/// the size of its base.
+/// Head counts, head widths and options of a twin. If a size is absent, the twin has the size of its base.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GeometryConfig {
@@ -49,6 +48,41 @@ pub struct GeometryConfig {
     pub rope: bool,
     /// Whether the output is multiplied by a SiLU gate of the input.
     pub output_gate: bool,
+    /// Whether queries, keys and values have biases. If absent, they have biases if those of the base do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qkv_bias: Option<bool>,
+    /// Whether queries and keys are normalised per head. If absent, they are if those of the base are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qk_norm: Option<bool>,
+    /// A format of other software. The twin then has neither biases nor norms of queries and keys, and the
+    /// plan refuses bases and settings that the format cannot express.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub portable: Option<PortableFormat>,
+}
+
+/// A format of other software that can express some hybrids without own code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PortableFormat {
+    /// Qwen3.5 of transformers, vLLM and llama.cpp: a Qwen3 base with Gated DeltaNet.
+    #[serde(rename = "qwen3_5")]
+    Qwen35,
+    /// Jet-Nemotron of SGLang: a Qwen2 or Llama base with JetBlock.
+    #[serde(rename = "jet-nemotron")]
+    JetNemotron,
+    /// flash-linear-attention: a Qwen2 base with GLA or Gated DeltaNet.
+    #[serde(rename = "fla")]
+    Fla,
+}
+
+impl PortableFormat {
+    /// Returns the name of the format in manifests and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qwen35 => "qwen3_5",
+            Self::JetNemotron => "jet-nemotron",
+            Self::Fla => "fla",
+        }
+    }
 }
 
 impl Default for GeometryConfig {
@@ -60,6 +94,9 @@ impl Default for GeometryConfig {
             value_dim: None,
             rope: false,
             output_gate: true,
+            qkv_bias: None,
+            qk_norm: None,
+            portable: None,
         }
     }
 }

@@ -16,7 +16,7 @@ pub use initializer::{Initializer, ParamSource, RandomParams};
 pub use parameters::{ParamMut, Parameters, SelectedParameters, count_parameters, read_parameters, to_dtype};
 pub(crate) use safetensors_header::SafetensorsHeader;
 pub use safetensors_reader::SafetensorsReader;
-pub(crate) use safetensors_reader::ensure_finite;
+pub(crate) use safetensors_reader::{ensure_finite, to_f32};
 pub use safetensors_writer::NamedTensors;
 pub(crate) use safetensors_writer::encode;
 pub use stacking::{stack_layers, unstack_layers};

@@ -274,7 +274,7 @@ impl StoredTensor {
 }
 
 /// Converts little-endian F32, BF16 or F16 values to f32.
-fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     const { assert!(cfg!(target_endian = "little"), "safetensors is little-endian, the target is not") }
     if dtype == Dtype::F32 {
         return bytemuck::pod_collect_to_vec(bytes);

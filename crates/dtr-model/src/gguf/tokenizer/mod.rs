@@ -2,6 +2,7 @@
 //! `tokenizer.`.
 
 mod byte_level;
+mod metadata_writer;
 mod pre_tokenizer;
 mod sentence_piece;
 mod special_tokens;
@@ -9,6 +10,7 @@ mod vocabulary;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::metadata_writer::TokenizerFiles;
 use self::vocabulary::Vocabulary;
 use super::byte_reader::ParseResult;
 use super::metadata::GgufMetadata;

@@ -49,6 +49,27 @@ impl PreTokenizer {
         }
     }
 
+    /// Returns the pre-tokenizer of a `tokenizer.json`. Returns `None` if llama.cpp has no name for it.
+    pub fn of_tokenizer_json(tokenizer: &Value) -> Option<Self> {
+        let own = (patterns(&tokenizer["pre_tokenizer"]), &tokenizer["normalizer"]["type"]);
+        [Self::Gpt2, Self::Llama3, Self::Qwen2, Self::SmolLm, Self::Default].into_iter().find(|known| {
+            let ignores_merges = tokenizer["model"]["ignore_merges"] == true;
+            (patterns(&known.to_json()), &known.normalizer()["type"]) == own
+                && known.ignores_merges() == ignores_merges
+        })
+    }
+
+    /// Returns the name in `tokenizer.ggml.pre`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Gpt2 => "gpt-2",
+            Self::Llama3 => "llama-bpe",
+            Self::Qwen2 => "qwen2",
+            Self::SmolLm => "smollm",
+        }
+    }
+
     /// Returns whether, by default, the tokenizer adds the beginning-of-text token before every text. The
     /// metadata of a file can override this default.
     pub fn adds_bos(self) -> bool {
@@ -80,6 +101,24 @@ impl PreTokenizer {
             Self::Default => sequence(DEFAULT.into_iter().map(split).chain([byte_level(false)]).collect()),
         }
     }
+}
+
+/// Returns the parts of a pre-tokenizer of `tokenizer.json`, without settings that do not change tokens: the
+/// type of each part, and its pattern or its flags.
+fn patterns(pre_tokenizer: &Value) -> Vec<(String, Value)> {
+    let parts = match pre_tokenizer["pretokenizers"].as_array() {
+        Some(parts) => parts.as_slice(),
+        None => std::slice::from_ref(pre_tokenizer),
+    };
+    let setting = |part: &Value| match part["type"].as_str() {
+        Some("Split") => json!([part["pattern"], part["behavior"], part["invert"]]),
+        Some("ByteLevel") => {
+            json!([part["add_prefix_space"], part["use_regex"].as_bool().unwrap_or(true)])
+        }
+        Some("Digits") => part["individual_digits"].clone(),
+        _ => part.clone(),
+    };
+    parts.iter().map(|part| (part["type"].to_string(), setting(part))).collect()
 }
 
 /// Returns a pre-tokenizer that splits a text into the matches of `pattern` and the texts between them.
