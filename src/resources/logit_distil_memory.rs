@@ -1,8 +1,8 @@
 //! An estimate of the memory that logit distillation takes.
 
 use super::memory::{F32_BYTES, GPU_OVERHEAD_BYTES, dtype_bytes, training_bytes, twin_bytes, weight_bytes};
-use crate::algorithms::logit_distil::{HybridChoice, LogitDistilConfig};
-use crate::algorithms::tuning::{ParameterGroup, TrainedParts};
+use crate::algorithms::logit_distil::LogitDistilConfig;
+use crate::algorithms::tuning::{HybridChoice, TrainedParts};
 use crate::manifest::Dtype;
 use dtr_model::{DecoderConfig, Mixer, TwinVariant};
 use dtr_ops::head_loss_bytes;
@@ -79,7 +79,7 @@ impl LogitDistilMemory<'_> {
         let attention =
             2 * (config.hidden_size * (config.num_heads + config.num_kv_heads) * config.head_dim) as u64;
         let rest = config.num_parameters() - num_layers * attention;
-        let is_thawed = self.recipe.train.learning_rate(ParameterGroup::Attention, 1.0).is_some();
+        let is_thawed = self.recipe.train.group_rates(1.0).iter().any(|rate| rate.name == "attention");
         mixers + rest + if is_thawed { (num_layers - replaced) * attention } else { 0 }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{ReferenceTensors, assert_close, fixture};
 use burn::tensor::{DType, Device, Tensor};
-use dtr::algorithms::tuning::{AllParts, TrainedParts, TunedDecoder};
+use dtr::algorithms::tuning::{AllParts, TrainableDecoder, TrainedParts, TunedDecoder};
 use dtr_model::optimizer::AdamWConfig;
 use dtr_model::{
     BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, Hybrid,
@@ -91,7 +91,8 @@ fn check(name: &str, block: BlockConfig, tied_head: bool) {
         ..AdamWConfig::default()
     };
     let rates = AllParts { rest_learning_rate: 1e-3, attention_learning_rate: 5e-4 };
-    let mut tuned = TunedDecoder::new(student, &optimizer, &TrainedParts::All(rates)).unwrap();
+    let rates = TrainedParts::All(rates).group_rates(optimizer.learning_rate);
+    let mut tuned = TunedDecoder::new(student, &optimizer, rates).unwrap();
     assert_close(&format!("{name} norm"), tuned.update(found.gradient, 0, 1), norm, MAX_ERROR);
     for ((part, before), (_, after)) in before.into_iter().zip(named_parameters(tuned.decoder())) {
         let expected = flat(&reference, &format!("after_{part}")) - before.clone();
