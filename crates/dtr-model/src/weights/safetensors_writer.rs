@@ -16,7 +16,7 @@ use dtr_core::files::write_bytes_atomically;
 pub(super) const METADATA_KEY: &str = "note";
 
 /// Named tensors in memory, each with its shape and its values in f32.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NamedTensors {
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
     metadata_text: Option<String>,
