@@ -188,10 +188,7 @@ pub struct QuestionDigests {
 
 impl QuestionDigests {
     /// Computes the digests of the questions of a split.
-    ///
-    /// # Errors
-    /// Fails if a file cannot be read, or if a row cannot be turned into an item.
-    pub fn load(task: &Task, split: Split) -> Result<Self> {
+    fn load(task: &Task, split: Split) -> Result<Self> {
         let digests = match TaskItems::load(&without_context(task), split)? {
             TaskItems::Choices(items) => items.iter().map(|item| (item.id.clone(), digest(item))).collect(),
             TaskItems::Generative(items) => {
@@ -201,12 +198,22 @@ impl QuestionDigests {
         Ok(Self { split, digests })
     }
 
-    /// Checks that no question of `training` is also in one of `reserved`.
+    /// Computes the digests of the questions of the train split. Refuses questions that are also in the
+    /// validation split, which guides searches, or in the test split.
     ///
     /// # Errors
-    /// Fails if a question is in both. The error tells how many items of the train split are affected, and shows
-    /// the first of them.
-    pub fn ensure_disjoint(training: &Self, reserved: &[Self]) -> Result<()> {
+    /// Fails if a question is in two splits, if a file cannot be read, or if a row cannot be turned into an
+    /// item.
+    pub fn load_disjoint(task: &Task) -> Result<Self> {
+        let training = Self::load(task, Split::Train)?;
+        let reserved = [Self::load(task, Split::Validation)?, Self::load(task, Split::Test)?];
+        Self::ensure_disjoint(&training, &reserved)?;
+        Ok(training)
+    }
+
+    /// Checks that no question of `training` is also in one of `reserved`. The error tells how many items of the
+    /// train split are affected, and shows the first of them.
+    fn ensure_disjoint(training: &Self, reserved: &[Self]) -> Result<()> {
         let mut known: BTreeMap<Digest, (&str, Split)> = BTreeMap::new();
         for questions in reserved {
             known.extend(questions.digests.iter().map(|(id, digest)| (*digest, (id.as_str(), questions.split))));

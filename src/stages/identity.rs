@@ -258,6 +258,14 @@ impl ShotsIdentity {
 }
 
 impl SplitIdentity {
+    /// Returns the maximum number of items, or `None` if there is no maximum.
+    pub fn max_items(&self) -> Option<usize> {
+        match self {
+            Self::Synthetic { num_items, .. } => Some(*num_items),
+            Self::File { max_items, .. } | Self::Generative { max_items, .. } => *max_items,
+        }
+    }
+
     /// Computes the identity of a split of a task.
     ///
     /// # Errors
