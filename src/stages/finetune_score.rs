@@ -23,6 +23,7 @@ use crate::manifest::Dtype;
 use crate::resources::{ResourceEstimate, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, StageName};
+use ComparedModel::{Base, BaseFinetuned, Hybrid, HybridDistilled, HybridFinetuned, HybridRestored};
 use dtr_core::error::Result;
 use dtr_model::DecoderConfig;
 
@@ -78,6 +79,11 @@ pub enum ComparedModel {
 }
 
 impl ComparedModel {
+    /// Returns whether the model is the base, fine-tuned or not.
+    pub fn is_base(self) -> bool {
+        matches!(self, Self::Base | Self::BaseFinetuned)
+    }
+
     /// Returns the name of the model in tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -116,9 +122,6 @@ pub struct ModelScores {
 impl FinetuneScoreJob {
     /// Returns the compared models in the order of the results.
     pub fn models(&self) -> Vec<ComparedModel> {
-        use ComparedModel::{
-            Base, BaseFinetuned, Hybrid, HybridDistilled, HybridFinetuned, HybridRestored,
-        };
         let mut models = vec![Base, BaseFinetuned, Hybrid];
         models.extend(self.hybrid.distilled.is_some().then_some(HybridDistilled));
         models.push(HybridFinetuned);
@@ -126,21 +129,40 @@ impl FinetuneScoreJob {
         models
     }
 
+    /// Returns the model before its last change, or `None` for a model that was not changed.
+    pub fn model_before(&self, model: ComparedModel) -> Option<ComparedModel> {
+        match model {
+            Base | Hybrid => None,
+            BaseFinetuned => Some(Base),
+            HybridDistilled => Some(Hybrid),
+            HybridFinetuned if self.hybrid.distilled.is_some() => Some(HybridDistilled),
+            HybridFinetuned => Some(Hybrid),
+            HybridRestored => Some(HybridFinetuned),
+        }
+    }
+
+    /// Returns the base with which a hybrid is compared: the fine-tuned base for a fine-tuned hybrid. Returns
+    /// `None` for a base.
+    pub fn control(&self, model: ComparedModel) -> Option<ComparedModel> {
+        match model {
+            Base | BaseFinetuned => None,
+            Hybrid | HybridDistilled => Some(Base),
+            HybridFinetuned | HybridRestored => Some(BaseFinetuned),
+        }
+    }
+
     /// Returns the cell that scores a model on a split. `layers` are the layers of the hybrid.
     ///
     /// # Errors
     /// Fails if the specification of the cell cannot be created.
     pub fn score_cell(&self, model: ComparedModel, split: Split, layers: &[u32]) -> Result<Cell> {
-        use ComparedModel::{
-            Base, BaseFinetuned, Hybrid, HybridDistilled, HybridFinetuned, HybridRestored,
-        };
         let tuned = match model {
             Base | Hybrid => None,
             BaseFinetuned => Some(&self.tuned_base),
             HybridDistilled => self.hybrid.distilled.as_ref(),
             HybridFinetuned | HybridRestored => Some(&self.tuned),
         };
-        let layers = if matches!(model, Base | BaseFinetuned) { Vec::new() } else { layers.to_vec() };
+        let layers = if model.is_base() { Vec::new() } else { layers.to_vec() };
         let untrained = self.search.score_cell(&self.search_labels, split, layers)?;
         let Some(tuned) = tuned else { return Ok(untrained) };
         let job = untrained.downcast_job::<ScoreJob>().expect("a score cell has a score job").clone();
@@ -168,20 +190,13 @@ impl FinetuneScoreJob {
             scores.push(ModelScores { model, validation, test });
         }
         let result = FinetuneScoreResult { layers, models: scores, tokens };
-        let references = result.score_cells().cloned().collect();
+        let references = result.models.iter().map(|scores| scores.test.cell.clone()).collect();
         recorder.finish(0, &[], references, result)?;
         Ok(CompletedBy::ThisProcess)
     }
 
     fn num_evaluations(&self) -> u64 {
         2 * self.models().len() as u64
-    }
-}
-
-impl FinetuneScoreResult {
-    /// Returns all score cells.
-    pub fn score_cells(&self) -> impl Iterator<Item = &CellId> {
-        self.models.iter().flat_map(|scores| [&scores.validation.cell, &scores.test.cell])
     }
 }
 
