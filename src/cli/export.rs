@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{ExperimentArgs, print_json};
-use crate::export::{HybridSelector, SearchSelector, export_hybrid};
+use crate::export::{HybridSelector, SearchSelector, TrainingKind, export_hybrid};
 use dtr_core::error::Result;
 
 /// Write a hybrid of a finished search to a directory in the Hugging Face format
@@ -34,9 +34,12 @@ pub struct ExportCommand {
     #[arg(long, value_enum, default_value_t = HybridSelector::Opt)]
     which: HybridSelector,
     /// Export a hybrid that was trained after its search: `hybrid=opt`, `hybrid=best`, or `replaced=` and a
-    /// number of layers, as in `logit-distil.hybrids`
+    /// number of layers, as in `logit-distil.hybrids` and `finetune.hybrids`
     #[arg(long, value_name = "HYBRID", conflicts_with = "which")]
     tuned: Option<String>,
+    /// Training after which to export the hybrid of `--tuned`; the default is the last one
+    #[arg(long, value_enum, requires = "tuned")]
+    after: Option<TrainingKind>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -57,6 +60,7 @@ impl ExportCommand {
             axes: self.axes.into_iter().collect(),
             hybrid: self.which,
             tuned: self.tuned,
+            training: self.after,
         };
         let command = self.experiment.sweep_command();
         let layers = export_hybrid(&plan, &store, &selector, &self.directory, &command)?;

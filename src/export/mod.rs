@@ -5,6 +5,7 @@
 
 mod model_card;
 mod selector;
+mod trained_hybrid;
 mod tuned_model_card;
 
 use std::path::Path;
@@ -12,11 +13,12 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 pub use selector::{HybridSelector, SearchSelector};
+use trained_hybrid::TrainedHybrid;
+pub use trained_hybrid::TrainingKind;
 
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
-use crate::stages::tuned_score::TunedScoreResult;
-use crate::stages::{Cell, SearchJob, TunedScoreJob, tuned_file, twins_file, verified_base_path};
+use crate::stages::{Cell, SearchJob, tuned_file, twins_file, verified_base_path};
 use crate::store::{Lookup, Record, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_model::{HybridWriter, Mask};
@@ -45,8 +47,8 @@ pub fn export_hybrid(
     sweep_command: &str,
 ) -> Result<Vec<u32>> {
     if let Some(hybrid) = &selector.tuned {
-        let (cell, job) = selector.find_tuned_hybrid(plan, hybrid)?;
-        return export_tuned_hybrid(store, cell, job, directory, sweep_command);
+        let hybrid = selector.find_trained_hybrid(plan, hybrid)?;
+        return export_trained_hybrid(store, hybrid, directory, sweep_command);
     }
     let (cell, job) = selector.find_search(plan)?;
     let record: Record<SearchResult> = find_record(store, cell, sweep_command)?;
@@ -63,19 +65,18 @@ pub fn export_hybrid(
 
 /// Writes to `directory` a hybrid that was trained after its search. Returns the layers that the hybrid
 /// replaces.
-fn export_tuned_hybrid(
+fn export_trained_hybrid(
     store: &Store,
-    cell: &Cell,
-    job: &TunedScoreJob,
+    hybrid: TrainedHybrid<'_>,
     directory: &Path,
     sweep_command: &str,
 ) -> Result<Vec<u32>> {
-    let scores: Record<TunedScoreResult> = find_record(store, cell, sweep_command)?;
-    let (search, scores) = (&job.search, scores.outcome);
+    let scores = hybrid.read_scores(store, sweep_command)?;
+    let search = hybrid.search();
     let mask: Mask = scores.layers.iter().copied().collect();
     let (base, twins) = (verified_base_path(store, &search.base)?, twins_file(store, &search.twins)?);
-    let tuned = tuned_file(store, &job.tuned)?;
-    let model_card = tuned_model_card::tuned_model_card(cell, job, &scores);
+    let tuned = tuned_file(store, hybrid.training_cell())?;
+    let model_card = tuned_model_card::tuned_model_card(&hybrid, &scores);
     let twins = (twins.as_path(), &search.variant);
     HybridWriter { base: &base, twins, mask: &mask, tuned: Some(&tuned), model_card }.write(directory)?;
     Ok(scores.layers)

@@ -23,6 +23,7 @@ mod determinism;
 mod documentation;
 mod export;
 mod failed_cells;
+mod finetune;
 mod full_disks;
 mod generate;
 mod generative;

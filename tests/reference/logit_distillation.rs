@@ -34,7 +34,7 @@ fn reader(name: &str) -> SafetensorsReader {
     SafetensorsReader::open(&[path], &Device::flex()).unwrap()
 }
 
-fn teacher_and_student(name: &str, block: BlockConfig, tied_head: bool) -> (Decoder, Decoder) {
+pub fn teacher_and_student(name: &str, block: BlockConfig, tied_head: bool) -> (Decoder, Decoder) {
     let base = Decoder::new(&config(tied_head), &mut reader(&format!("{name}-base"))).unwrap();
     let variant = TwinVariant { block, geometry: GeometryConfig::default(), init: TwinInit::Random };
     let mut twin = reader(&format!("{name}-twin"));
@@ -44,19 +44,19 @@ fn teacher_and_student(name: &str, block: BlockConfig, tied_head: bool) -> (Deco
     (base, student)
 }
 
-fn flat(reference: &ReferenceTensors, name: &str) -> Tensor<1> {
+pub fn flat(reference: &ReferenceTensors, name: &str) -> Tensor<1> {
     let (_, words) = reference.element_bytes(name);
     let values: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
     Tensor::from_floats(values.as_slice(), &Device::flex())
 }
 
-fn token_rows(reference: &ReferenceTensors) -> Vec<Vec<u32>> {
+pub fn token_rows(reference: &ReferenceTensors) -> Vec<Vec<u32>> {
     let (shape, words) = reference.element_bytes("ids");
     let ids: Vec<u32> = words.into_iter().map(u32::from_le_bytes).collect();
     ids.chunks(shape[1]).map(<[u32]>::to_vec).collect()
 }
 
-fn named_parameters(decoder: &Decoder) -> Vec<(String, Tensor<1>)> {
+pub fn named_parameters(decoder: &Decoder) -> Vec<(String, Tensor<1>)> {
     let mut named = Vec::new();
     decoder.clone().visit(&mut |name, param| named.push((name.to_owned(), param.flat())));
     named

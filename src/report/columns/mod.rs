@@ -73,8 +73,7 @@ tables! {
     /// Times, energy and memory differ from run to run.
     stages: CellWorkRow {
         /// Name of the stage: `pretrain`, `distil`, `score`, `search`, `logit-distil`, `tuned-score`,
-        /// `finetune`, `finetune-score` or
-        /// `throughput`.
+        /// `finetune`, `finetune-score` or `throughput`.
         stage: String => "",
         /// Name of the base model in the manifest.
         model: String => "",
