@@ -3,6 +3,7 @@
 
 pub mod candidate;
 pub mod distil;
+pub mod finetune;
 pub mod logit_distil;
 pub mod parallel;
 pub mod pretrain;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{ExperimentArgs, print_json};
-use crate::export::{Export, ExportDtype, ExportFormat, HybridSelector, SearchSelector};
+use crate::export::{Export, ExportDtype, ExportFormat, HybridSelector, SearchSelector, TrainingKind};
 use dtr_core::error::{ErrorKind, Result};
 use dtr_model::Constraint;
 
@@ -37,9 +37,12 @@ pub struct ExportCommand {
     #[arg(long, value_enum, default_value_t = HybridSelector::Opt)]
     which: HybridSelector,
     /// Export a hybrid that was trained after its search: `hybrid=opt`, `hybrid=best`, or `replaced=` and a
-    /// number of layers, as in `logit-distil.hybrids`
+    /// number of layers, as in `logit-distil.hybrids` and `finetune.hybrids`
     #[arg(long, value_name = "HYBRID", conflicts_with = "which")]
     tuned: Option<String>,
+    /// Training after which to export the hybrid of `--tuned`; the default is the last one
+    #[arg(long, value_enum, requires = "tuned")]
+    after: Option<TrainingKind>,
     /// Format of the directory
     #[arg(long, value_enum, default_value_t = ExportFormat::Transformers)]
     format: ExportFormat,
@@ -72,6 +75,7 @@ impl ExportCommand {
             axes: self.axes.into_iter().collect(),
             hybrid: self.which,
             tuned: self.tuned,
+            training: self.after,
         };
         let export = Export {
             plan: &plan,

@@ -14,15 +14,12 @@ const CONTINUATION: &str = "continuation";
 const CHOICES: &str = "choices";
 const LABEL: &str = "label";
 
-/// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
+/// Loads the items of one split of `task`, in the order of their rows.
 ///
 /// # Errors
-/// Fails if a file cannot be read or has no items of the split. Also fails if a template fails for a row,
+/// Fails if the task has no file of the split, or if a file cannot be read or has no items of the split. Also fails if a template fails for a row,
 /// or if a row's label is not one of the row's choices. These two errors name the row.
 pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>> {
-    if split == Split::Train {
-        return Ok(Vec::new());
-    }
     let templates = parse_templates(task)?;
     let has_prompt_per_choice = templates.uses_choice(PROMPT);
     task.files().build_items(split, &ChoiceItemBuilder { templates, has_prompt_per_choice, task })

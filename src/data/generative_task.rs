@@ -31,6 +31,11 @@ const CONDITION: &str = "where";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct GenerativeTask {
+    /// The file of train rows, as a path relative to the manifest or as `hf://datasets/…`. Only `[finetune]`
+    /// reads this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub train: Option<String>,
     /// The file of validation rows, as a path relative to the manifest or as `hf://datasets/…`. Without this
     /// file, `splits` decides which rows of `test` are validation rows.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +51,10 @@ pub struct GenerativeTask {
     /// The expression that decides which rows are items, such as `"task_id > 10"`. The default is all rows.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
+    /// The maximum number of train items, taken from the first rows. The default is all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub train_items: Option<usize>,
     /// The maximum number of validation items, taken from the first rows. The default is all rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
@@ -106,9 +115,11 @@ impl GenerativeTask {
     /// Returns the task's files, and the settings that divide the rows into splits.
     pub fn files(&self) -> TaskFiles<'_> {
         TaskFiles {
+            train: self.train.as_deref(),
             validation: self.validation.as_deref(),
             test: &self.test,
             splits: self.splits,
+            train_items: self.train_items,
             validation_items: self.validation_items,
             test_items: self.test_items,
             shots: self.shots.as_ref(),
@@ -122,9 +133,11 @@ impl GenerativeTask {
     /// Returns a copy in which all settings of files and splits have fixed values.
     pub fn without_files(&self) -> Self {
         Self {
+            train: None,
             validation: None,
             test: String::new(),
             splits: SplitPolicy::default(),
+            train_items: None,
             validation_items: None,
             test_items: None,
             shots: None,
@@ -145,6 +158,8 @@ pub struct GenerativeItem {
     pub prompt: String,
     /// The messages from which a chat template renders the prompt, if the task has `chat`.
     pub chat: Option<ChatMessages>,
+    /// The answer that fine-tuning learns.
+    pub target: String,
     /// The correct answers.
     pub references: Vec<String>,
     /// The names of all classes, for the metric `classification`.
@@ -155,15 +170,12 @@ pub struct GenerativeItem {
     pub script: Option<ScriptItem>,
 }
 
-/// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
+/// Loads the items of one split of `task`, in the order of their rows.
 ///
 /// # Errors
-/// Fails if a file cannot be read or has no items of the split. Also fails if a template fails for a row. This
+/// Fails if the task has no file of the split, or if a file cannot be read or has no items of the split. Also fails if a template fails for a row. This
 /// error names the row.
 pub fn load_generative_items(task: &GenerativeTask, split: Split) -> Result<Vec<GenerativeItem>> {
-    if split == Split::Train {
-        return Ok(Vec::new());
-    }
     let mut templates = parse_templates(task)?;
     let tests = task.code.as_ref().map(|test| ItemTestBuilder::new(test, &mut templates)).transpose()?;
     task.files().build_items(split, &GenerativeItemBuilder { templates, tests, task })
@@ -196,7 +208,8 @@ impl ItemBuilder for GenerativeItemBuilder<'_> {
 
     fn num_bytes(item: &GenerativeItem) -> usize {
         let script = item.script.iter().flat_map(|script| [&script.target, &script.row]);
-        let texts = item.references.iter().chain(&item.classes).chain([&item.prompt]).chain(script);
+        let texts =
+            item.references.iter().chain(&item.classes).chain([&item.prompt, &item.target]).chain(script);
         texts.map(String::len).sum()
     }
 
@@ -220,7 +233,8 @@ impl ItemBuilder for GenerativeItemBuilder<'_> {
             prompt,
             chat,
             script,
-            references: list(REFERENCES, &self.task.references)?.unwrap_or_else(|| vec![target]),
+            references: list(REFERENCES, &self.task.references)?.unwrap_or_else(|| vec![target.clone()]),
+            target,
             classes: list(CLASSES, &self.task.classes)?.unwrap_or_default(),
             test: self.tests.as_ref().map(|tests| tests.build(&self.templates, row)).transpose()?,
         })

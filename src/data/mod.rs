@@ -22,6 +22,7 @@ pub mod synthetic;
 mod task;
 mod task_requests;
 pub mod token_sequences;
+mod training_examples;
 mod verdict_cache;
 
 use std::fmt;
@@ -42,6 +43,7 @@ pub use split_rows::{SplitFile, TaskFiles};
 use synthetic::SyntheticLanguage;
 pub use task::{Choices, FileTask, Metric, SplitPolicy, SyntheticTask, SyntheticTaskKind, Task, TaskSource};
 pub use task_requests::{TaskItems, TaskRequests};
+pub use training_examples::{ExampleSettings, QuestionDigests, TrainingExample, TrainingExamples};
 
 /// A multiple-choice question. Scoring compares the likelihoods of the choices after the prompt and a space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

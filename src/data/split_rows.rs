@@ -16,12 +16,16 @@ const MAX_SPLIT_BYTES: usize = 1 << 30;
 /// The files of a task, and the settings that decide which rows belong to which split.
 #[derive(Clone, Copy, Debug)]
 pub struct TaskFiles<'a> {
+    /// The file of train rows. `None` if the task has none.
+    pub train: Option<&'a str>,
     /// The file of validation rows. `None` if `test` also holds the validation rows.
     pub validation: Option<&'a str>,
     /// The file of test rows.
     pub test: &'a str,
     /// Which rows of `test` each split gets, if `validation` is absent.
     pub splits: SplitPolicy,
+    /// The maximum number of train items.
+    pub train_items: Option<usize>,
     /// The maximum number of validation items.
     pub validation_items: Option<usize>,
     /// The maximum number of test items.
@@ -43,27 +47,36 @@ pub struct SplitFile<'a> {
 
 impl<'a> TaskFiles<'a> {
     /// Returns the file with the rows of `split`.
-    pub fn split_file(&self, split: Split) -> SplitFile<'a> {
-        match (self.validation, split) {
-            (Some(validation), Split::Train | Split::Validation) => {
-                SplitFile { path: validation, is_divided: false }
+    ///
+    /// # Errors
+    /// Fails for the train split if the task has no file of train rows.
+    pub fn split_file(&self, split: Split) -> Result<SplitFile<'a>> {
+        Ok(match (self.validation, split) {
+            (_, Split::Train) => {
+                let path = self.train.ok_or_else(|| {
+                    Error::manifest("the task has no train items")
+                        .hint("name the file of train rows in the task's key `train`")
+                })?;
+                SplitFile { path, is_divided: false }
             }
+            (Some(validation), Split::Validation) => SplitFile { path: validation, is_divided: false },
             (validation, _) => {
                 let is_divided = validation.is_none() && self.splits == SplitPolicy::HeldOut;
                 SplitFile { path: self.test, is_divided }
             }
-        }
+        })
     }
 
     /// Returns the maximum number of items of `split`, or `None` if there is no maximum.
     pub fn max_items(&self, split: Split) -> Option<usize> {
         match split {
             Split::Test => self.test_items,
-            Split::Train | Split::Validation => self.validation_items,
+            Split::Train => self.train_items,
+            Split::Validation => self.validation_items,
         }
     }
 
-    /// Returns the paths of all files that the task reads.
+    /// Returns the paths of all files that the task reads, except the file of train rows.
     pub fn paths(&self) -> impl Iterator<Item = &'a str> {
         let examples = self.shots.and_then(|shots| shots.from.as_deref());
         self.validation.into_iter().chain([self.test]).chain(examples).chain(self.tests)
@@ -72,7 +85,8 @@ impl<'a> TaskFiles<'a> {
     /// Returns the paths of the files from which the items of `split` are built.
     pub fn paths_of_split(&self, split: Split) -> impl Iterator<Item = &'a str> {
         let examples = self.shots.and_then(|shots| shots.from.as_deref());
-        [self.split_file(split).path].into_iter().chain(examples).chain(self.tests)
+        let file = self.split_file(split).ok();
+        file.map(|file| file.path).into_iter().chain(examples).chain(self.tests)
     }
 
     /// Builds the items of `split` from its rows, in the order of the rows.
@@ -81,7 +95,7 @@ impl<'a> TaskFiles<'a> {
     /// Fails if a file cannot be read or has no items of the split. Also fails if `builder` fails for a row.
     /// This error names the row.
     pub(super) fn build_items<B: ItemBuilder>(&self, split: Split, builder: &B) -> Result<Vec<B::Item>> {
-        let SplitFile { path, is_divided } = self.split_file(split);
+        let SplitFile { path, is_divided } = self.split_file(split)?;
         let is_own_example = self.shots.is_some_and(|shots| shots.from.as_deref() == Some(path));
         let includes_json = is_divided || is_own_example || builder.needs_all_columns();
         let names = builder.templates().identifiers().clone();
@@ -149,7 +163,7 @@ impl TextBudget {
                 "the split's texts are longer than {}",
                 format_bytes(MAX_SPLIT_BYTES as u64)
             ))
-            .hint("shorten the texts of the templates, or lower `validation-items` or `test-items`")
+            .hint("shorten the texts of the templates, or lower `train-items`, `validation-items` or `test-items`")
         })?;
         Ok(())
     }

@@ -41,6 +41,11 @@ pub enum TaskSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileTask {
+    /// The file of train rows, as a path relative to the manifest or as `hf://datasets/…`. Only `[finetune]`
+    /// reads this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub train: Option<String>,
     /// The file of validation rows, as a path relative to the manifest or as `hf://datasets/…`. Without this
     /// file, `splits` decides which rows of `test` are validation rows.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +58,10 @@ pub struct FileTask {
     /// Which rows of `test` each split gets, if `validation` is absent.
     #[serde(default)]
     pub splits: SplitPolicy,
+    /// The maximum number of train items, taken from the first rows. The default is all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub train_items: Option<usize>,
     /// The maximum number of validation items, taken from the first rows. The default is all rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
@@ -85,9 +94,11 @@ impl FileTask {
     /// Returns the task's files, and the settings that divide the rows into splits.
     pub fn files(&self) -> TaskFiles<'_> {
         TaskFiles {
+            train: self.train.as_deref(),
             validation: self.validation.as_deref(),
             test: &self.test,
             splits: self.splits,
+            train_items: self.train_items,
             validation_items: self.validation_items,
             test_items: self.test_items,
             shots: self.shots.as_deref(),
@@ -176,6 +187,11 @@ pub struct SyntheticTask {
     /// was trained.
     #[serde(default = "default_language_seed")]
     pub language_seed: Seed,
+    /// The number of train items, which `[finetune]` reads. The default is 1,000, or all train items of the
+    /// kind `facts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub train_items: Option<usize>,
     /// The number of validation items, whose scores guide searches.
     #[serde(default = "default_validation_items")]
     #[schemars(range(min = 1, max = 10_000_000))]

@@ -6,6 +6,7 @@
 mod format;
 mod model_card;
 mod selector;
+mod trained_hybrid;
 mod tuned_model_card;
 mod usage;
 
@@ -15,10 +16,10 @@ use serde::de::DeserializeOwned;
 
 pub use format::{ExportDtype, ExportFormat};
 pub use selector::{HybridSelector, SearchSelector};
+pub use trained_hybrid::TrainingKind;
 
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
-use crate::stages::tuned_score::TunedScoreResult;
 use crate::stages::{Cell, SearchJob, tuned_file, twins_file, verified_base_path};
 use crate::store::{Lookup, Record, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
@@ -56,7 +57,7 @@ impl Export<'_> {
     /// Fails if the selector matches no search or several searches, or if the base is not downloaded.
     pub fn constraints(&self) -> Result<Vec<Constraint>> {
         let job = match &self.selector.tuned {
-            Some(hybrid) => &self.selector.find_tuned_hybrid(self.plan, hybrid)?.1.search,
+            Some(hybrid) => self.selector.find_trained_hybrid(self.plan, hybrid)?.search(),
             None => self.selector.find_search(self.plan)?.1,
         };
         let config = job.base.config()?.ok_or_else(|| {
@@ -74,10 +75,10 @@ impl Export<'_> {
     /// missing or damaged, or if the format cannot express the hybrid.
     pub fn write(&self, path: &Path) -> Result<Vec<u32>> {
         if let Some(hybrid) = &self.selector.tuned {
-            return self.write_tuned_hybrid(hybrid, path);
+            return self.write_trained_hybrid(hybrid, path);
         }
         let (cell, job) = self.selector.find_search(self.plan)?;
-        let record: Record<SearchResult> = self.find_record(cell)?;
+        let record: Record<SearchResult> = find_record(self.store, cell, &self.sweep_command)?;
         let (result, selected) = (&record.outcome, self.selector.hybrid);
         let chosen = selected.find(result);
         let hybrid = ExportedHybrid { cell, job, result, selected, chosen };
@@ -87,13 +88,12 @@ impl Export<'_> {
     }
 
     /// Writes a hybrid that was trained after its search.
-    fn write_tuned_hybrid(&self, hybrid: &str, path: &Path) -> Result<Vec<u32>> {
-        let (cell, job) = self.selector.find_tuned_hybrid(self.plan, hybrid)?;
-        let scores: Record<TunedScoreResult> = self.find_record(cell)?;
-        let scores = scores.outcome;
-        let tuned = tuned_file(self.store, &job.tuned)?;
-        let model_card = tuned_model_card::tuned_model_card(cell, job, &scores, self.format);
-        self.write_hybrid(&job.search, &scores.layers, Some(&tuned), model_card, path)?;
+    fn write_trained_hybrid(&self, hybrid: &str, path: &Path) -> Result<Vec<u32>> {
+        let hybrid = self.selector.find_trained_hybrid(self.plan, hybrid)?;
+        let scores = hybrid.read_scores(self.store, &self.sweep_command)?;
+        let tuned = tuned_file(self.store, hybrid.training_cell())?;
+        let model_card = tuned_model_card::tuned_model_card(&hybrid, &scores, self.format);
+        self.write_hybrid(hybrid.search(), &scores.layers, Some(&tuned), model_card, path)?;
         Ok(scores.layers)
     }
 
@@ -118,20 +118,19 @@ impl Export<'_> {
         }
         .write(path)
     }
+}
 
-    /// Returns the record of a cell. If the cell is not done, the error's hint names the command that
-    /// computes it.
-    fn find_record<T: DeserializeOwned>(&self, cell: &Cell) -> Result<Record<T>> {
-        match self.store.find(cell.id())? {
-            Lookup::Done(record) => Ok(record),
-            Lookup::Failed(record) => {
-                Err(Error::failed(format!("`{}` failed: {}", cell.to_line(), record.outcome))
-                    .hint(format!("run `dtr show {}` for details", cell.key().short())))
-            }
-            Lookup::Missing | Lookup::Corrupt { .. } => {
-                Err(Error::new(ErrorKind::Missing, format!("`{}` is not done", cell.to_line()))
-                    .hint(format!("run `{}`", self.sweep_command)))
-            }
+/// Returns the record of a cell. If the cell is not done, the error's hint names `sweep_command`.
+fn find_record<T: DeserializeOwned>(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<T>> {
+    match store.find(cell.id())? {
+        Lookup::Done(record) => Ok(record),
+        Lookup::Failed(record) => {
+            Err(Error::failed(format!("`{}` failed: {}", cell.to_line(), record.outcome))
+                .hint(format!("run `dtr show {}` for details", cell.key().short())))
+        }
+        Lookup::Missing | Lookup::Corrupt { .. } => {
+            Err(Error::new(ErrorKind::Missing, format!("`{}` is not done", cell.to_line()))
+                .hint(format!("run `{sweep_command}`")))
         }
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 
+use super::trained_hybrid::{TrainedHybrid, TrainingKind};
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
-use crate::stages::{Cell, CellLabels, SearchJob, TunedScoreJob};
+use crate::stages::{Cell, CellLabels, SearchJob};
 use dtr_core::error::{Error, Result};
 
 /// Names one of the two hybrids in the result of a search.
@@ -46,43 +47,43 @@ pub struct SearchSelector {
     /// The trained hybrid to export in place of `hybrid`, as in the table `tuned_hybrids`: `hybrid=opt`,
     /// `hybrid=best`, or `replaced=` and a number of layers.
     pub tuned: Option<String>,
+    /// The training of `tuned`.
+    pub training: Option<TrainingKind>,
 }
 
 impl SearchSelector {
-    /// Returns the cell of `plan` that scores the trained hybrid `hybrid`, such as `replaced=4`. The name of
-    /// the hybrid is written as in the table `tuned_hybrids`. The labels must match the cell.
+    /// Returns the trained hybrid of `plan` with the name `hybrid`, such as `replaced=4`. The name is written as
+    /// in the table `tuned_hybrids`. The labels must match the hybrid. If several trainings changed the hybrid
+    /// and `training` is `None`, returns the fine-tuned hybrid.
     ///
     /// # Errors
-    /// Fails if no cell or several cells match. The hint lists the trained hybrids to choose from.
-    pub(super) fn find_tuned_hybrid<'a>(
-        &self,
-        plan: &'a Plan,
-        hybrid: &str,
-    ) -> Result<(&'a Cell, &'a TunedScoreJob)> {
-        let trainings =
-            || plan.cells.iter().filter_map(|cell| Some((cell, cell.downcast_job::<TunedScoreJob>()?)));
-        let is_chosen = |(cell, job): &(&Cell, &TunedScoreJob)| {
-            self.matches(&cell.labels) && job.training.hybrid.label() == hybrid
+    /// Fails if no hybrid or several hybrids match. The hint lists the trained hybrids to choose from.
+    pub(super) fn find_trained_hybrid<'a>(&self, plan: &'a Plan, hybrid: &str) -> Result<TrainedHybrid<'a>> {
+        let is_chosen = |trained: &TrainedHybrid<'_>| {
+            let is_training = self.training.is_none_or(|kind| kind == trained.kind());
+            is_training && self.matches(&trained.cell.labels) && trained.label() == hybrid
         };
-        let matching: Vec<_> = trainings().filter(is_chosen).collect();
-        let lines = |cells: Vec<(&Cell, &TunedScoreJob)>| {
-            let line = |(cell, job): &(&Cell, &TunedScoreJob)| {
-                format!("\n  {} {}", cell.labels.to_line(), job.training.hybrid.label())
+        let mut matching: Vec<_> = TrainedHybrid::all(plan).filter(is_chosen).collect();
+        if matching.iter().any(|trained| trained.kind() == TrainingKind::Finetune) {
+            matching.retain(|trained| trained.kind() == TrainingKind::Finetune);
+        }
+        let lines = |hybrids: &[TrainedHybrid<'_>]| {
+            let line = |trained: &TrainedHybrid<'_>| {
+                format!("\n  {} {}", trained.cell.labels.to_line(), trained.label())
             };
-            cells.iter().map(line).collect::<String>()
+            hybrids.iter().map(line).collect::<String>()
         };
+        let all: Vec<_> = TrainedHybrid::all(plan).collect();
         match matching.as_slice() {
             [one] => Ok(*one),
-            [] if trainings().next().is_none() => {
-                Err(Error::manifest("the sweep trains no hybrid after its search")
-                    .hint("list hybrids in `logit-distil.hybrids`"))
-            }
+            [] if all.is_empty() => Err(Error::manifest("the sweep trains no hybrid after its search")
+                .hint("list hybrids in `logit-distil.hybrids` or `finetune.hybrids`")),
             [] => Err(Error::manifest(format!("no trained hybrid `{hybrid}` has these names"))
-                .hint(format!("choose one of these hybrids:{}", lines(trainings().collect())))),
+                .hint(format!("choose one of these hybrids:{}", lines(&all)))),
             several => Err(Error::manifest(format!("{} trained hybrids have these names", several.len()))
                 .hint(format!(
                     "select one with `--model`, `--variant`, `--task` or `--axis`:{}",
-                    lines(matching.clone())
+                    lines(several)
                 ))),
         }
     }

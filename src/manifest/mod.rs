@@ -32,6 +32,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::algorithms::distil::DistilConfig;
+use crate::algorithms::finetune::FinetuneConfig;
 use crate::algorithms::logit_distil::LogitDistilConfig;
 use crate::algorithms::pretrain::PretrainConfig;
 use crate::algorithms::search::SearchConfig;
@@ -82,6 +83,9 @@ pub struct Manifest {
     /// How hybrids are trained after the search. Without `hybrids`, none is trained.
     #[serde(skip_serializing_if = "LogitDistilConfig::is_disabled")]
     pub logit_distil: LogitDistilConfig,
+    /// How hybrids and their bases are fine-tuned on the train splits of tasks. Without `hybrids`, nothing is.
+    #[serde(skip_serializing_if = "FinetuneConfig::is_disabled")]
+    pub finetune: FinetuneConfig,
     /// How a base with the source `pretrain` is trained.
     pub pretrain: PretrainConfig,
     /// How the speed of bases and hybrids is measured. Without `contexts`, no speed is measured.

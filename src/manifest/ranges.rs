@@ -8,6 +8,8 @@ use super::dotted_key::format_dotted_key;
 use super::schema::experiment_schema;
 use super::source_map::{EntryPart, SourceMap};
 use super::{HubModel, Manifest, ModelSource};
+use crate::algorithms::finetune::{FinetuneStart, KeptAttention};
+use crate::algorithms::tuning::HybridChoice;
 use crate::hub;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
@@ -18,8 +20,9 @@ use dtr_model::{TwinVariant, check_head_counts};
 pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
     let to_json = "every manifest can be written as JSON";
     let mut value = serde_json::to_value(manifest).expect(to_json);
-    // Serialization leaves out this table if the table trains no hybrid.
+    // Serialization leaves out these tables if they train no hybrid.
     value["logit-distil"] = serde_json::to_value(&manifest.logit_distil).expect(to_json);
+    value["finetune"] = serde_json::to_value(&manifest.finetune).expect(to_json);
     if let Some(found) = find_out_of_range_value(experiment_schema(), &value) {
         return Err(out_of_range_error(&found, sources));
     }
@@ -50,6 +53,11 @@ pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
         let (budget, length) = (tuning.token_budget, tuning.sequence_length);
         check.check_token_budget("logit-distil", budget, length, tuning.batch_size)?;
         check.check_micro_batches("logit-distil", tuning.batch_size, tuning.micro_batch_size)?;
+    }
+    let finetune = &manifest.finetune;
+    if !finetune.is_disabled() {
+        check.check_micro_batches("finetune", finetune.batch_size, finetune.micro_batch_size)?;
+        check.check_finetune(manifest)?;
     }
     check.check_micro_batches("pretrain", pretrain.batch_size, pretrain.micro_batch_size)
 }
@@ -117,6 +125,31 @@ impl ConsistencyCheck<'_> {
         );
         let error = Error::manifest(message).hint("set `micro-batch-size` to a divisor of `batch-size`");
         Err(self.sources.underline_entry(error, latest, EntryPart::Value, "does not divide"))
+    }
+
+    /// Checks that the fine-tuned hybrids exist, and that restored queries and keys are trained.
+    fn check_finetune(&self, manifest: &Manifest) -> Result<()> {
+        let (finetune, distilled) = (&manifest.finetune, &manifest.logit_distil.hybrids);
+        let is_missing = |hybrid: &&HybridChoice| !distilled.contains(hybrid);
+        if finetune.start == FinetuneStart::LogitDistil
+            && let Some(hybrid) = finetune.hybrids.iter().find(is_missing)
+        {
+            let error = Error::manifest(format!(
+                "`{}` cannot be fine-tuned after logit distillation, which does not train it",
+                hybrid.label()
+            ))
+            .hint("add the hybrid to `logit-distil.hybrids`, or write `finetune.start = \"search\"`");
+            let place = ["finetune", "start"];
+            return Err(self.sources.underline_entry(error, &place, EntryPart::Value, "not trained before"));
+        }
+        if finetune.restore_qk && finetune.attention != KeptAttention::All {
+            let error =
+                Error::manifest("`finetune.restore-qk` changes nothing: queries and keys are not trained")
+                    .hint("write `finetune.attention = \"all\"`, or remove `restore-qk`");
+            let place = ["finetune", "restore-qk"];
+            return Err(self.sources.underline_entry(error, &place, EntryPart::Value, "changes nothing"));
+        }
+        Ok(())
     }
 
     /// Checks the names of a repository, which become parts of paths and URLs.

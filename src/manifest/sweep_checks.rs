@@ -10,8 +10,8 @@ use crate::algorithms::throughput::ReplacedLayerChoice;
 use dtr_core::error::{Error, Result};
 
 /// The tables whose keys can be axes of a sweep.
-const SWEEPABLE: [&str; 8] =
-    ["models", "variants", "tasks", "corpus", "distil", "search", "logit-distil", "pretrain"];
+const SWEEPABLE: [&str; 9] =
+    ["models", "variants", "tasks", "corpus", "distil", "search", "logit-distil", "finetune", "pretrain"];
 
 /// Maximum number of combinations of the values in `sweep.axes`.
 const MAX_COMBINATIONS: usize = 10_000;
@@ -269,17 +269,20 @@ impl ReferenceCheck<'_> {
 
     /// Checks that the sweep runs a search if the manifest trains hybrids. These hybrids come from searches.
     fn check_tuned_hybrids(&self) -> Result<()> {
-        let (hybrids, sweep) = (&self.manifest.logit_distil.hybrids, &self.manifest.sweep);
-        if hybrids.is_empty() {
+        let (manifest, sweep) = (self.manifest, &self.manifest.sweep);
+        if sweep.combinations().iter().any(|(_, variant, _)| variant.is_some()) {
             return Ok(());
         }
-        if sweep.combinations().iter().all(|(_, variant, _)| variant.is_none()) {
-            let error = Error::manifest("the sweep has no search whose hybrids could be trained")
-                .hint("add variants to `sweep.variant` and tasks to `sweep.task`");
-            let place = ["logit-distil", "hybrids"];
-            return Err(self.underline_entry(error, &place, EntryPart::Value, "of no search"));
+        let tables =
+            [("logit-distil", &manifest.logit_distil.hybrids), ("finetune", &manifest.finetune.hybrids)];
+        match tables.into_iter().find(|(_, hybrids)| !hybrids.is_empty()) {
+            None => Ok(()),
+            Some((table, _)) => {
+                let error = Error::manifest("the sweep has no search whose hybrids could be trained")
+                    .hint("add variants to `sweep.variant` and tasks to `sweep.task`");
+                Err(self.underline_entry(error, &[table, "hybrids"], EntryPart::Value, "of no search"))
+            }
         }
-        Ok(())
     }
 
     /// Checks `throughput.layers = { trajectory = … }`. This setting times hybrids with the layers that a

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::compatibility_cache::{BaseDigests, CompatibilityCache};
 use crate::algorithms::pretrain::base_config_and_tokenizer;
-use crate::data::{Split, Task, TaskItems, TaskRequests};
+use crate::data::{QuestionDigests, Split, Task, TaskItems, TaskRequests};
 use crate::hub;
 use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
 use crate::stages::base_path;
@@ -29,6 +29,7 @@ pub(super) fn check(
     manifest: &Manifest,
     cache: &CompatibilityCache,
 ) -> Result<Vec<String>> {
+    check_train_splits(loaded, manifest)?;
     let mut notes = Vec::new();
     let combinations = manifest.sweep.combinations().into_iter();
     let pairs: BTreeSet<(&str, &str)> = combinations.map(|(model, _, task)| (model, task)).collect();
@@ -53,6 +54,33 @@ pub(super) fn check(
         notes.extend(base.check_files()?);
     }
     Ok(notes)
+}
+
+/// Checks that fine-tuning learns no question of the validation split or the test split. Skips tasks whose files
+/// are not downloaded, because the fine-tuning itself checks this again.
+fn check_train_splits(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> {
+    if manifest.finetune.is_disabled() {
+        return Ok(());
+    }
+    for (index, name) in manifest.sweep.task.iter().enumerate() {
+        let task = &manifest.tasks[name];
+        let splits = [Split::Train, Split::Validation, Split::Test];
+        let mut are_downloaded = true;
+        for split in splits {
+            are_downloaded &= is_downloaded(task, split)?;
+        }
+        if !are_downloaded {
+            continue;
+        }
+        if let Err(reason) = QuestionDigests::load_disjoint(task) {
+            let error =
+                Error::manifest(format!("the task `{name}` cannot be fine-tuned on")).with_source(reason);
+            let path = ["sweep", "task", &index.to_string()];
+            let label = "no clean train split";
+            return Err(loaded.source_map().underline_entry(error, &path, EntryPart::Value, label));
+        }
+    }
+    Ok(())
 }
 
 /// A base to check. Its tokenizer is read only when a check needs it.

@@ -38,7 +38,8 @@ impl Downloads {
         }
         for task in &manifest.sweep.task {
             if let Some(files) = manifest.tasks[task].files() {
-                files.paths().try_for_each(|path| self.add_file(path))?;
+                let train = files.train.filter(|_| !manifest.finetune.is_disabled());
+                files.paths().chain(train).try_for_each(|path| self.add_file(path))?;
             }
         }
         let is_trained = |model: &String| matches!(manifest.models[model].source, ModelSource::Pretrain(_));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::data::{GenerativeTask, Split, load_generative_items};
 use crate::hub;
-use crate::stages::{Cell, ScoreJob, SearchJob, TunedScoreJob};
+use crate::stages::{Cell, FinetuneScoreJob, ScoreJob, SearchJob, TunedScoreJob};
 use dtr_core::error::Result;
 
 /// Estimates the number of generated tokens. Caches the number of items of each split.
@@ -29,6 +29,9 @@ impl GeneratedTokens {
             (&job.task, vec![(job.split, 1)])
         } else if let Some(job) = cell.downcast_job::<TunedScoreJob>() {
             (&job.search.task, vec![(Split::Test, 3)])
+        } else if let Some(job) = cell.downcast_job::<FinetuneScoreJob>() {
+            let num_models = job.models().len() as u64;
+            (&job.search.task, vec![(Split::Validation, num_models), (Split::Test, num_models)])
         } else {
             return Ok(0);
         };

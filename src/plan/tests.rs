@@ -147,6 +147,7 @@ fn the_base_score_is_shared_by_variants() {
             identity: job.validation.clone(),
             layers: Vec::new(),
             tuned: None,
+            restores_qk: false,
         })
         .map(|job| Cell::new(job, CellLabels::default()).unwrap().key())
         .collect();

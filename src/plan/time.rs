@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::expand::Plan;
 use crate::data::{Split, Task, TaskItems, TaskRequests};
 use crate::hub;
-use crate::resources::{SplitSize, WorkRates, distil_work, logit_distil_work, search_work};
-use crate::stages::{BaseSource, Cell, DistilJob, LogitDistilJob, SearchJob, Stage};
+use crate::resources::{SplitSize, WorkRates, distil_work, finetune_work, logit_distil_work, search_work};
+use crate::stages::{BaseSource, Cell, DistilJob, FinetuneJob, LogitDistilJob, SearchJob, Stage};
 use dtr_core::error::Result;
 use dtr_model::{BaseModel, DecoderConfig};
 
@@ -17,7 +17,7 @@ pub const ESTIMATE_TOKENS: u64 = 10_000;
 /// The time that the cells of a plan take on a device, without the time of downloads.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeEstimate {
-    /// Seconds of all distillations, of twins and of logits.
+    /// Seconds of all distillations, of twins and of logits, and of all fine-tunings.
     pub distil_seconds: f64,
     /// Maximum seconds of the searches on tasks whose files are on disk, one after the other. A search takes
     /// this long if it replaces every layer and prunes no candidate.
@@ -44,6 +44,12 @@ impl TimeEstimate {
         for job in plan.cells.iter().filter_map(Cell::downcast_job::<LogitDistilJob>) {
             let Some(config) = estimate.known_config(&job.base)? else { continue };
             estimate.distil_seconds += rates.distil_seconds(logit_distil_work(&config, &job.recipe));
+        }
+        for job in plan.cells.iter().filter_map(Cell::downcast_job::<FinetuneJob>) {
+            let Some(config) = estimate.known_config(&job.base)? else { continue };
+            let length = job.recipe.sequence_length.min(config.max_positions);
+            let work = finetune_work(&config, job.max_tokens(), length);
+            estimate.distil_seconds += rates.distil_seconds(work);
         }
         Ok(estimate)
     }

@@ -11,15 +11,18 @@ use serde::de::DeserializeOwned;
 
 use super::answers::{AnswerScores, ChosenOptions, ReducedAnswers};
 use crate::algorithms::distil::DistilResult;
+use crate::algorithms::finetune::FinetuneResult;
 use crate::algorithms::logit_distil::LogitDistilResult;
 use crate::algorithms::score::{ItemAnswer, ScoreResult};
 use crate::algorithms::throughput::ThroughputResult;
 use crate::data::Split;
 use crate::plan::Plan;
+use crate::stages::finetune_score::{ComparedModel, FinetuneScoreResult, ModelScores};
 use crate::stages::search::{ChosenHybrid, SearchResult};
 use crate::stages::tuned_score::TunedScoreResult;
 use crate::stages::{
-    Cell, DistilJob, LogitDistilJob, ScoreJob, SearchJob, Stage, ThroughputJob, TunedScoreJob,
+    Cell, DistilJob, FinetuneJob, FinetuneScoreJob, LogitDistilJob, ScoreJob, SearchJob, Stage,
+    ThroughputJob, TunedScoreJob,
 };
 use crate::store::{CellId, DamagedFile, Store};
 use dtr_core::error::Result;
@@ -65,6 +68,12 @@ impl Checker<'_> {
             self.check(id, check_score)?;
         } else if *stage == LogitDistilJob::NAME {
             self.check(id, check_logit_distillation)?;
+        } else if *stage == FinetuneJob::NAME {
+            self.check(id, check_finetuning)?;
+        } else if let Some(job) = cell.downcast_job::<FinetuneScoreJob>()
+            && let Some(scores) = self.check(id, check_finetune_scores)?
+        {
+            self.check_scores_of_finetuned_hybrid(cell, job, &scores)?;
         } else if let Some(job) = cell.downcast_job::<TunedScoreJob>()
             && let Some(scores) = self.check(id, check_tuned_scores)?
         {
@@ -106,6 +115,36 @@ impl Checker<'_> {
                 self.add(cell.id(), Err(reason));
             } else if let Some(result) = self.check(&score.cell, check_score)? {
                 self.add(cell.id(), expect_equal("a test score", score.score, result.score));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the scores of a fine-tuned hybrid and its controls with the answers in their score cells.
+    fn check_scores_of_finetuned_hybrid(
+        &mut self,
+        cell: &Cell,
+        job: &FinetuneScoreJob,
+        scores: &FinetuneScoreResult,
+    ) -> Result<()> {
+        let models: Vec<ComparedModel> = scores.models.iter().map(|scores| scores.model).collect();
+        if models != job.models() {
+            self.add(cell.id(), Err("it compares other models".to_owned()));
+            return Ok(());
+        }
+        for ModelScores { model, validation, test } in &scores.models {
+            for (split, score) in [(Split::Validation, validation), (Split::Test, test)] {
+                if *job.score_cell(*model, split, &scores.layers)?.id() != score.cell {
+                    let reason = format!("{} is not the {split} score of `{}`", score.cell, model.name());
+                    self.add(cell.id(), Err(reason));
+                } else if split == Split::Validation {
+                    let answers = self.store.find::<Answers>(&score.cell)?.done();
+                    let found = answers.map(|record| record.outcome.into_reduced().score());
+                    let expected = found.unwrap_or(score.score);
+                    self.add(cell.id(), expect_equal("a validation score", score.score, expected));
+                } else if let Some(result) = self.check(&score.cell, check_score)? {
+                    self.add(cell.id(), expect_equal("a test score", score.score, result.score));
+                }
             }
         }
         Ok(())
@@ -176,6 +215,18 @@ fn check_logit_distillation(result: &LogitDistilResult) -> Checked {
 fn check_tuned_scores(result: &TunedScoreResult) -> Checked {
     check_layers(&result.layers, MAX_LAYERS)?;
     check_fractions(&result.scores().map(|score| score.score))
+}
+
+fn check_finetuning(result: &FinetuneResult) -> Checked {
+    expect((1..=MAX_LAYERS).contains(&result.num_layers), "its number of layers is impossible")?;
+    expect(result.best_epoch as usize <= result.epochs.len(), "it has no such epoch as its best one")?;
+    check_layers(&result.layers, result.num_layers)
+}
+
+fn check_finetune_scores(result: &FinetuneScoreResult) -> Checked {
+    check_layers(&result.layers, MAX_LAYERS)?;
+    let scores = result.models.iter().flat_map(|scores| [scores.validation.score, scores.test.score]);
+    check_fractions(&scores.collect::<Vec<f64>>())
 }
 
 fn check_timing(result: &ThroughputResult) -> Checked {

@@ -8,14 +8,17 @@ use std::ops::Deref;
 
 use super::derived_values::format_axes;
 use crate::algorithms::distil::DistilResult;
+use crate::algorithms::finetune::FinetuneResult;
 use crate::algorithms::logit_distil::LogitDistilResult;
 use crate::algorithms::score::ScoreResult;
 use crate::algorithms::throughput::{ThroughputResult, TimedRun};
 use crate::plan::Plan;
+use crate::stages::finetune_score::{ComparedModel, FinetuneScoreResult};
 use crate::stages::search::SearchResult;
 use crate::stages::tuned_score::TunedScoreResult;
 use crate::stages::{
-    Cell, CellLabels, DistilJob, ScoreJob, SearchJob, Stage, ThroughputJob, TunedScoreJob, WorkCounts,
+    Cell, CellLabels, DistilJob, FinetuneScoreJob, ScoreJob, SearchJob, Stage, ThroughputJob, TunedScoreJob,
+    WorkCounts,
 };
 use crate::store::{CellId, CellKey, Lookup, Record, Store};
 use dtr_core::error::Result;
@@ -37,6 +40,8 @@ pub struct ExperimentRecords {
     pub searches: Vec<SearchCell>,
     /// The scored hybrids that were trained after their searches.
     pub tuned_hybrids: Vec<TunedHybridCell>,
+    /// The scored hybrids that were fine-tuned, with their controls.
+    pub finetuned_hybrids: Vec<FinetunedHybridCell>,
     /// The scores of bases on test splits, if the sweep has no variants.
     pub bases: Vec<ScoreCell>,
     /// The finished distillations.
@@ -98,6 +103,19 @@ pub struct TunedHybridCell {
     pub training: LogitDistilResult,
     /// The answers of the base, of the hybrid before the training, and of the hybrid after it.
     pub answers: [TestAnswers; 3],
+}
+
+/// A scored hybrid that was fine-tuned. Dereferences to the cell that scored it.
+#[derive(Clone, Debug)]
+pub struct FinetunedHybridCell {
+    /// The cell that scored the hybrid and its controls.
+    pub cell: StoredCell<FinetuneScoreJob, FinetuneScoreResult>,
+    /// The result of the base's fine-tuning.
+    pub base_training: FinetuneResult,
+    /// The result of the hybrid's fine-tuning.
+    pub training: FinetuneResult,
+    /// The test answers of each model, in the order of the result.
+    pub answers: Vec<TestAnswers>,
 }
 
 /// The answers of a model on a test split. Dereferences to the score.
@@ -173,6 +191,22 @@ impl Deref for TunedHybridCell {
 
     fn deref(&self) -> &Self::Target {
         &self.cell
+    }
+}
+
+impl Deref for FinetunedHybridCell {
+    type Target = StoredCell<FinetuneScoreJob, FinetuneScoreResult>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.cell
+    }
+}
+
+impl FinetunedHybridCell {
+    /// Returns the test answers of a model.
+    pub fn answers_of(&self, model: ComparedModel) -> Option<&TestAnswers> {
+        let index = self.models.iter().position(|scores| scores.model == model)?;
+        self.answers.get(index)
     }
 }
 
@@ -275,6 +309,12 @@ impl ExperimentRecords {
             self.tuned_hybrids.extend(tuned);
             return Ok(is_missing.then(|| "its training or one of its scores is missing".to_owned()));
         }
+        if let Some(finetuned) = find_record::<FinetuneScoreJob>(cell, store)? {
+            let finetuned = with_finetuning(finetuned, store)?;
+            let is_missing = finetuned.is_none();
+            self.finetuned_hybrids.extend(finetuned);
+            return Ok(is_missing.then(|| "a fine-tuning or one of its scores is missing".to_owned()));
+        }
         let Some(search) = find_record::<SearchJob>(cell, store)? else { return Ok(None) };
         match with_answers(search, store)? {
             Some(search) => self.searches.push(search),
@@ -308,6 +348,24 @@ fn with_training(
     let (Some(training), Some(answers)) = (training, answers) else { return Ok(None) };
     let answers = answers.try_into().expect("three models were scored");
     Ok(Some(TunedHybridCell { cell, training: training.outcome, answers }))
+}
+
+/// Reads the fine-tunings and the test answers of a scored hybrid. Returns `None` if one of their cells has no
+/// result.
+fn with_finetuning(
+    cell: StoredCell<FinetuneScoreJob, FinetuneScoreResult>,
+    store: &Store,
+) -> Result<Option<FinetunedHybridCell>> {
+    let find = |cell: &CellId| -> Result<Option<FinetuneResult>> {
+        Ok(store.find::<FinetuneResult>(cell)?.done().map(|record| record.outcome))
+    };
+    let (base_training, training) = (find(&cell.job.tuned_base)?, find(&cell.job.tuned)?);
+    let answers: Option<Vec<TestAnswers>> =
+        cell.models.iter().map(|scores| find_answers(&scores.test.cell, store)).collect::<Result<_>>()?;
+    let (Some(base_training), Some(training), Some(answers)) = (base_training, training, answers) else {
+        return Ok(None);
+    };
+    Ok(Some(FinetunedHybridCell { cell, base_training, training, answers }))
 }
 
 /// Reads the answers on the test split for a search. Returns `None` if one of the score cells has no result.

@@ -55,6 +55,7 @@ pub(super) fn build_tables(data: &ReportData<'_>) -> Result<Vec<Table>> {
         Table::from_rows(&data.searches)?,
         Table::from_rows(&rows::earlier_stop_rows(records))?,
         Table::from_rows(&rows::tuned_hybrid_rows(records))?,
+        Table::from_rows(&rows::finetuned_hybrid_rows(records))?,
         Table { spec: TABLE1, columns, frame },
         Table::from_rows(&rows::compute_hours_rows(&costs))?,
         Table::from_rows(&rows::speedup_rows(&data.searches, &timings))?,
@@ -147,6 +148,7 @@ mod tests {
         check_reads_back(folder.path(), &rows::search_rows(&records));
         check_reads_back(folder.path(), &rows::earlier_stop_rows(&records));
         check_reads_back(folder.path(), &rows::tuned_hybrid_rows(&records));
+        check_reads_back(folder.path(), &rows::finetuned_hybrid_rows(&records));
         let searches = rows::search_rows(&records);
         let timings = throughput_rows(&records);
         check_reads_back(folder.path(), &rows::compute_hours_rows(&cost_rows(&records)));

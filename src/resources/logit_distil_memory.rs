@@ -1,18 +1,11 @@
 //! An estimate of the memory that logit distillation takes.
 
-use super::memory::{F32_BYTES, GPU_OVERHEAD_BYTES, dtype_bytes, training_bytes, twin_bytes, weight_bytes};
-use crate::algorithms::logit_distil::{HybridChoice, LogitDistilConfig};
-use crate::algorithms::tuning::{ParameterGroup, TrainedParts};
+use super::memory::{twin_bytes, weight_bytes};
+use super::tuning_memory::{BatchShape, TuningMemory, num_replaced};
+use crate::algorithms::logit_distil::LogitDistilConfig;
+use crate::algorithms::tuning::{HybridChoice, TrainedParts};
 use crate::manifest::Dtype;
 use dtr_model::{DecoderConfig, Mixer, TwinVariant};
-use dtr_ops::head_loss_bytes;
-
-/// Number of hidden states per token that exist while a layer's gradient is computed. Each has the model's
-/// width.
-const LAYER_STATES: u64 = 32;
-
-/// Number of inner states of the MLP per token that exist while a layer's gradient is computed.
-const INNER_STATES: u64 = 6;
 
 /// Estimates the memory that training a hybrid on the logits of its base takes.
 pub struct LogitDistilMemory<'a> {
@@ -32,45 +25,34 @@ impl LogitDistilMemory<'_> {
     /// Returns the bytes of the base, the twins and the trained parameters. These bytes include the
     /// parameters' moments, their gradients, and their copies in the dtype of the computation.
     pub fn weight_bytes(&self) -> u64 {
-        let trained = self.num_trained();
-        let copies = if self.dtype == Dtype::F32 { 0 } else { dtype_bytes(self.dtype) * trained };
-        weight_bytes(self.config, self.dtype)
-            + twin_bytes(self.config, self.variant, Dtype::F32)
-            + training_bytes(trained)
-            + copies
+        self.tuning().weight_bytes()
     }
 
     /// Returns the peak memory in bytes. A GPU computes one micro-batch at a time, and a CPU computes one in
     /// each thread.
     pub fn peak_bytes(&self) -> u64 {
-        let (at_once, overhead) = match self.dtype {
-            Dtype::Bf16 => (1, GPU_OVERHEAD_BYTES),
-            Dtype::F32 => {
-                let micro_batches = self.recipe.batch_size.div_ceil(self.recipe.micro_batch_size);
-                (micro_batches.min(rayon::current_num_threads()) as u64, 0)
-            }
-        };
-        self.weight_bytes() + overhead + at_once * self.micro_batch_bytes()
+        self.tuning().peak_bytes()
     }
 
-    /// Returns the bytes that one micro-batch takes: the inputs of all layers, the states of one layer, a
-    /// chunk of logits, and the gradient of the trained parameters.
-    fn micro_batch_bytes(&self) -> u64 {
-        let num_tokens =
-            self.recipe.micro_batch_size.min(self.recipe.batch_size) * self.recipe.sequence_length;
-        let (width, inner) = (self.config.hidden_size as u64, self.config.intermediate_size as u64);
-        let states = width * (self.config.num_layers as u64 + 1 + LAYER_STATES) + inner * INNER_STATES;
-        dtype_bytes(self.dtype) * num_tokens as u64 * states
-            + head_loss_bytes(self.config.vocab_size, num_tokens)
-            + F32_BYTES * self.num_trained()
+    fn tuning(&self) -> TuningMemory<'_> {
+        let (config, recipe) = (self.config, self.recipe);
+        TuningMemory {
+            config,
+            dtype: self.dtype,
+            other_weight_bytes: weight_bytes(config, self.dtype)
+                + twin_bytes(config, self.variant, Dtype::F32),
+            num_trained: self.num_trained(),
+            batch: BatchShape {
+                batch_size: recipe.batch_size,
+                micro_batch_size: recipe.micro_batch_size,
+                sequence_length: recipe.sequence_length,
+            },
+        }
     }
 
     fn num_trained(&self) -> u64 {
         let num_layers = self.config.num_layers as u64;
-        let replaced = match self.hybrid {
-            HybridChoice::Replaced(count) => u64::from(count).min(num_layers),
-            HybridChoice::Opt | HybridChoice::Best => num_layers,
-        };
+        let replaced = num_replaced(self.config, self.hybrid);
         let mixers = replaced * Mixer::num_twin_parameters(self.variant, self.config);
         if self.recipe.train == TrainedParts::Mixers {
             return mixers;
@@ -79,7 +61,7 @@ impl LogitDistilMemory<'_> {
         let attention =
             2 * (config.hidden_size * (config.num_heads + config.num_kv_heads) * config.head_dim) as u64;
         let rest = config.num_parameters() - num_layers * attention;
-        let is_thawed = self.recipe.train.learning_rate(ParameterGroup::Attention, 1.0).is_some();
+        let is_thawed = self.recipe.train.group_rates(1.0).iter().any(|rate| rate.name == "attention");
         mixers + rest + if is_thawed { (num_layers - replaced) * attention } else { 0 }
     }
 }

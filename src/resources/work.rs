@@ -132,6 +132,20 @@ pub fn logit_distil_work(config: &DecoderConfig, recipe: &LogitDistilConfig) -> 
     }
 }
 
+/// Returns the work of fine-tuning on `num_tokens` tokens in sequences of at most `sequence_length` tokens.
+/// Linear blocks count as attention.
+pub fn finetune_work(config: &DecoderConfig, num_tokens: u64, sequence_length: usize) -> WorkAmount {
+    let layers = config.num_layers as f64;
+    let attention = (sequence_length * config.num_heads * config.head_dim) as f64;
+    let layer = attention_parameters(config) + attention + mlp_parameters(config);
+    // Each layer runs twice. The backward pass computes the gradients of states and, at most, of all weights.
+    // The logits of completions are few.
+    WorkAmount {
+        multiply_adds: num_tokens as f64 * 4.0 * layers * layer,
+        hidden_state_elements: 1.3 * num_tokens as f64 * layers * config.hidden_size as f64,
+    }
+}
+
 /// The number of tokens of a split of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitSize {

@@ -36,19 +36,27 @@ impl CellLabels {
         words.join(" ")
     }
 
-    /// Returns the labels without the axes `search.*` and `logit-distil.*`. Pretrain and distil cells have
-    /// such labels, because several searches share one of these cells.
+    /// Returns the labels without the axes `search.*`, `logit-distil.*` and `finetune.*`. Pretrain and distil
+    /// cells have such labels, because several searches share one of these cells.
     pub fn without_search_axes(&self) -> Self {
         let mut labels = self.without_tuning_axes();
         labels.axes.retain(|key, _| !key.starts_with("search."));
         labels
     }
 
-    /// Returns the labels without the axes `logit-distil.*`. A search cell has such labels, because several
-    /// logit-distil cells share the search.
+    /// Returns the labels without the axes `logit-distil.*` and `finetune.*`. A search cell has such labels,
+    /// because several trainings share the search.
     pub fn without_tuning_axes(&self) -> Self {
-        let mut labels = self.clone();
+        let mut labels = self.without_finetune_axes();
         labels.axes.retain(|key, _| !key.starts_with("logit-distil."));
+        labels
+    }
+
+    /// Returns the labels without the axes `finetune.*`. A logit-distil cell has such labels, because several
+    /// fine-tunings share the cell.
+    pub fn without_finetune_axes(&self) -> Self {
+        let mut labels = self.clone();
+        labels.axes.retain(|key, _| !key.starts_with("finetune."));
         labels
     }
 }

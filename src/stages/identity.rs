@@ -251,13 +251,21 @@ impl ShotsIdentity {
         let from = shots.from.as_deref();
         Ok(Some(Self {
             file: from.map(FileIdentity::compute).transpose()?,
-            is_own_file: from == Some(files.split_file(split).path),
+            is_own_file: from == Some(files.split_file(split)?.path),
             settings: Shots { from: None, ..shots.clone() },
         }))
     }
 }
 
 impl SplitIdentity {
+    /// Returns the maximum number of items, or `None` if there is no maximum.
+    pub fn max_items(&self) -> Option<usize> {
+        match self {
+            Self::Synthetic { num_items, .. } => Some(*num_items),
+            Self::File { max_items, .. } | Self::Generative { max_items, .. } => *max_items,
+        }
+    }
+
     /// Computes the identity of a split of a task.
     ///
     /// # Errors
@@ -269,14 +277,11 @@ impl SplitIdentity {
                 language_seed: source.language_seed,
                 version: GENERATOR_VERSION,
                 split,
-                num_items: match split {
-                    Split::Test => source.test_items,
-                    Split::Train | Split::Validation => source.validation_items,
-                },
+                num_items: SyntheticLanguage::new(source.language_seed).num_items(source, split),
             },
             TaskSource::File(source) => {
                 let files = source.files();
-                let file = files.split_file(split);
+                let file = files.split_file(split)?;
                 Self::File {
                     rows: FileIdentity::compute(file.path)?,
                     is_cut: file.is_divided,
@@ -292,7 +297,7 @@ impl SplitIdentity {
             }
             TaskSource::Generative(source) => {
                 let files = source.files();
-                let file = files.split_file(split);
+                let file = files.split_file(split)?;
                 Self::Generative {
                     rows: FileIdentity::compute(file.path)?,
                     is_cut: file.is_divided,

@@ -11,8 +11,9 @@ use super::models::{ModelCache, find_done_record};
 use super::planner::{Planner, SweepPoint};
 use super::search::{SearchJob, SearchResult};
 use super::stage::{CompletedBy, Stage, WorkCounts};
-use crate::algorithms::logit_distil::{HybridChoice, LogitDistilConfig, LogitDistilResult, LogitDistiller};
+use crate::algorithms::logit_distil::{LogitDistilConfig, LogitDistilResult, LogitDistiller};
 use crate::algorithms::training::Training;
+use crate::algorithms::tuning::HybridChoice;
 use crate::data::CorpusSource;
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
@@ -81,7 +82,7 @@ pub(super) fn plan_tuned_hybrids(
             corpus_identity: planner.identify_corpus(point)?,
         };
         let mut labels = cell.labels.clone();
-        labels.axes = point.axes.clone();
+        labels.axes = point.labels("").without_finetune_axes().axes;
         tuned.push((planner.add_input_cell(Cell::new(job.clone(), labels)?), job));
     }
     Ok(tuned)
@@ -193,13 +194,25 @@ impl LogitDistilJob {
     /// # Errors
     /// Fails if the search is not done, or if it found no such hybrid.
     pub fn layers(&self, store: &Store) -> Result<Vec<u32>> {
-        let result = find_done_record::<SearchJob>(store, &self.search)?.outcome;
-        find_layers(&result, self.hybrid).ok_or_else(|| {
-            let HybridChoice::Replaced(count) = self.hybrid else { unreachable!("a search has this hybrid") };
-            Error::failed(format!("{} has no hybrid with {count} layers replaced", self.search))
-                .hint("write `search.stop = { never = {} }`, or train a hybrid with fewer replaced layers")
-        })
+        find_layers_of_hybrid(store, &self.search, self.hybrid)
     }
+}
+
+/// Returns the layers that the hybrid `hybrid` of the search cell `search` replaces, ascending.
+///
+/// # Errors
+/// Fails if the search is not done, or if it found no such hybrid.
+pub(super) fn find_layers_of_hybrid(
+    store: &Store,
+    search: &CellId,
+    hybrid: HybridChoice,
+) -> Result<Vec<u32>> {
+    let result = find_done_record::<SearchJob>(store, search)?.outcome;
+    find_layers(&result, hybrid).ok_or_else(|| {
+        let HybridChoice::Replaced(count) = hybrid else { unreachable!("a search has this hybrid") };
+        Error::failed(format!("{search} has no hybrid with {count} layers replaced"))
+            .hint("write `search.stop = { never = {} }`, or train a hybrid with fewer replaced layers")
+    })
 }
 
 /// Returns the layers of a hybrid of a search, ascending. Returns `None` if the search found no such hybrid.

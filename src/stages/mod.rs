@@ -8,6 +8,9 @@ mod base;
 mod base_path;
 mod cell;
 pub mod distil;
+pub mod finetune;
+pub mod finetune_score;
+mod hybrid_scorer;
 mod identity;
 mod input_identities;
 pub mod logit_distil;
@@ -24,6 +27,8 @@ pub use base::{BaseSource, BaseSpec};
 pub use base_path::base_path;
 pub use cell::{Cell, CellLabels};
 pub use distil::DistilJob;
+pub use finetune::FinetuneJob;
+pub use finetune_score::FinetuneScoreJob;
 pub use identity::{CorpusIdentity, FileIdentity, ModelIdentity, SplitIdentity};
 pub use input_identities::InputIdentities;
 pub use logit_distil::LogitDistilJob;
@@ -56,13 +61,15 @@ impl StageEntry {
 }
 
 /// All stages, in the order in which their cells run.
-pub static STAGES: [StageEntry; 7] = [
+pub static STAGES: [StageEntry; 9] = [
     StageEntry::for_stage::<PretrainJob>(),
     StageEntry::for_stage::<DistilJob>(),
     StageEntry::for_stage::<ScoreJob>(),
     StageEntry::for_stage::<SearchJob>(),
     StageEntry::for_stage::<LogitDistilJob>(),
     StageEntry::for_stage::<TunedScoreJob>(),
+    StageEntry::for_stage::<FinetuneJob>(),
+    StageEntry::for_stage::<FinetuneScoreJob>(),
     StageEntry::for_stage::<ThroughputJob>(),
 ];
 

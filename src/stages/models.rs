@@ -1,6 +1,6 @@
 //! Keeps bases, twins and tokenized items in memory, so that successive cells share them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,17 +10,22 @@ use burn::tensor::{DType, Device};
 use super::base::BaseSource;
 use super::cell::Cell;
 use super::distil::DistilJob;
+use super::finetune::FinetuneJob;
 use super::identity::SplitIdentity;
 use super::logit_distil::{LogitDistilJob, TUNED_FILE};
 use super::pretrain::PretrainJob;
+use super::score::ScoreJob;
+use super::search::SearchJob;
 use super::stage::Stage;
+use crate::algorithms::tuning::ParameterGroup;
 use crate::data::{Split, Task, TaskItems, TaskRequests};
 use crate::manifest::Dtype;
 use crate::runner::RunContext;
 use crate::store::{CellId, CellKey, Record, Store};
 use dtr_core::error::{Error, Result};
 use dtr_model::{
-    BaseModel, SafetensorsReader, SelectedParameters, TwinVariant, Twins, read_eos_token_ids, read_parameters,
+    BaseModel, Decoder, SafetensorsReader, SelectedParameters, TwinVariant, Twins, read_eos_token_ids,
+    read_parameters,
 };
 use dtr_ops::is_cpu;
 use dtr_sandbox::Sandbox;
@@ -97,29 +102,26 @@ impl ModelCache {
         read_twins(&twins_file(context.store, cell)?, variant, &replicas[0])
     }
 
-    /// Returns the hybrid that the logit-distil cell `tuned` trained. The hybrid is on the first device, in
-    /// the dtype of the base, and contains its twins.
+    /// Returns the base or the hybrid that `job` scores, which the cell `job.tuned` trained. The model is on the
+    /// first device, in the dtype of the base, and contains its twins. `search` is the search of the hybrid.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.
-    pub fn load_tuned_hybrid(
+    pub fn load_tuned_model(
         &mut self,
         context: &RunContext<'_>,
-        source: &BaseSource,
-        variant: &TwinVariant,
-        twins: &CellId,
-        tuned: &CellId,
+        search: &SearchJob,
+        job: &ScoreJob,
     ) -> Result<BaseModel> {
-        let layers = find_done_record::<LogitDistilJob>(context.store, tuned)?.outcome.layers;
-        let twins = self.load_twins(context, source, variant, twins)?;
-        let base = &self.load_replicas(context, source)?[0];
-        let mut decoder = base.decoder.with_twins(&twins[0], &layers.into_iter().collect());
-        let path = tuned_file(context.store, tuned)?;
-        let mut stored = SafetensorsReader::open(&[path], &decoder.device())?;
-        let names = stored.names();
-        let is_selected = |name: &str| names.contains(name);
-        read_parameters(&mut SelectedParameters { module: &mut decoder, is_selected }, &mut stored)?;
-        stored.ensure_all_read()?;
+        let base = &self.load_replicas(context, &search.base)?[0];
+        let mut decoder = base.decoder.clone();
+        if !job.layers.is_empty() {
+            let twins = self.load_twins(context, &search.base, &search.variant, &search.twins)?;
+            decoder = decoder.with_twins(&twins[0], &job.layers.iter().copied().collect());
+        }
+        let tuned = job.tuned.as_ref().expect("a cell trained the model");
+        let is_read = |name: &str| !job.restores_qk || ParameterGroup::of(name) != ParameterGroup::QueryKey;
+        read_tuned_parameters(&mut decoder, &tuned_file(context.store, tuned)?, is_read)?;
         Ok(BaseModel { decoder, tokenizer: base.tokenizer.clone() })
     }
 
@@ -196,12 +198,35 @@ pub fn twins_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
     store.verify_artifact(&find_done_record::<DistilJob>(store, cell)?, TWINS_FILE)
 }
 
-/// Verifies the file of the parameters that a logit-distil cell trained, and returns its path.
+/// Verifies the file of the parameters that a logit-distil cell or a finetune cell trained, and returns its
+/// path.
 ///
 /// # Errors
 /// Fails if the cell is not done, or if the file is damaged.
 pub fn tuned_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
-    store.verify_artifact(&find_done_record::<LogitDistilJob>(store, cell)?, TUNED_FILE)
+    match cell.stage == FinetuneJob::NAME {
+        true => store.verify_artifact(&find_done_record::<FinetuneJob>(store, cell)?, TUNED_FILE),
+        false => store.verify_artifact(&find_done_record::<LogitDistilJob>(store, cell)?, TUNED_FILE),
+    }
+}
+
+/// Sets those parameters of `decoder` that are in the file at `path`, and for whose names `is_read` returns
+/// true. The parameters keep their dtypes. Returns the names of these parameters.
+///
+/// # Errors
+/// Fails if the file cannot be read, or if the decoder has no parameter of a name in the file.
+pub(super) fn read_tuned_parameters(
+    decoder: &mut Decoder,
+    path: &Path,
+    is_read: impl Fn(&str) -> bool,
+) -> Result<BTreeSet<String>> {
+    let mut stored = SafetensorsReader::open(&[path.to_owned()], &decoder.device())?;
+    stored.retain(is_read);
+    let names = stored.names();
+    let is_selected = |name: &str| names.contains(name);
+    read_parameters(&mut SelectedParameters { module: decoder, is_selected }, &mut stored)?;
+    stored.ensure_all_read()?;
+    Ok(names)
 }
 
 /// Reads the twins of `base` from the file at `path`, in f32.

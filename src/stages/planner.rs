@@ -144,8 +144,7 @@ impl Planner {
         name: &str,
         split: Split,
     ) -> Result<SplitIdentity> {
-        let part = if split == Split::Test { "test" } else { "validation" };
-        let key = point.input_name(&format!("tasks.{name}.{part}"));
+        let key = point.input_name(&format!("tasks.{name}.{split}"));
         let compute = || SplitIdentity::compute(&point.manifest.tasks[name], split);
         self.identity_source.get(&mut self.identities.tasks, &key, compute)
     }

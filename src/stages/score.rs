@@ -32,8 +32,11 @@ pub struct ScoreJob {
     pub identity: SplitIdentity,
     /// The replaced layers, ascending.
     pub layers: Vec<u32>,
-    /// The cell that trained the hybrid after its search. `None` if no cell did.
+    /// The cell that trained the base or the hybrid. `None` if no cell did.
     pub tuned: Option<CellId>,
+    /// Whether the attention in layers that are not replaced has the queries and keys of the base, in place of
+    /// those that the cell `tuned` trained.
+    pub restores_qk: bool,
 }
 
 /// Everything that a score depends on, apart from the cell's inputs. All fields are part of the cell's
@@ -48,6 +51,14 @@ pub struct ScoreSpec {
     /// The replaced layers, ascending. The input `twins` is the distil cell that holds the twins of these
     /// layers.
     pub layers: Vec<u32>,
+    /// Whether the attention in layers that are not replaced has the queries and keys of the base, in place of
+    /// those of the input `tuned`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub restores_qk: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Stage for ScoreJob {
@@ -59,7 +70,8 @@ impl Stage for ScoreJob {
 
     fn spec(&self) -> Result<ScoreSpec> {
         let (task, layers) = (self.identity.clone(), self.layers.clone());
-        Ok(ScoreSpec { base: self.base.spec_for_task(&self.task), task, layers })
+        let base = self.base.spec_for_task(&self.task);
+        Ok(ScoreSpec { base, task, layers, restores_qk: self.restores_qk })
     }
 
     /// The twins are an input only if a layer is replaced. All variants therefore share the cell that scores
@@ -98,7 +110,8 @@ impl Stage for ScoreJob {
             let identity = planner.identify_task(point, task, Split::Test)?;
             let task = point.manifest.tasks[task].clone();
             let (split, layers) = (Split::Test, Vec::new());
-            let job = Self { base, twins: None, task, split, identity, layers, tuned: None };
+            let job =
+                Self { base, twins: None, task, split, identity, layers, tuned: None, restores_qk: false };
             planner.add_result_cell(Cell::new(job, labels)?)?;
         }
         Ok(())

@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use super::base::{BaseSource, BaseSpec};
 use super::cell::{Cell, CellLabels};
+use super::hybrid_scorer::HybridScorer;
 use super::logit_distil::{self, LogitDistilJob};
 use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
 use super::score::ScoreJob;
 use super::search::{SearchJob, TestScore};
 use super::stage::{CompletedBy, Stage, WorkCounts};
-use crate::algorithms::score::{ScoreResult, TaskScorer};
 use crate::data::Split;
 use crate::manifest::Dtype;
 use crate::resources::{ResourceEstimate, twin_bytes, weight_bytes};
-use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell, UsageRecorder};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::stages::identity::SplitIdentity;
 use crate::store::{CellId, CellInputs, StageName};
 use dtr_core::error::Result;
-use dtr_model::{DecoderConfig, Mask};
+use dtr_model::DecoderConfig;
 
 /// The job that scores a trained hybrid and its controls.
 #[derive(Clone, Debug)]
@@ -115,7 +115,8 @@ impl Stage for TunedScoreJob {
             let job = search.downcast_job::<SearchJob>().expect("the cell is a search").clone();
             for (tuned, training) in logit_distil::plan_tuned_hybrids(point, planner, &search, &job)? {
                 let search_labels = search.labels.clone();
-                let labels = CellLabels { axes: point.axes.clone(), ..search_labels.clone() };
+                let axes = point.labels("").without_finetune_axes().axes;
+                let labels = CellLabels { axes, ..search_labels.clone() };
                 let job = Self { search: job.clone(), search_labels, tuned, training };
                 planner.add_result_cell(Cell::new(job, labels)?)?;
             }
@@ -157,8 +158,9 @@ impl TunedScoreJob {
         let layers = self.training.layers(context.store)?;
         let mut tokens = 0;
         let mut scores = Vec::new();
+        let scorer = HybridScorer { context, search: &self.search, task: &task };
         for score in self.score_cells(&layers)? {
-            let result = self.score(context, models, &score, &task)?;
+            let result = scorer.find_or_score(models, &score)?;
             tokens += result.tokens;
             scores.push(TestScore { score: result.score, cell: score.id().clone() });
         }
@@ -167,49 +169,5 @@ impl TunedScoreJob {
         let references = result.scores().map(|score| score.cell.clone()).to_vec();
         recorder.finish(0, &[], references, result)?;
         Ok(CompletedBy::ThisProcess)
-    }
-
-    /// Returns the result of a score cell. Computes and records it if the store does not have it.
-    fn score(
-        &self,
-        context: &RunContext<'_>,
-        models: &mut ModelCache,
-        cell: &Cell,
-        task: &ProgressTask<'_>,
-    ) -> Result<ScoreResult> {
-        use crate::observer::Observer;
-        task.check_interrupted()?;
-        let result = match RunningCell::claim_blocking::<ScoreResult>(context, &cell.spec, cell.to_line())? {
-            ClaimOutcome::Done(result) => result,
-            ClaimOutcome::Claimed(claimed) => {
-                let job = cell.downcast_job::<ScoreJob>().expect("a score cell has a score job");
-                let watch = context.meter.start();
-                let result = self.compute_score(context, models, job)?;
-                let spent = watch.usage();
-                task.before_checkpoint()?;
-                claimed.finish(spent, &[], Vec::new(), result)?
-            }
-        };
-        task.advance(1);
-        Ok(result)
-    }
-
-    fn compute_score(
-        &self,
-        context: &RunContext<'_>,
-        models: &mut ModelCache,
-        job: &ScoreJob,
-    ) -> Result<ScoreResult> {
-        let requests = models.load_task_requests(context, &job.base, &job.task, job.split, &job.identity)?;
-        let mask: Mask = job.layers.iter().copied().collect();
-        let search = &self.search;
-        if let Some(tuned) = &job.tuned {
-            let hybrid =
-                models.load_tuned_hybrid(context, &search.base, &search.variant, &search.twins, tuned)?;
-            return TaskScorer::new(&hybrid, None, &requests, None).score(&Mask::empty());
-        }
-        let replicas = models.load_replicas(context, &search.base)?;
-        let twins = models.load_twins(context, &search.base, &search.variant, &search.twins)?;
-        TaskScorer::new(&replicas[0], Some(&twins[0]), &requests, None).score(&mask)
     }
 }

@@ -26,6 +26,7 @@ mod documentation;
 mod export;
 mod failed_cells;
 mod fake_slurm;
+mod finetune;
 mod full_disks;
 mod generate;
 mod generative;

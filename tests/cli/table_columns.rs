@@ -18,6 +18,11 @@ pub fn numbers(table: &DataFrame, column: &str) -> Vec<f64> {
     table.column(column).unwrap().f64().unwrap().iter().map(Option::unwrap).collect()
 }
 
+/// Returns the numbers of a column. A missing number is `None`.
+pub fn optional_numbers(table: &DataFrame, column: &str) -> Vec<Option<f64>> {
+    table.column(column).unwrap().f64().unwrap().iter().collect()
+}
+
 /// Returns the counts of a column. Panics if a count is missing.
 pub fn counts(table: &DataFrame, column: &str) -> Vec<u64> {
     let counts = table.column(column).unwrap().cast(&polars::prelude::DataType::UInt64).unwrap();

@@ -16,6 +16,8 @@ pub const VALID_ROW: &str = "{\"question\": \"q\", \"label\": \"yes\", \"text\":
 /// Creates a task over the rows of a file.
 pub fn task(path: &Path) -> FileTask {
     FileTask {
+        train: None,
+        train_items: None,
         validation: None,
         test: path.display().to_string(),
         splits: SplitPolicy::AsPublished,

@@ -2,7 +2,7 @@
 
 use crate::support::{ReferenceTensors, assert_close, fixture};
 use burn::tensor::{DType, Device, Tensor};
-use dtr::algorithms::tuning::{AllParts, TrainedParts, TunedDecoder};
+use dtr::algorithms::tuning::{AllParts, TrainableDecoder, TrainedParts, TunedDecoder};
 use dtr_model::optimizer::AdamWConfig;
 use dtr_model::{
     BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, Hybrid,
@@ -34,7 +34,7 @@ fn reader(name: &str) -> SafetensorsReader {
     SafetensorsReader::open(&[path], &Device::flex()).unwrap()
 }
 
-fn teacher_and_student(name: &str, block: BlockConfig, tied_head: bool) -> (Decoder, Decoder) {
+pub fn teacher_and_student(name: &str, block: BlockConfig, tied_head: bool) -> (Decoder, Decoder) {
     let base = Decoder::new(&config(tied_head), &mut reader(&format!("{name}-base"))).unwrap();
     let variant = TwinVariant { block, geometry: GeometryConfig::default(), init: TwinInit::Random };
     let mut twin = reader(&format!("{name}-twin"));
@@ -44,19 +44,19 @@ fn teacher_and_student(name: &str, block: BlockConfig, tied_head: bool) -> (Deco
     (base, student)
 }
 
-fn flat(reference: &ReferenceTensors, name: &str) -> Tensor<1> {
+pub fn flat(reference: &ReferenceTensors, name: &str) -> Tensor<1> {
     let (_, words) = reference.element_bytes(name);
     let values: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
     Tensor::from_floats(values.as_slice(), &Device::flex())
 }
 
-fn token_rows(reference: &ReferenceTensors) -> Vec<Vec<u32>> {
+pub fn token_rows(reference: &ReferenceTensors) -> Vec<Vec<u32>> {
     let (shape, words) = reference.element_bytes("ids");
     let ids: Vec<u32> = words.into_iter().map(u32::from_le_bytes).collect();
     ids.chunks(shape[1]).map(<[u32]>::to_vec).collect()
 }
 
-fn named_parameters(decoder: &Decoder) -> Vec<(String, Tensor<1>)> {
+pub fn named_parameters(decoder: &Decoder) -> Vec<(String, Tensor<1>)> {
     let mut named = Vec::new();
     decoder.clone().visit(&mut |name, param| named.push((name.to_owned(), param.flat())));
     named
@@ -91,7 +91,8 @@ fn check(name: &str, block: BlockConfig, tied_head: bool) {
         ..AdamWConfig::default()
     };
     let rates = AllParts { rest_learning_rate: 1e-3, attention_learning_rate: 5e-4 };
-    let mut tuned = TunedDecoder::new(student, &optimizer, &TrainedParts::All(rates)).unwrap();
+    let rates = TrainedParts::All(rates).group_rates(optimizer.learning_rate);
+    let mut tuned = TunedDecoder::new(student, &optimizer, rates).unwrap();
     assert_close(&format!("{name} norm"), tuned.update(found.gradient, 0, 1), norm, MAX_ERROR);
     for ((part, before), (_, after)) in before.into_iter().zip(named_parameters(tuned.decoder())) {
         let expected = flat(&reference, &format!("after_{part}")) - before.clone();

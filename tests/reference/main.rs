@@ -17,6 +17,7 @@ mod corpora;
 mod generation;
 mod generative;
 mod gguf;
+mod finetuning;
 mod logit_distillation;
 mod statistics;
 mod support;

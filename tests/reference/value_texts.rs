@@ -25,6 +25,8 @@ fn strings(list: &Value) -> Vec<&str> {
 /// Renders the template `prompt` for each row of the file `rows`.
 fn prompts(rows: &Path, prompt: &str) -> Result<Vec<String>> {
     let task = FileTask {
+        train: None,
+        train_items: None,
         validation: None,
         test: rows.display().to_string(),
         splits: SplitPolicy::AsPublished,

@@ -37,15 +37,36 @@ impl Decoder {
         is_trained: &(dyn Fn(&str) -> bool + Sync),
         head_loss: impl FnOnce(&HeadInputs<'_>, bool) -> HeadLoss + Send,
     ) -> LossAndGradient {
+        self.loss_and_reduced_gradient(ids, dtype, is_trained, &|_, gradient| vec![gradient], head_loss)
+    }
+
+    /// Computes the loss and its gradient as [`Decoder::loss_and_gradient`] does. `reduce` receives the name
+    /// and the gradient, `[n]`, of each trained parameter. The vectors that it returns take the place of the
+    /// gradient.
+    ///
+    /// Each layer's gradients are reduced before the gradients of the next layer are computed. So a reduction
+    /// to few numbers, as in LoRA, keeps the full gradients of one layer only.
+    pub fn loss_and_reduced_gradient(
+        &self,
+        ids: &[Vec<u32>],
+        dtype: DType,
+        is_trained: &(dyn Fn(&str) -> bool + Sync),
+        reduce: &ReduceGradient<'_>,
+        head_loss: impl FnOnce(&HeadInputs<'_>, bool) -> HeadLoss + Send,
+    ) -> LossAndGradient {
         let device = self.device();
         dtr_ops::run_on_device_thread(&device, || {
             let context = ForwardContext::new(&self.config, ids.len(), ids[0].len(), 0, None, &device);
             let decoder = to_dtype(self.clone(), dtype);
             let ids_bt = token_tensor(ids, &device);
-            LayerwisePass { decoder, context: &context, is_trained }.run(ids_bt, head_loss)
+            LayerwisePass { decoder, context: &context, is_trained, reduce }.run(ids_bt, head_loss)
         })
     }
 }
+
+/// A function that reduces the gradient of a parameter. It receives the parameter's name, and the gradient as
+/// a vector `[n]` in f32.
+pub type ReduceGradient<'a> = dyn Fn(&str, Tensor<1>) -> Vec<Tensor<1>> + Sync + 'a;
 
 /// One forward and backward pass.
 struct LayerwisePass<'a> {
@@ -53,6 +74,7 @@ struct LayerwisePass<'a> {
     decoder: Decoder,
     context: &'a ForwardContext,
     is_trained: &'a (dyn Fn(&str) -> bool + Sync),
+    reduce: &'a ReduceGradient<'a>,
 }
 
 impl LayerwisePass<'_> {
@@ -81,11 +103,12 @@ impl LayerwisePass<'_> {
         if (self.is_trained)(EMBEDDING) {
             let d_embedding = self.embedding_backward(ids_bt, d_x_btd);
             let of_head = if self.decoder.config.tied_head { d_head.take() } else { None };
-            rows.push(of_head.map_or_else(|| d_embedding.clone(), |of_head| of_head + d_embedding.clone()));
+            let sum = of_head.map_or_else(|| d_embedding.clone(), |of_head| of_head + d_embedding.clone());
+            rows.extend((self.reduce)(EMBEDDING, sum));
         }
         rows.extend(of_layers.into_iter().rev().flatten());
-        rows.extend(d_norm);
-        rows.extend(d_head);
+        rows.extend(d_norm.into_iter().flat_map(|gradient| (self.reduce)(NORM, gradient)));
+        rows.extend(d_head.into_iter().flat_map(|gradient| (self.reduce)(HEAD, gradient)));
         LossAndGradient { loss, gradient: rows }
     }
 
@@ -133,7 +156,7 @@ impl LayerwisePass<'_> {
         (d_x, d_weight.map(|gradient| gradient.cast(DType::F32)))
     }
 
-    /// Runs a layer again, from its input. Returns the gradient of the input, and the gradients of the
+    /// Runs a layer again, from its input. Returns the gradient of the input, and the reduced gradients of the
     /// layer's trained parameters.
     fn layer_backward(
         &self,
@@ -149,8 +172,14 @@ impl LayerwisePass<'_> {
             layer.forward(&layer.attention, x.clone().into(), &self.context.autodiff(), epsilon, None);
         let mut gradients = (output.into_hidden_states() * d_output_btd.autodiff()).sum().backward();
         let d_x = x.grad_remove(&mut gradients).expect("a layer depends on its input");
-        let rows = copy.take_gradients(&mut gradients, self.is_trained);
-        (d_x, rows.into_iter().map(|row| row.cast(DType::F32)).collect())
+        let mut names = Vec::new();
+        copy.0.visit(&mut |name, _| {
+            if (self.is_trained)(name) {
+                names.push(name.to_owned());
+            }
+        });
+        let rows = copy.take_gradients(&mut gradients, self.is_trained).into_iter().zip(names);
+        (d_x, rows.flat_map(|(row, name)| (self.reduce)(&name, row.cast(DType::F32))).collect())
     }
 
     /// Returns the part of the embedding's gradient that comes through the input of the first layer, `[n]`.

@@ -44,7 +44,7 @@ pub use directory::{
 };
 pub use hybrid::Hybrid;
 pub use hybrid_batch::{PartialRun, hidden_states_of_runs};
-pub use layerwise_gradient::LossAndGradient;
+pub use layerwise_gradient::{LossAndGradient, ReduceGradient};
 pub use mask::Mask;
 pub use mixer::{
     AttentionStats, BlockConfig, ForwardContext, FullAttention, GdnConfig, GeometryConfig, GlaConfig,

@@ -60,6 +60,8 @@ struct Distillation<'a> {
 }
 
 impl Training for Distillation<'_> {
+    type Data = TokenSequences;
+
     fn num_steps_done(&self) -> u64 {
         self.students.iter().map(Student::num_steps_done).min().unwrap_or(self.schedule.num_steps)
     }

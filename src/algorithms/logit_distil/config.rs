@@ -7,7 +7,7 @@ use dtr_core::count::Count;
 use dtr_core::seed::Seed;
 
 use crate::algorithms::training::TrainingSchedule;
-use crate::algorithms::tuning::{TrainedParts, TuningOptimizerConfig};
+use crate::algorithms::tuning::{HybridChoice, TrainedParts, TuningOptimizerConfig};
 
 /// The hyperparameters of logit distillation. After a search, a hybrid of the search is trained to predict
 /// the next token as its base does. The loss is the Kullback-Leibler divergence of the hybrid's distribution
@@ -39,29 +39,6 @@ pub struct LogitDistilConfig {
     pub optimizer: TuningOptimizerConfig,
     /// Seed of the order of the data.
     pub seed: Seed,
-}
-
-/// A hybrid of a search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum HybridChoice {
-    /// `M_opt`: the last accepted hybrid, with the most replaced layers.
-    Opt,
-    /// `M_best`: the hybrid with the highest validation score.
-    Best,
-    /// The hybrid that the search found for this number of replaced layers.
-    Replaced(#[schemars(range(min = 1, max = 1024))] u32),
-}
-
-impl HybridChoice {
-    /// Returns the choice as text, for example `replaced=4`.
-    pub fn label(self) -> String {
-        match self {
-            Self::Opt => "hybrid=opt".to_owned(),
-            Self::Best => "hybrid=best".to_owned(),
-            Self::Replaced(count) => format!("replaced={count}"),
-        }
-    }
 }
 
 impl Default for LogitDistilConfig {

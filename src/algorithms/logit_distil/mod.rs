@@ -9,6 +9,6 @@ mod config;
 mod result;
 mod trainer;
 
-pub use config::{HybridChoice, LogitDistilConfig};
+pub use config::LogitDistilConfig;
 pub use result::{DivergencePoint, LogitDistilResult};
 pub use trainer::LogitDistiller;

@@ -7,7 +7,7 @@ use super::{DivergencePoint, LogitDistilConfig, LogitDistilResult};
 use crate::algorithms::training::{
     EncodedCheckpoint, Training, ensure_finite, read_checkpoint, run_training,
 };
-use crate::algorithms::tuning::{TunedDecoder, accumulate_gradients};
+use crate::algorithms::tuning::{TrainableDecoder, TunedDecoder, accumulate_gradients};
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 use dtr_core::checkpoint::CheckpointFile;
@@ -63,14 +63,15 @@ impl<'a> LogitDistiller<'a> {
         config: &LogitDistilConfig,
         checkpoint: &CheckpointFile,
     ) -> Result<Self> {
-        let hybrid =
-            TunedDecoder::new(base.with_twins(twins, mask), &config.optimizer.to_adamw(), &config.train)?;
+        let rates = config.train.group_rates(config.optimizer.learning_rate);
+        let hybrid = TunedDecoder::new(base.with_twins(twins, mask), &config.optimizer.to_adamw(), rates)?;
         let (config, checkpoint, mask) = (config.clone(), checkpoint.clone(), mask.clone());
         let mut trainer =
             Self { base, hybrid, mask, config, checkpoint, progress: DistilProgress::default() };
-        if let Some((stored, progress)) = read_checkpoint(&trainer.checkpoint, &base.device())? {
+        if let Some((mut stored, progress)) = read_checkpoint(&trainer.checkpoint, &base.device())? {
             trainer.progress = progress;
-            trainer.hybrid.restore(stored, trainer.progress.num_steps)?;
+            trainer.hybrid.restore(&mut stored, trainer.progress.num_steps)?;
+            stored.ensure_all_read()?;
         }
         Ok(trainer)
     }
@@ -154,6 +155,8 @@ fn divergence_of(base: &Decoder, hybrid: &TunedDecoder, rows: &[Vec<u32>]) -> Lo
 }
 
 impl Training for LogitDistiller<'_> {
+    type Data = TokenSequences;
+
     fn num_steps_done(&self) -> u64 {
         self.progress.num_steps
     }

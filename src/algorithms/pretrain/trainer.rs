@@ -185,6 +185,8 @@ fn mean_of(gradients: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
 }
 
 impl Training for Trainer {
+    type Data = TokenSequences;
+
     fn num_steps_done(&self) -> u64 {
         self.progress.num_steps
     }

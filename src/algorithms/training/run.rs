@@ -3,11 +3,13 @@
 use dtr_core::error::Result;
 
 use super::{CheckpointTimer, CheckpointWriter, EncodedCheckpoint, TrainingSchedule};
-use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
 /// One or several models that [`run_training`] trains.
 pub trait Training {
+    /// The type of the training data.
+    type Data: ?Sized;
+
     /// Returns the number of optimizer steps done so far.
     fn num_steps_done(&self) -> u64;
 
@@ -15,7 +17,7 @@ pub trait Training {
     ///
     /// # Errors
     /// Fails if the training cannot go on.
-    fn train_step(&mut self, step: u64, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()>;
+    fn train_step(&mut self, step: u64, data: &Self::Data, observer: &dyn Observer) -> Result<()>;
 
     /// Returns the checkpoints of the models.
     ///
@@ -30,10 +32,10 @@ pub trait Training {
 /// # Errors
 /// Fails if `training` fails, if a checkpoint cannot be written, or if the user asked to stop. If the user
 /// asked to stop, writes a last checkpoint first. If the user asked for a checkpoint, writes one and goes on.
-pub fn run_training(
-    training: &mut impl Training,
+pub fn run_training<T: Training>(
+    training: &mut T,
     schedule: TrainingSchedule,
-    sequences: &TokenSequences,
+    data: &T::Data,
     observer: &dyn Observer,
 ) -> Result<()> {
     let first = training.num_steps_done();
@@ -41,7 +43,7 @@ pub fn run_training(
     let (mut timer, mut writer) = (CheckpointTimer::start(), CheckpointWriter::default());
     let mut num_requests = observer.num_checkpoint_requests();
     for step in first..schedule.num_steps {
-        training.train_step(step, sequences, observer)?;
+        training.train_step(step, data, observer)?;
         observer.advance(schedule.tokens_per_step());
         let is_requested = observer.num_checkpoint_requests() > num_requests;
         timer.save_if_due(is_requested || observer.is_interrupted(), || {

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{GroupRate, ParameterGroup};
+
 /// The parts of a hybrid that are trained. All other parameters stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -32,52 +34,18 @@ impl Default for AllParts {
     }
 }
 
-/// A group of parameters of a hybrid. All parameters of a group have the same learning rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParameterGroup {
-    /// The linear blocks of the replaced layers.
-    Mixers,
-    /// Norms, MLPs, the embedding and the output head.
-    Rest,
-    /// The attention of the layers that are not replaced.
-    Attention,
-}
-
-impl ParameterGroup {
-    /// All groups.
-    pub const ALL: [Self; 3] = [Self::Mixers, Self::Rest, Self::Attention];
-
-    /// Returns the group of the parameter `name` of a hybrid.
-    pub fn of(name: &str) -> Self {
-        match name {
-            name if name.contains(".linear_attn.") => Self::Mixers,
-            name if name.contains(".self_attn.") => Self::Attention,
-            _ => Self::Rest,
-        }
-    }
-
-    /// Returns the name of the group in checkpoints.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Mixers => "mixers",
-            Self::Rest => "rest",
-            Self::Attention => "attention",
-        }
-    }
-}
-
 impl TrainedParts {
-    /// Returns the peak learning rate of `group`, or `None` if the group is not trained. `mixer_rate` is the
-    /// peak learning rate of linear blocks.
-    pub fn learning_rate(&self, group: ParameterGroup, mixer_rate: f64) -> Option<f64> {
-        match (self, group) {
-            (_, ParameterGroup::Mixers) => Some(mixer_rate),
-            (Self::Mixers, _) => None,
-            (Self::All(rates), ParameterGroup::Rest) => Some(rates.rest_learning_rate),
-            (Self::All(rates), ParameterGroup::Attention) => {
-                Some(rates.attention_learning_rate).filter(|rate| *rate > 0.0)
-            }
+    /// Returns the trained groups with their peak learning rates. `mixer_rate` is the rate of linear blocks.
+    pub fn group_rates(&self, mixer_rate: f64) -> Vec<GroupRate> {
+        let rate = |name, learning_rate, groups| GroupRate { name, learning_rate, groups };
+        let mut rates = vec![rate("mixers", mixer_rate, &[ParameterGroup::Mixers])];
+        if let Self::All(all) = self {
+            rates.push(rate("rest", all.rest_learning_rate, &[ParameterGroup::Rest]));
+            let attention = &[ParameterGroup::Attention, ParameterGroup::QueryKey];
+            rates.push(rate("attention", all.attention_learning_rate, attention));
         }
+        rates.retain(|rate| rate.learning_rate > 0.0);
+        rates
     }
 }
 
@@ -86,23 +54,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_parameter_belongs_to_a_group() {
-        for (name, group) in [
-            ("model.layers.1.linear_attn.q_proj.weight", ParameterGroup::Mixers),
-            ("model.layers.2.self_attn.q_proj.weight", ParameterGroup::Attention),
-            ("model.layers.2.input_layernorm.weight", ParameterGroup::Rest),
-            ("model.embed_tokens.weight", ParameterGroup::Rest),
-        ] {
-            assert_eq!(ParameterGroup::of(name), group, "{name}");
-        }
-    }
-
-    #[test]
     fn kept_attention_is_frozen_unless_it_has_a_rate() {
-        let rates = |train: &TrainedParts| ParameterGroup::ALL.map(|group| train.learning_rate(group, 1e-4));
-        assert_eq!(rates(&TrainedParts::Mixers), [Some(1e-4), None, None]);
-        assert_eq!(rates(&TrainedParts::All(AllParts::default())), [Some(1e-4), Some(1e-5), None]);
+        let rates = |train: &TrainedParts| -> Vec<(&str, f64)> {
+            train.group_rates(1e-4).into_iter().map(|rate| (rate.name, rate.learning_rate)).collect()
+        };
+        assert_eq!(rates(&TrainedParts::Mixers), [("mixers", 1e-4)]);
+        assert_eq!(rates(&TrainedParts::All(AllParts::default())), [("mixers", 1e-4), ("rest", 1e-5)]);
         let thawed = AllParts { attention_learning_rate: 7e-6, ..AllParts::default() };
-        assert_eq!(rates(&TrainedParts::All(thawed)), [Some(1e-4), Some(1e-5), Some(7e-6)]);
+        assert_eq!(
+            rates(&TrainedParts::All(thawed)),
+            [("mixers", 1e-4), ("rest", 1e-5), ("attention", 7e-6)]
+        );
     }
 }

@@ -173,6 +173,8 @@ mod tests {
                 ("search", "search"),
                 ("logit-distil", "search"),
                 ("tuned-score", "search"),
+                ("finetune", "search"),
+                ("finetune-score", "search"),
                 ("throughput", "throughput"),
             ]
         );

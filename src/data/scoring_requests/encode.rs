@@ -47,6 +47,21 @@ pub(super) fn encode_item(
     Ok(encoded)
 }
 
+/// Returns the tokens of an item's prompt and its correct choice, and the number of tokens of the prompt.
+///
+/// # Errors
+/// Fails if the prompt has no tokens, or if the choice adds no tokens to the prompt.
+pub(in crate::data) fn encode_training_choice(
+    tokenizer: &Tokenizer,
+    item: &Item,
+) -> Result<(Vec<u32>, usize)> {
+    let choice = item.label;
+    let prompt = PromptEncoder::default().reuse_or_measure(tokenizer, item.prompt_for_choice(choice))?;
+    let tokens = prompt.encode_choice(tokenizer, item, choice)?;
+    num_cut_tokens(item, choice, tokens.len(), prompt.num_tokens, usize::MAX)?;
+    Ok((tokens, prompt.num_tokens))
+}
+
 /// Returns how many tokens must be cut from the start of a row, so that at most `max_row_tokens` tokens
 /// remain. The row holds the tokens of a prompt and a choice, without the last token.
 ///

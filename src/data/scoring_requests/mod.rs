@@ -8,6 +8,7 @@ mod prompt_encoder;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(in crate::data) use encode::encode_training_choice;
 use encode::{EncodedChoice, encode_item};
 pub use prefix_groups::PrefixGroup;
 use prefix_groups::{group_rows, item_of_row, one_row_groups, split_into_passes};

@@ -14,7 +14,7 @@ use super::{SyntheticLanguage, moves, recall, topic};
 use crate::data::{Item, Split, SyntheticTask, SyntheticTaskKind};
 use dtr_core::error::{Error, Result};
 
-/// The number of items in the train split of every task except `facts`.
+/// The default number of items in the train split of every task except `facts`.
 const NUM_TRAIN: usize = 1_000;
 
 /// The number of buckets of passage hashes. Each split has one bucket. The corpus has all other buckets.
@@ -26,13 +26,19 @@ impl SyntheticLanguage {
     /// # Errors
     /// Fails with a manifest error if a `facts` task asks for more items than its split has facts.
     pub fn task_items(&self, task: &SyntheticTask, split: Split) -> Result<Vec<Item>> {
-        let count = match (split, task.kind) {
-            (Split::Train, SyntheticTaskKind::Facts) => self.facts().in_split(split).len(),
-            (Split::Train, _) => NUM_TRAIN,
-            (Split::Validation, _) => task.validation_items,
-            (Split::Test, _) => task.test_items,
-        };
-        self.items(task.kind, split, count)
+        self.items(task.kind, split, self.num_items(task, split))
+    }
+
+    /// Returns the number of items of one split of `task`.
+    pub fn num_items(&self, task: &SyntheticTask, split: Split) -> usize {
+        match split {
+            Split::Train => task.train_items.unwrap_or_else(|| match task.kind {
+                SyntheticTaskKind::Facts => self.facts().in_split(split).len(),
+                _ => NUM_TRAIN,
+            }),
+            Split::Validation => task.validation_items,
+            Split::Test => task.test_items,
+        }
     }
 
     /// Generates the first `count` items of a split.
@@ -61,8 +67,8 @@ impl SyntheticLanguage {
         if count > facts.len() {
             let message =
                 format!("cannot generate {count} {split} items of `facts`: the split has {}", facts.len());
-            let key = if split == Split::Test { "test-items" } else { "validation-items" };
-            return Err(Error::manifest(message).hint(format!("lower `{key}` to {} or less", facts.len())));
+            let hint = format!("lower `{split}-items` to {} or less", facts.len());
+            return Err(Error::manifest(message).hint(hint));
         }
         let items = facts[..count].iter().enumerate().map(|(index, fact)| {
             let mut rng = self.item_rng(SyntheticTaskKind::Facts, split, index);

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod earlier_stops;
+mod finetuned_hybrids;
 mod paper_views;
 mod published;
 mod searches;
@@ -15,6 +16,7 @@ use polars::prelude::Column;
 use super::schema::{ColumnSpec, ColumnValue, TableRow, TableSpec, tables};
 pub use agreement::AgreementRow;
 pub use earlier_stops::EarlierStopRow;
+pub use finetuned_hybrids::FinetunedHybridRow;
 pub(super) use paper_views::{BASE_SCORE, HYBRID_LAYERS, HYBRID_SCORE, TABLE1};
 pub use paper_views::{ComputeHoursRow, SpeedupRow};
 pub use published::PublishedRow;
@@ -26,6 +28,7 @@ pub const TABLES: &[TableSpec] = &[
     SearchRow::TABLE,
     EarlierStopRow::TABLE,
     TunedHybridRow::TABLE,
+    FinetunedHybridRow::TABLE,
     TABLE1,
     ComputeHoursRow::TABLE,
     SpeedupRow::TABLE,
@@ -69,8 +72,8 @@ tables! {
     /// energy. The row of a search counts only scores that the search computed, and no scores from the cache.
     /// Times, energy and memory differ from run to run.
     stages: CellWorkRow {
-        /// Name of the stage: `pretrain`, `distil`, `score`, `search`, `logit-distil`, `tuned-score` or
-        /// `throughput`.
+        /// Name of the stage: `pretrain`, `distil`, `score`, `search`, `logit-distil`, `tuned-score`,
+        /// `finetune`, `finetune-score` or `throughput`.
         stage: String => "",
         /// Name of the base model in the manifest.
         model: String => "",

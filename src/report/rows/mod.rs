@@ -2,6 +2,7 @@
 //! depend on the order of the records.
 
 mod earlier_stops;
+mod finetuned_hybrids;
 mod order_agreement;
 mod paper_views;
 mod published;
@@ -20,6 +21,7 @@ use crate::algorithms::search::Trial;
 use crate::stages::CellLabels;
 use crate::store::CellId;
 pub(super) use earlier_stops::earlier_stop_rows;
+pub(super) use finetuned_hybrids::finetuned_hybrid_rows;
 pub(super) use order_agreement::agreement_rows;
 pub(super) use paper_views::{build_table1, compute_hours_rows, speedup_rows};
 pub(super) use published::published_rows;

@@ -2,6 +2,7 @@
 
 mod bases;
 mod distillations;
+mod finetuned_hybrids;
 mod format;
 mod missing;
 mod scores;
@@ -17,6 +18,7 @@ pub fn summary_text(data: &ReportData<'_>) -> String {
     let parts = [
         scores::scores_text(data),
         tuned_hybrids::tuned_hybrids_text(records),
+        finetuned_hybrids::finetuned_hybrids_text(records),
         bases::bases_text(records),
         distillations::distillations_text(records),
         throughput::throughput_text(records),

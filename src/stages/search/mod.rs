@@ -215,6 +215,7 @@ impl SearchJob {
             identity: if split == Split::Test { self.test.clone() } else { self.validation.clone() },
             layers,
             tuned: None,
+            restores_qk: false,
         };
         Cell::new(score, labels.clone())
     }

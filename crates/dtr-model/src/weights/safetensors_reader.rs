@@ -194,6 +194,11 @@ impl SafetensorsReader {
         self.tensors.keys().cloned().collect()
     }
 
+    /// Forgets the tensors for whose names `is_kept` returns false.
+    pub fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.tensors.retain(|name, _| is_kept(name));
+    }
+
     /// Returns the names of the tensors that have not been read.
     pub(crate) fn unread_names(&self) -> Vec<String> {
         self.tensors.keys().cloned().collect()

@@ -8,7 +8,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 
-use super::{ParamMut, Parameters};
+use super::{Initializer, ParamMut, ParamSource, Parameters};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
 
@@ -16,7 +16,7 @@ use dtr_core::files::write_bytes_atomically;
 pub(super) const METADATA_KEY: &str = "note";
 
 /// Named tensors in memory, each with its shape and its values in f32.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NamedTensors {
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
     metadata_text: Option<String>,
@@ -36,6 +36,26 @@ impl NamedTensors {
     /// Adds one tensor.
     pub fn insert(&mut self, name: &str, shape: Vec<usize>, values: Vec<f32>) {
         self.tensors.insert(name.to_owned(), (shape, values));
+    }
+
+    /// Adds `prefix` to the name of every tensor.
+    #[must_use]
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        let rename = |(name, tensor)| (format!("{prefix}{name}"), tensor);
+        Self { tensors: self.tensors.into_iter().map(rename).collect(), ..self }
+    }
+
+    /// Reads tensors of the same names and shapes from `source`. In `source`, their names begin with `prefix`.
+    ///
+    /// # Errors
+    /// Fails when `source` lacks a tensor, or holds it in another shape.
+    pub fn read_like(&self, source: &mut dyn ParamSource, prefix: &str) -> Result<Self> {
+        let mut found = Self::default();
+        for (name, (shape, _)) in &self.tensors {
+            let values = source.values(&format!("{prefix}{name}"), shape, Initializer::Constant(0.0))?;
+            found.insert(name, shape.clone(), values);
+        }
+        Ok(found)
     }
 
     /// Adds all tensors of `other`, but not its metadata text.

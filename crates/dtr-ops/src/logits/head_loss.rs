@@ -1,7 +1,7 @@
 //! Computes the loss of an output head and the loss's gradients, in chunks of rows. Only the logits of one
 //! chunk are in memory at a time.
 
-use burn::tensor::{Tensor, activation::log_softmax};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData, activation::log_softmax};
 
 use crate::linear::{linear_f32, product, transposed_product_f32};
 
@@ -47,6 +47,52 @@ pub fn kl_divergence_loss(
         let loss = (q.clone() * (log_q - log_p.clone())).sum() / num_rows;
         (loss, (log_p.exp() - q) / num_rows)
     })
+}
+
+/// Returns the cross entropy of tokens, `−Σ log p`, divided by `divisor`, and its gradients. Each of `targets`
+/// is a pair: the index of a row of the head's inputs, and the token that follows this row's token. The rows
+/// of the targets are in ascending order, and no row occurs twice.
+///
+/// Only the rows of the targets pass through the head. The gradient of all other rows is zero.
+pub fn cross_entropy_loss(
+    head: &HeadInputs<'_>,
+    targets: &[(usize, u32)],
+    divisor: f64,
+    needs_head_gradient: bool,
+) -> HeadLoss {
+    let device = head.x_nd.device();
+    let rows: Vec<i32> = targets.iter().map(|(row, _)| *row as i32).collect();
+    let x_nd = head.x_nd.clone().select(0, index_tensor(rows, &device));
+    let selected = HeadInputs { x_nd, weight_vd: head.weight_vd };
+    let loss = chunked_loss(&selected, rows_per_chunk(head), needs_head_gradient, |start, log_p| {
+        let num_rows = log_p.dims()[0];
+        let in_chunk = &targets[start..start + num_rows];
+        let tokens = in_chunk.iter().map(|(_, token)| *token as i32).collect();
+        let tokens = index_tensor(tokens, &device).reshape([num_rows, 1]);
+        let loss = log_p.clone().gather(1, tokens.clone()).sum().neg() / divisor;
+        let minus_one = Tensor::full([num_rows, 1], -1.0, (&device, DType::F32));
+        (loss, log_p.exp().scatter(1, tokens, minus_one, IndexingUpdateOp::Add) / divisor)
+    });
+    let num_rows = head.x_nd.dims()[0];
+    HeadLoss { d_x_nd: spread_rows(loss.d_x_nd, targets, num_rows), ..loss }
+}
+
+/// Returns `num_rows` rows: the row of each target is that of `x_nd` at the target's index, and all other
+/// rows are zero.
+fn spread_rows(x_nd: Tensor<2>, targets: &[(usize, u32)], num_rows: usize) -> Tensor<2> {
+    let [num_targets, width] = x_nd.dims();
+    let mut sources = vec![num_targets as i32; num_rows];
+    for (index, (row, _)) in targets.iter().enumerate() {
+        sources[*row] = index as i32;
+    }
+    let (device, dtype) = (x_nd.device(), x_nd.dtype());
+    let zeros = Tensor::zeros([1, width], (&device, dtype));
+    Tensor::cat(vec![x_nd, zeros], 0).select(0, index_tensor(sources, &device))
+}
+
+fn index_tensor(indices: Vec<i32>, device: &Device) -> Tensor<1, Int> {
+    let count = indices.len();
+    Tensor::from_data(TensorData::new(indices, [count]), (device, DType::I32))
 }
 
 /// Returns the bytes that the temporary tensors of a chunk take for a vocabulary of `vocab_size` tokens, if
@@ -115,6 +161,32 @@ mod tests {
                 let error = (found - expected.clone()).abs().max().into_scalar::<f32>();
                 assert!(error < 1e-4, "{rows} rows a chunk: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn cross_entropy_is_that_of_the_targets_and_has_no_gradient_elsewhere() {
+        let (x, weight) = (to_f32(&random("x", [5, 4], -2.0, 2.0)), to_f32(&random("h", [7, 4], -2.0, 2.0)));
+        let head = HeadInputs { x_nd: x.clone(), weight_vd: &weight };
+        let targets = [(1, 6), (2, 0), (4, 3)];
+        let loss = cross_entropy_loss(&head, &targets, 3.0, true);
+        let (leaf, head_leaf) = (x.autodiff().require_grad(), weight.clone().autodiff().require_grad());
+        let log_p = log_softmax(leaf.clone().matmul(head_leaf.clone().transpose()), 1);
+        let expected = targets.map(|(row, token)| {
+            let token = token as usize;
+            log_p.clone().slice([row..row + 1, token..token + 1])
+        });
+        let expected = Tensor::cat(expected.to_vec(), 0).mean().neg();
+        let mut gradients = expected.backward();
+        let d_x = leaf.grad_remove(&mut gradients).unwrap();
+        let d_head = head_leaf.grad_remove(&mut gradients).unwrap();
+        let error =
+            |found: Tensor<2>, expected: Tensor<2>| (found - expected).abs().max().into_scalar::<f32>();
+        assert!((loss.loss - expected.inner()).abs().into_scalar::<f32>() < 1e-6);
+        assert!(error(loss.d_x_nd.clone(), d_x) < 1e-6);
+        assert!(error(loss.d_head_vd.unwrap(), d_head) < 1e-6);
+        for row in [0, 3] {
+            assert_eq!(loss.d_x_nd.clone().narrow(0, row, 1).abs().max().into_scalar::<f32>(), 0.0);
         }
     }
 

@@ -12,7 +12,7 @@ mod tests;
 
 use burn::tensor::{DType, Int, Tensor, TensorData, activation::log_softmax};
 
-pub use head_loss::{HeadInputs, HeadLoss, head_loss_bytes, kl_divergence_loss};
+pub use head_loss::{HeadInputs, HeadLoss, cross_entropy_loss, head_loss_bytes, kl_divergence_loss};
 
 #[cfg(feature = "cuda")]
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};

@@ -31,6 +31,7 @@ fn requests(base: &BaseModel) -> GenerationRequests {
         let item = |index: usize| GenerativeItem {
             id: format!("{index}"),
             prompt: prompts[index % prompts.len()].split(' ').skip(index / 20).collect::<Vec<_>>().join(" "),
+            target: String::new(),
             references: vec![references.get(index).cloned().unwrap_or_else(|| "nothing".to_owned())],
             classes: Vec::new(),
             test: None,

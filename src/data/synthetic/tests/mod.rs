@@ -29,6 +29,7 @@ fn task(kind: SyntheticTaskKind, validation_items: usize, test_items: usize) -> 
         source: TaskSource::Synthetic(SyntheticTask {
             kind,
             language_seed: Seed(1),
+            train_items: None,
             validation_items,
             test_items,
         }),
