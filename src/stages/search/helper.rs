@@ -21,7 +21,7 @@ use dtr_model::Mask;
 use dtr_ops::is_cpu;
 
 /// Shortest and longest pause between two looks at a search that offers no candidate. The pause doubles with
-/// each look, because hundreds of workers may look at the same files.
+/// each look, because a look reads the leases of all candidates, and hundreds of workers may share the folder.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(4)];
 
 /// Looks for work in a search that another process runs, and helps as long as there is some.
@@ -79,12 +79,8 @@ impl<'a> Helper<'a> {
         while context.store.is_running(self.cell.id())? {
             context.check_interrupted()?;
             let Some(round) = work.round_files.read()? else { return Ok(()) };
-            if work.score_share(&round)? {
-                pause = PAUSES[0];
-            } else {
-                thread::sleep(pause);
-                pause = next_pause(pause);
-            }
+            let is_useful = work.score_share(&round)? || work.wait_for_round(&round, pause)?;
+            pause = if is_useful { PAUSES[0] } else { next_pause(pause) };
         }
         Ok(())
     }
@@ -132,6 +128,21 @@ impl<'a> HelpedSearch<'a> {
         // The claims are held until the file is written, so that the search does not score the candidates.
         self.round_files.write_pruned(&self.pruned)?;
         Ok(true)
+    }
+
+    /// Waits until the search opens another round than `round`. Returns false if it did not within `limit`.
+    fn wait_for_round(&self, round: &OpenRound, limit: Duration) -> Result<bool> {
+        let start = Instant::now();
+        loop {
+            thread::sleep(PAUSES[0]);
+            self.context.check_interrupted()?;
+            if self.round_files.read()?.as_ref() != Some(round) {
+                return Ok(true);
+            }
+            if start.elapsed() >= limit {
+                return Ok(false);
+            }
+        }
     }
 
     /// Claims this process's share of the candidates that nobody has scored, pruned or claimed.
