@@ -84,6 +84,17 @@ impl HybridSource<'_> {
 
     /// Writes the hybrid to `path`, with the base in the directory or the file `base`.
     pub fn write_from(&self, base: &Path, path: &Path, format: HybridFormat, dtype: Option<WeightDtype>) {
+        self.try_write_from(base, path, format, dtype).unwrap();
+    }
+
+    /// Writes the hybrid to `path`, or returns the reason why it cannot be written.
+    pub fn try_write_from(
+        &self,
+        base: &Path,
+        path: &Path,
+        format: HybridFormat,
+        dtype: Option<WeightDtype>,
+    ) -> dtr_core::error::Result<()> {
         let decoder = BaseModel::read(base, &Device::flex()).unwrap().decoder;
         let file = path.with_extension("twins");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -98,7 +109,7 @@ impl HybridSource<'_> {
             format,
             dtype,
         };
-        writer.write(path).unwrap();
+        writer.write(path)
     }
 }
 

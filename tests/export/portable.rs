@@ -49,7 +49,6 @@ fn qwen3_5_cases() -> Vec<Case> {
         case(variant(format, gdn(0, false), None), &[0, 2]),
         case(variant(format, gdn(2, false), Some([6, 2, 8, 12])), &[1, 2]),
         case(variant(format, gdn(3, false), Some([3, 3, 8, 8])), &[0]),
-        case(variant(format, gdn(4, false), None), &[0, 1, 2]),
     ]
 }
 
@@ -163,11 +162,43 @@ fn flash_linear_attention_computes_the_logits_of_every_hybrid() {
     compare("fla_logits.py", "fla", PortableFormat::Fla, &fla_cases());
 }
 
+/// Returns the path of a Qwen3 base with a tokenizer that llama.cpp knows.
+fn gguf_base() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf/qwen3.gguf")
+}
+
+#[test]
+fn hybrids_that_a_format_cannot_express_are_refused() {
+    let folder = TempFolder::new();
+    let (format, path) = (HybridFormat::Portable(PortableFormat::Qwen35), folder.path("hybrid"));
+    let own = variant(PortableFormat::Qwen35, gdn(4, false), None);
+    let refused = |format: HybridFormat, layers: &[u32], variant: &TwinVariant| {
+        let source = HybridSource { base: "qwen3.gguf", variant, layers };
+        let error = source.try_write_from(&gguf_base(), &path, format, None).unwrap_err().to_string();
+        assert!(!path.exists());
+        error
+    };
+    assert_eq!(refused(format, &[], &own), "`qwen3_5` cannot express the base itself");
+    for format in [format, HybridFormat::Gguf] {
+        let text = refused(format, &[0, 1], &own);
+        assert!(text.ends_with("needs a layer with full attention"), "{text}");
+    }
+    let rotated = TwinVariant {
+        geometry: GeometryConfig { rope: true, qk_norm: Some(true), ..own.geometry.clone() },
+        ..own.clone()
+    };
+    let text = refused(HybridFormat::Gguf, &[1], &rotated);
+    assert!(text.contains("`rope` must be false, not true") && text.contains("`qk-norm`"), "{text}");
+    let wide = GeometryConfig { value_dim: Some(32), ..own.geometry.clone() };
+    let wide = TwinVariant { geometry: wide, init: TwinInit::Random, ..own };
+    assert!(refused(HybridFormat::Gguf, &[1], &wide).contains("`value-dim` must be 16, as `key-dim`"));
+}
+
 /// Writes a hybrid of the Qwen3 base in `tests/fixtures/gguf` in three formats. Returns the GGUF file and the
 /// Qwen3.5 directory. The outputs of dtr lie in the directory.
 fn write_gguf_hybrid(folder: &Path) -> [PathBuf; 2] {
     let variant = variant(PortableFormat::Qwen35, gdn(4, false), None);
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf/qwen3.gguf");
+    let base = gguf_base();
     let source = HybridSource { base: "qwen3.gguf", variant: &variant, layers: &[1] };
     let paths = ["hybrid.gguf", "qwen3_5", "own"].map(|name| folder.join(name));
     let dtype = Some(WeightDtype::F32);

@@ -44,12 +44,22 @@ impl HybridWriter<'_> {
         let mut config = ConfigJson::read(self.base)?.config;
         ensure_layers_exist(self.mask, &config)?;
         self.format.check(&config, self.twins.1)?;
-        if self.mask.num_replaced() == 0 {
-            return Err(Error::manifest(format!("`{}` cannot express the base itself", self.format.name()))
-                .hint("this hybrid replaces no layer; use the files of the base"));
-        }
+        self.check_replaced_layers(config.num_layers)?;
         open_model_weights(self.base, &mut config, &Device::flex())?;
         Ok(config)
+    }
+
+    fn check_replaced_layers(&self, num_layers: usize) -> Result<()> {
+        let name = self.format.name();
+        match self.mask.num_replaced() {
+            0 => Err(Error::manifest(format!("`{name}` cannot express the base itself"))
+                .hint("this hybrid replaces no layer; use the files of the base")),
+            all if all as usize == num_layers && self.format.needs_full_attention() => {
+                Err(Error::manifest(format!("`{name}` needs a layer with full attention"))
+                    .hint("this hybrid replaces all layers; export it with `--format transformers`"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

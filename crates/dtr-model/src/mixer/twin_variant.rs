@@ -57,6 +57,7 @@ pub struct GeometryConfig {
     /// A format of other software. The twin then has neither biases nor norms of queries and keys, and the
     /// plan refuses bases and settings that the format cannot express.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PortableFormat")]
     pub portable: Option<PortableFormat>,
 }
 
@@ -69,7 +70,7 @@ pub enum PortableFormat {
     /// Jet-Nemotron of SGLang: a Qwen2 or Llama base with JetBlock.
     #[serde(rename = "jet-nemotron")]
     JetNemotron,
-    /// flash-linear-attention: a Qwen2 base with GLA or Gated DeltaNet.
+    /// flash-linear-attention: a Qwen2 or Llama base with GLA or Gated DeltaNet.
     #[serde(rename = "fla")]
     Fla,
 }

@@ -26,6 +26,12 @@ impl HybridFormat {
         }
     }
 
+    /// Returns whether a hybrid must keep a layer with full attention. transformers asks the cache of such a
+    /// layer for the number of earlier tokens.
+    pub(crate) fn needs_full_attention(self) -> bool {
+        matches!(self, Self::Gguf | Self::Portable(PortableFormat::Qwen35))
+    }
+
     /// Returns the conditions of the format for hybrids of `base` with twins of `variant`. They do not depend
     /// on the replaced layers.
     pub fn constraints(self, base: &DecoderConfig, variant: &TwinVariant) -> Vec<Constraint> {
