@@ -19,7 +19,7 @@ use dtr_core::error::Result;
 use dtr_model::Mask;
 use dtr_ops::is_cpu;
 
-/// A search lets others help if a candidate takes longer than this, in seconds. Otherwise the files through
+/// A search lets others help if a candidate takes longer than this on average, in seconds. Otherwise the files through
 /// which processes help would cost more than they save.
 const MIN_SECONDS_FOR_HELP: f64 = 2.0;
 
@@ -41,6 +41,10 @@ pub(super) fn claim_free<'a, L>(
         if claimed.len() == limit {
             break;
         }
+        // Most open candidates are claimed by others. Reading a lease costs less than trying to create one.
+        if context.store.is_running(cell.id())? {
+            continue;
+        }
         if let Ok(running) = RunningCell::try_claim(context, &cell.spec, cell.to_line())? {
             claimed.push((label, cell, running));
         }
@@ -58,8 +62,11 @@ pub(super) struct SearchRun<'a> {
     round_files: OpenRoundFiles,
     /// Whether the current round is open to helpers.
     is_open: bool,
-    /// Mean time of the latest scored candidates, in seconds.
-    seconds_per_candidate: f64,
+    /// The candidates that this process has scored or pruned, and the seconds that they took. A mean over the
+    /// whole search decides whether others may help, because candidates of late layers and pruned ones are
+    /// cheap.
+    num_scored: usize,
+    seconds_scored: f64,
     evaluations: u64,
     tokens: u64,
 }
@@ -86,7 +93,8 @@ impl<'a> SearchRun<'a> {
             round_files: OpenRoundFiles::new(context.store, cell.id()),
             // An earlier process may have left an open round.
             is_open: true,
-            seconds_per_candidate: 0.0,
+            num_scored: 0,
+            seconds_scored: 0.0,
             evaluations: 0,
             tokens: 0,
         })
@@ -124,7 +132,7 @@ impl<'a> SearchRun<'a> {
                         let watch = self.context.meter.start();
                         let result = scorer.score_on_first_device(mask)?;
                         let spent = watch.usage();
-                        self.seconds_per_candidate = spent.seconds;
+                        self.count_seconds(1, spent.seconds);
                         self.task.before_checkpoint()?;
                         self.record_score(cell.id(), &claimed, spent, result)?
                     }
@@ -167,7 +175,8 @@ impl<'a> SearchRun<'a> {
     /// Opens the round of `batch` to helpers if its candidates take long. Otherwise closes an open round.
     fn open_or_close_round(&mut self, batch: &CandidateBatch<'_>) -> Result<()> {
         let num_candidates = batch.candidates.len() + batch.later.len();
-        if self.seconds_per_candidate <= MIN_SECONDS_FOR_HELP || num_candidates < 2 {
+        let takes_long = self.seconds_scored > MIN_SECONDS_FOR_HELP * self.num_scored as f64;
+        if !takes_long || num_candidates < 2 {
             return self.close_round();
         }
         self.is_open = true;
@@ -269,7 +278,7 @@ impl<'a> SearchRun<'a> {
         let to_score: Vec<Candidate<'_>> = claimed.iter().map(|(index, ..)| candidates[*index]).collect();
         let scored = scorer.score_with_pruning(&to_score)?;
         let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
-        self.seconds_per_candidate = spent.seconds / claimed.len() as f64;
+        self.count_seconds(claimed.len(), spent.seconds);
         self.task.before_checkpoint()?;
         let mut pruned = Vec::new();
         for ((index, cell, claimed), one) in claimed.iter().zip(scored) {
@@ -303,6 +312,11 @@ impl<'a> SearchRun<'a> {
         let result = claimed.finish(spent, &[], Vec::new(), result)?;
         self.task.log_event(&EventKind::Scored(cell.key));
         Ok(result)
+    }
+
+    fn count_seconds(&mut self, num_candidates: usize, seconds: f64) {
+        self.num_scored += num_candidates;
+        self.seconds_scored += seconds;
     }
 
     fn count_evaluation(&mut self, tokens: u64) {

@@ -23,6 +23,10 @@ use dtr_ops::is_cpu;
 /// Pause between two looks at a search that offers no candidate.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Longest pause between two looks at the candidates of a round. The pause doubles while none is free, because
+/// each look reads the leases of all candidates, and hundreds of helpers may share the folder.
+const MAX_PAUSE: Duration = Duration::from_secs(4);
+
 /// Looks for work in a search that another process runs, and helps as long as there is some.
 pub(super) struct Helper<'a> {
     context: &'a RunContext<'a>,
@@ -70,12 +74,12 @@ impl<'a> Helper<'a> {
             scorer: MultiDeviceScorer::new(replicas.iter().zip(twins.iter()), &validation, of_base),
             pruned: BTreeMap::new(),
         };
+        let mut pause = PAUSE;
         while context.store.is_running(self.cell.id())? {
             context.check_interrupted()?;
             let Some(round) = work.round_files.read()? else { return Ok(()) };
-            if !work.score_share(&round)? {
-                thread::sleep(PAUSE);
-            }
+            let is_useful = work.score_share(&round)? || work.wait_for_round(&round, pause)?;
+            pause = if is_useful { PAUSE } else { (pause * 2).min(MAX_PAUSE) };
         }
         Ok(())
     }
@@ -119,6 +123,21 @@ impl<'a> HelpedSearch<'a> {
         // The claims are held until the file is written, so that the search does not score the candidates.
         self.round_files.write_pruned(&self.pruned)?;
         Ok(true)
+    }
+
+    /// Waits until the search opens another round than `round`. Returns false if it did not within `limit`.
+    fn wait_for_round(&self, round: &OpenRound, limit: Duration) -> Result<bool> {
+        let start = Instant::now();
+        loop {
+            thread::sleep(PAUSE);
+            self.context.check_interrupted()?;
+            if self.round_files.read()?.as_ref() != Some(round) {
+                return Ok(true);
+            }
+            if start.elapsed() >= limit {
+                return Ok(false);
+            }
+        }
     }
 
     /// Claims this process's share of the candidates that nobody has scored, pruned or claimed.
