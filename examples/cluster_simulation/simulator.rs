@@ -346,6 +346,7 @@ impl<'a> Simulation<'a> {
         }
         if self.bases[base].num_done == work.searches.len() {
             self.num_free_gpus += 1;
+            self.outcome.idle += self.now - self.workers[id].since;
             return;
         }
         if !self.try_help(id) {

@@ -49,12 +49,13 @@ fn many_gpus_take_as_long_as_the_longest_chain() {
 fn two_gpus_divide_a_round_of_long_candidates() {
     // Without help, a round of 3 candidates costs 1 + 2 * 0.5. The helper scores the second candidate beside
     // the first, and the search then prunes the third.
-    let bases = [base(vec![search(10.0, &[3]), search(10.0, &[])])];
+    let empty = || SearchWork { seconds_before: 0.0, seconds_after: 0.0, ..search(10.0, &[]) };
+    let bases = [base(vec![search(10.0, &[3]), empty()])];
     let helped = simulate(&bases, cluster(2, true));
     assert_near(helped.makespan, 100.0 + 30.0 + 10.0 * (1.0 + PRUNED_COST));
     assert_eq!(helped.num_helped, 1);
     // Candidates of up to two seconds are not worth help.
-    let short = [base(vec![search(2.0, &[3]), search(2.0, &[])])];
+    let short = [base(vec![search(2.0, &[3]), empty()])];
     assert_eq!(simulate(&short, cluster(2, true)).num_helped, 0);
 }
 
