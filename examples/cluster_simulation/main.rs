@@ -1,5 +1,5 @@
-//! Simulates Table 1 of the paper on clusters of 8, 64 and 512 GPUs, as the jobs of `dtr submit` would run it.
-//! Prints the makespan beside its lower bound, and the load of the shared folder.
+//! Simulates Table 1 of the paper on clusters of 8, 64 and 512 GPUs, as the jobs of `dtr submit` would run
+//! it. Prints the makespan beside its lower bound, and the load of the shared folder.
 //!
 //! `cargo run --release --example cluster_simulation`
 

@@ -31,14 +31,14 @@ const FORWARD_RATIO: f64 = 75.8 / 12.3;
 const MEASURED_BILLIONS: f64 = 1.5;
 const BILLIONS: [(&str, f64); 3] = [("1.5B", 1.5), ("3B", 3.2), ("8B", 8.0)];
 
-/// How much longer a search on a task takes whose answers are generated. An assumption, because no such search
-/// of a published base was measured.
+/// How much longer a search on a task takes whose answers are generated. An assumption, because no such
+/// search of a published base was measured.
 const GENERATION_FACTOR: f64 = 4.0;
 
 /// The number of generative searches for each base: 6 tasks and 3 variants.
 const NUM_GENERATIVE: usize = 18;
 
-/// Seconds that a worker takes to start, and to load a billion parameters from a shared folder. An assumption.
+/// Seconds that a worker takes to start, and to load a billion parameters from a shared folder. Assumptions.
 const START_SECONDS: f64 = 5.0;
 const LOAD_SECONDS_PER_BILLION: f64 = 4.0;
 

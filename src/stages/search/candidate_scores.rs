@@ -19,8 +19,8 @@ use dtr_core::error::Result;
 use dtr_model::Mask;
 use dtr_ops::is_cpu;
 
-/// A search lets others help if a candidate takes longer than this on average, in seconds. Otherwise the files through
-/// which processes help would cost more than they save.
+/// A search lets others help if a candidate takes longer than this on average, in seconds. Otherwise the files
+/// through which processes help would cost more than they save.
 const MIN_SECONDS_FOR_HELP: f64 = 2.0;
 
 /// Pause between two looks at candidates that other processes score.

@@ -23,8 +23,8 @@ use dtr_ops::is_cpu;
 /// Pause between two looks at a search that offers no candidate.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Longest pause between two looks at the candidates of a round. The pause doubles while none is free, because
-/// each look reads the leases of all candidates, and hundreds of helpers may share the folder.
+/// Longest pause between two looks at the candidates of a round. The pause doubles while none is free,
+/// because each look reads the leases of all candidates, and hundreds of helpers may share the folder.
 const MAX_PAUSE: Duration = Duration::from_secs(4);
 
 /// Looks for work in a search that another process runs, and helps as long as there is some.
