@@ -7,6 +7,7 @@ mod temp_folder;
 #[path = "../support/tiny_model.rs"]
 mod tiny_model;
 
+mod cluster_simulation;
 mod corpora;
 mod distillation;
 mod file_tasks;
