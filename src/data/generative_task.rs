@@ -208,7 +208,8 @@ impl ItemBuilder for GenerativeItemBuilder<'_> {
 
     fn num_bytes(item: &GenerativeItem) -> usize {
         let script = item.script.iter().flat_map(|script| [&script.target, &script.row]);
-        let texts = item.references.iter().chain(&item.classes).chain([&item.prompt, &item.target]).chain(script);
+        let texts =
+            item.references.iter().chain(&item.classes).chain([&item.prompt, &item.target]).chain(script);
         texts.map(String::len).sum()
     }
 

@@ -216,13 +216,12 @@ impl QuestionDigests {
     fn ensure_disjoint(training: &Self, reserved: &[Self]) -> Result<()> {
         let mut known: BTreeMap<Digest, (&str, Split)> = BTreeMap::new();
         for questions in reserved {
-            known.extend(questions.digests.iter().map(|(id, digest)| (*digest, (id.as_str(), questions.split))));
+            known.extend(
+                questions.digests.iter().map(|(id, digest)| (*digest, (id.as_str(), questions.split))),
+            );
         }
-        let shared: Vec<_> = training
-            .digests
-            .iter()
-            .filter_map(|(id, digest)| Some((id, known.get(digest)?)))
-            .collect();
+        let shared: Vec<_> =
+            training.digests.iter().filter_map(|(id, digest)| Some((id, known.get(digest)?))).collect();
         let Some((id, (other, split))) = shared.first() else { return Ok(()) };
         Err(Error::manifest(format!(
             "cannot train on {} of {} train items: their questions are also in the validation or the test \

@@ -58,11 +58,7 @@ impl SearchSelector {
     ///
     /// # Errors
     /// Fails if no hybrid or several hybrids match. The hint lists the trained hybrids to choose from.
-    pub(super) fn find_trained_hybrid<'a>(
-        &self,
-        plan: &'a Plan,
-        hybrid: &str,
-    ) -> Result<TrainedHybrid<'a>> {
+    pub(super) fn find_trained_hybrid<'a>(&self, plan: &'a Plan, hybrid: &str) -> Result<TrainedHybrid<'a>> {
         let is_chosen = |trained: &TrainedHybrid<'_>| {
             let is_training = self.training.is_none_or(|kind| kind == trained.kind());
             is_training && self.matches(&trained.cell.labels) && trained.label() == hybrid

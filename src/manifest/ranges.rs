@@ -143,8 +143,9 @@ impl ConsistencyCheck<'_> {
             return Err(self.sources.underline_entry(error, &place, EntryPart::Value, "not trained before"));
         }
         if finetune.restore_qk && finetune.attention != KeptAttention::All {
-            let error = Error::manifest("`finetune.restore-qk` changes nothing: queries and keys are not trained")
-                .hint("write `finetune.attention = \"all\"`, or remove `restore-qk`");
+            let error =
+                Error::manifest("`finetune.restore-qk` changes nothing: queries and keys are not trained")
+                    .hint("write `finetune.attention = \"all\"`, or remove `restore-qk`");
             let place = ["finetune", "restore-qk"];
             return Err(self.sources.underline_entry(error, &place, EntryPart::Value, "changes nothing"));
         }

@@ -273,7 +273,8 @@ impl ReferenceCheck<'_> {
         if sweep.combinations().iter().any(|(_, variant, _)| variant.is_some()) {
             return Ok(());
         }
-        let tables = [("logit-distil", &manifest.logit_distil.hybrids), ("finetune", &manifest.finetune.hybrids)];
+        let tables =
+            [("logit-distil", &manifest.logit_distil.hybrids), ("finetune", &manifest.finetune.hybrids)];
         match tables.into_iter().find(|(_, hybrids)| !hybrids.is_empty()) {
             None => Ok(()),
             Some((table, _)) => {

@@ -73,7 +73,8 @@ fn check_train_splits(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()
             continue;
         }
         if let Err(reason) = QuestionDigests::load_disjoint(task) {
-            let error = Error::manifest(format!("the task `{name}` cannot be fine-tuned on")).with_source(reason);
+            let error =
+                Error::manifest(format!("the task `{name}` cannot be fine-tuned on")).with_source(reason);
             let path = ["sweep", "task", &index.to_string()];
             let label = "no clean train split";
             return Err(loaded.source_map().underline_entry(error, &path, EntryPart::Value, label));

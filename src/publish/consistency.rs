@@ -21,7 +21,8 @@ use crate::stages::finetune_score::{ComparedModel, FinetuneScoreResult, ModelSco
 use crate::stages::search::{ChosenHybrid, SearchResult};
 use crate::stages::tuned_score::TunedScoreResult;
 use crate::stages::{
-    Cell, DistilJob, FinetuneJob, FinetuneScoreJob, LogitDistilJob, ScoreJob, SearchJob, Stage, ThroughputJob, TunedScoreJob,
+    Cell, DistilJob, FinetuneJob, FinetuneScoreJob, LogitDistilJob, ScoreJob, SearchJob, Stage,
+    ThroughputJob, TunedScoreJob,
 };
 use crate::store::{CellId, DamagedFile, Store};
 use dtr_core::error::Result;

@@ -17,7 +17,8 @@ use crate::stages::finetune_score::{ComparedModel, FinetuneScoreResult};
 use crate::stages::search::SearchResult;
 use crate::stages::tuned_score::TunedScoreResult;
 use crate::stages::{
-    Cell, CellLabels, DistilJob, FinetuneScoreJob, ScoreJob, SearchJob, Stage, ThroughputJob, TunedScoreJob, WorkCounts,
+    Cell, CellLabels, DistilJob, FinetuneScoreJob, ScoreJob, SearchJob, Stage, ThroughputJob, TunedScoreJob,
+    WorkCounts,
 };
 use crate::store::{CellId, CellKey, Lookup, Record, Store};
 use dtr_core::error::Result;

@@ -35,13 +35,13 @@ use std::path::{Path, PathBuf};
 pub use column_docs::{columns_json, columns_markdown};
 pub use columns::{
     AgreementRow, BaseScoreRow, CellWorkRow, ComputeHoursRow, CostRow, DistilledLayerRow, EarlierStopRow,
-    FinetunedHybridRow, ItemRow, PublishedRow, SearchRow, SpeedupRow, TABLES, ThroughputRow, TrajectoryRow, TrialRow,
-    TunedHybridRow,
+    FinetunedHybridRow, ItemRow, PublishedRow, SearchRow, SpeedupRow, TABLES, ThroughputRow, TrajectoryRow,
+    TrialRow, TunedHybridRow,
 };
 pub use derived_values::format_axes;
 pub use experiment_records::{
-    CellWorkCounts, DistilCell, ExperimentRecords, FinetunedHybridCell, MissingCell, ScoreCell, SearchCell, StoredCell,
-    TestAnswers, TimingCell, TunedHybridCell,
+    CellWorkCounts, DistilCell, ExperimentRecords, FinetunedHybridCell, MissingCell, ScoreCell, SearchCell,
+    StoredCell, TestAnswers, TimingCell, TunedHybridCell,
 };
 pub use report_data::ReportData;
 pub use schema::{ColumnSpec, TableRow, TableSpec};

@@ -13,7 +13,9 @@ pub use logit_distil_memory::LogitDistilMemory;
 pub use memory::{
     DistilMemory, GPU_OVERHEAD_BYTES, kv_cache_bytes, training_bytes, twin_bytes, weight_bytes,
 };
-pub use work::{SplitSize, WorkAmount, WorkRates, distil_work, finetune_work, logit_distil_work, search_work};
+pub use work::{
+    SplitSize, WorkAmount, WorkRates, distil_work, finetune_work, logit_distil_work, search_work,
+};
 
 /// The resources of a job, as estimated before the job runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -19,7 +19,9 @@ use crate::resources::{FinetuneMemory, ResourceEstimate};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, StageName, Store};
 use dtr_core::error::{Error, Result};
-use dtr_model::{BaseModel, Decoder, DecoderConfig, NamedTensors, SelectedParameters, TwinVariant, read_eos_token_ids};
+use dtr_model::{
+    BaseModel, Decoder, DecoderConfig, NamedTensors, SelectedParameters, TwinVariant, read_eos_token_ids,
+};
 
 /// The job that fine-tunes a base or a hybrid.
 #[derive(Clone, Debug)]

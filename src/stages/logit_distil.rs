@@ -202,7 +202,11 @@ impl LogitDistilJob {
 ///
 /// # Errors
 /// Fails if the search is not done, or if it found no such hybrid.
-pub(super) fn find_layers_of_hybrid(store: &Store, search: &CellId, hybrid: HybridChoice) -> Result<Vec<u32>> {
+pub(super) fn find_layers_of_hybrid(
+    store: &Store,
+    search: &CellId,
+    hybrid: HybridChoice,
+) -> Result<Vec<u32>> {
     let result = find_done_record::<SearchJob>(store, search)?.outcome;
     find_layers(&result, hybrid).ok_or_else(|| {
         let HybridChoice::Replaced(count) = hybrid else { unreachable!("a search has this hybrid") };

@@ -24,7 +24,8 @@ use crate::runner::RunContext;
 use crate::store::{CellId, CellKey, Record, Store};
 use dtr_core::error::{Error, Result};
 use dtr_model::{
-    BaseModel, Decoder, SafetensorsReader, SelectedParameters, TwinVariant, Twins, read_eos_token_ids, read_parameters,
+    BaseModel, Decoder, SafetensorsReader, SelectedParameters, TwinVariant, Twins, read_eos_token_ids,
+    read_parameters,
 };
 use dtr_ops::is_cpu;
 use dtr_sandbox::Sandbox;

@@ -110,7 +110,8 @@ impl Stage for ScoreJob {
             let identity = planner.identify_task(point, task, Split::Test)?;
             let task = point.manifest.tasks[task].clone();
             let (split, layers) = (Split::Test, Vec::new());
-            let job = Self { base, twins: None, task, split, identity, layers, tuned: None, restores_qk: false };
+            let job =
+                Self { base, twins: None, task, split, identity, layers, tuned: None, restores_qk: false };
             planner.add_result_cell(Cell::new(job, labels)?)?;
         }
         Ok(())

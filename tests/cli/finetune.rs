@@ -128,12 +128,12 @@ fn adapters_are_merged_and_restored_queries_and_keys_are_scored() {
 #[test]
 fn a_killed_fine_tuning_resumes_and_gives_the_same_models() {
     let settings = ["tasks.recall.source.synthetic.train-items=400", "finetune.epochs=4"];
-    let sweep = |project: &Project| settings.iter().fold(project.sweep(), |sweep, setting| sweep.set(setting));
+    let sweep =
+        |project: &Project| settings.iter().fold(project.sweep(), |sweep, setting| sweep.set(setting));
     let project = Project::finished(ONE_HYBRID).copy();
     let started = sweep(&project).start();
     let is_checkpoint = |path: &Path| path.parent().unwrap().ends_with("checkpoint");
-    let has_checkpoint =
-        || project.cell_files("finetune", ARTIFACT).iter().any(|file| is_checkpoint(file));
+    let has_checkpoint = || project.cell_files("finetune", ARTIFACT).iter().any(|file| is_checkpoint(file));
     wait_until("a checkpoint", has_checkpoint);
     started.kill();
     sweep(&project).success();

@@ -69,7 +69,8 @@ fn check(name: &str, block: BlockConfig, tied_head: bool) {
     assert_close(&format!("{name} loss with LoRA"), found.loss, flat(&reference, "lora_loss"), MAX_ERROR);
     let adapted: Vec<&String> =
         parameters.iter().map(|(part, _)| part).filter(|part| is_adapted(part)).collect();
-    let factors = adapted.iter().flat_map(|part| ["lora_a", "lora_b"].map(|factor| format!("{part}.{factor}")));
+    let factors =
+        adapted.iter().flat_map(|part| ["lora_a", "lora_b"].map(|factor| format!("{part}.{factor}")));
     let factors: Vec<String> = factors.collect();
     assert_eq!(found.gradient.len(), factors.len());
     for (factor, gradient) in factors.iter().zip(&found.gradient) {

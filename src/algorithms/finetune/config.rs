@@ -149,9 +149,7 @@ impl LoraTarget {
             Self::K => &[".k_proj.weight"],
             Self::V => &[".v_proj.weight"],
             Self::O => &[".o_proj.weight"],
-            Self::Mlp => {
-                &[".mlp.gate_proj.weight", ".mlp.up_proj.weight", ".mlp.down_proj.weight"]
-            }
+            Self::Mlp => &[".mlp.gate_proj.weight", ".mlp.up_proj.weight", ".mlp.down_proj.weight"],
         };
         parts.iter().any(|part| name.ends_with(part))
     }

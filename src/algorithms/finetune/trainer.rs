@@ -149,7 +149,8 @@ impl Finetuner {
         progress.pending = (progress.pending.0 + loss, progress.pending.1 + 1);
         progress.num_steps = step + 1;
         progress.num_tokens += batch.iter().map(|example| example.inputs().len() as u64).sum::<u64>();
-        progress.num_completion_tokens += batch.iter().map(|example| example.num_targets() as u64).sum::<u64>();
+        progress.num_completion_tokens +=
+            batch.iter().map(|example| example.num_targets() as u64).sum::<u64>();
     }
 
     /// Computes the held-out loss, and keeps the parameters if the loss is the lowest so far.

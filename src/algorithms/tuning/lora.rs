@@ -173,7 +173,8 @@ impl Parameters for Adapters {
 impl Adapter {
     fn new(name: &str, start_oi: Tensor<2>, rank: usize, random: &mut RandomParams) -> Result<Self> {
         let ([outputs, inputs], device) = (start_oi.dims(), start_oi.device());
-        let values = random.values(&format!("{name}.lora_a"), &[rank, inputs], Initializer::fan_in(inputs))?;
+        let values =
+            random.values(&format!("{name}.lora_a"), &[rank, inputs], Initializer::fan_in(inputs))?;
         let down_ri = f32_matrix(values, [rank, inputs], &device);
         let up_or = Tensor::zeros([outputs, rank], (&device, DType::F32));
         Ok(Self { start_oi, down_ri, up_or })

@@ -51,7 +51,10 @@ pub(super) fn encode_item(
 ///
 /// # Errors
 /// Fails if the prompt has no tokens, or if the choice adds no tokens to the prompt.
-pub(in crate::data) fn encode_training_choice(tokenizer: &Tokenizer, item: &Item) -> Result<(Vec<u32>, usize)> {
+pub(in crate::data) fn encode_training_choice(
+    tokenizer: &Tokenizer,
+    item: &Item,
+) -> Result<(Vec<u32>, usize)> {
     let choice = item.label;
     let prompt = PromptEncoder::default().reuse_or_measure(tokenizer, item.prompt_for_choice(choice))?;
     let tokens = prompt.encode_choice(tokenizer, item, choice)?;

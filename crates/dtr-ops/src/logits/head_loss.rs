@@ -180,9 +180,8 @@ mod tests {
         let mut gradients = expected.backward();
         let d_x = leaf.grad_remove(&mut gradients).unwrap();
         let d_head = head_leaf.grad_remove(&mut gradients).unwrap();
-        let error = |found: Tensor<2>, expected: Tensor<2>| {
-            (found - expected).abs().max().into_scalar::<f32>()
-        };
+        let error =
+            |found: Tensor<2>, expected: Tensor<2>| (found - expected).abs().max().into_scalar::<f32>();
         assert!((loss.loss - expected.inner()).abs().into_scalar::<f32>() < 1e-6);
         assert!(error(loss.d_x_nd.clone(), d_x) < 1e-6);
         assert!(error(loss.d_head_vd.unwrap(), d_head) < 1e-6);
