@@ -35,7 +35,7 @@ impl PaddedRows {
 }
 
 /// Returns micro-batches of at most `size` examples of similar lengths.
-fn micro_batches<'a>(mut examples: Vec<&'a TrainingExample>, size: usize) -> Vec<Vec<&'a TrainingExample>> {
+fn micro_batches(mut examples: Vec<&TrainingExample>, size: usize) -> Vec<Vec<&TrainingExample>> {
     examples.sort_by_key(|example| example.tokens.len());
     examples.chunks(size).map(<[_]>::to_vec).collect()
 }
