@@ -76,7 +76,7 @@ fn check_train_splits(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()
             let error =
                 Error::manifest(format!("the task `{name}` cannot be fine-tuned on")).with_source(reason);
             let path = ["sweep", "task", &index.to_string()];
-            let label = "no clean train split";
+            let label = "cannot be trained on";
             return Err(loaded.source_map().underline_entry(error, &path, EntryPart::Value, label));
         }
     }
