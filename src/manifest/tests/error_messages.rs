@@ -327,7 +327,7 @@ fn hints_say_what_to_write() {
     for (text, expected) in [
         ("distil.tokn-budget = 1", "did you mean `token-budget`?"),
         ("distil.token_budget = 1", "did you mean `token-budget`?"),
-        ("batch-size = 1", "`batch-size` is a key of `distil`, `logit-distil`, `pretrain`"),
+        ("batch-size = 1", "`batch-size` is a key of `distil`, `finetune`, `logit-distil`, `pretrain`"),
         (
             "learning-rate = 1",
             "`learning-rate` is a key of `distil.optimizer`, `logit-distil.optimizer`, `pretrain.optimizer`",

@@ -17,10 +17,10 @@ pub(super) fn finetuned_hybrids_text(records: &ExperimentRecords) -> String {
     let header = names.map(str::to_owned).to_vec();
     let table: Vec<Vec<String>> = std::iter::once(header).chain(hybrids.map(line)).collect();
     format!(
-        "{}\nTest scores in percent of the base and of a hybrid, before and after fine-tuning on\n\
-         the train split of the task. The last column is the difference between the two\n\
-         fine-tuned models, in points.\n\
-         * The difference from the model before, or from the fine-tuned base, has p < {SIGNIFICANCE}.\n",
+        "{}\nTest scores in percent of the base and of a hybrid, before and after fine-tuning\n\
+         on the train split of the task. The last column is the difference between the\n\
+         two fine-tuned models, in points.\n\
+         * The difference from the model before, or from the fine-tuned base, has\n  p < {SIGNIFICANCE}.\n",
         format_table(&table)
     )
 }
