@@ -9,8 +9,11 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::dtr_command::DtrCommand;
-use crate::project::wait_until;
+use crate::project::wait_at_most;
 use crate::temp_folder::TempFolder;
+
+/// Maximum time that a test waits for its jobs. Jobs wait for seconds between two starts.
+const JOBS_TIMEOUT: Duration = Duration::from_secs(1200);
 
 const NODES: [&str; 2] = ["n1", "n2"];
 
@@ -168,7 +171,9 @@ impl SlurmCluster {
 
     /// Waits until no job waits or runs.
     pub fn wait_for_jobs(&self) {
-        wait_until("the end of all jobs", || self.query("squeue", &["--noheader"]).is_empty());
+        wait_at_most(JOBS_TIMEOUT, "the end of all jobs", || {
+            self.query("squeue", &["--noheader"]).is_empty()
+        });
     }
 }
 

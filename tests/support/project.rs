@@ -250,8 +250,13 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Waits until `condition` returns true. Panics if the wait takes longer than [`EVENT_TIMEOUT`].
-pub fn wait_until(event: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + EVENT_TIMEOUT;
+pub fn wait_until(event: &str, condition: impl FnMut() -> bool) {
+    wait_at_most(EVENT_TIMEOUT, event, condition);
+}
+
+/// Waits until `condition` returns true. Panics if the wait takes longer than `limit`.
+pub fn wait_at_most(limit: Duration, event: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !condition() {
         assert!(Instant::now() < deadline, "{event} did not happen");
         std::thread::sleep(Duration::from_millis(10));
