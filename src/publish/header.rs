@@ -64,13 +64,15 @@ impl Header {
         if self.format != FORMAT {
             return Err(refuse(format!("it has format {}, and this dtr reads {FORMAT}", self.format)));
         }
-        for (stage, version) in stage_versions() {
-            let published = self.versions.get(&stage);
-            if published != Some(&version) {
-                let published =
-                    published.map_or("no version".to_owned(), |version| format!("version {version}"));
+        let versions = stage_versions();
+        // A stage that is younger than the archive has no records there.
+        for (stage, published) in &self.versions {
+            let version = versions.get(stage);
+            if version != Some(published) {
+                let version =
+                    version.map_or("no such stage".to_owned(), |version| format!("version {version}"));
                 return Err(refuse(format!(
-                    "its stage `{stage}` has {published}, and this dtr has {version}"
+                    "its stage `{stage}` has version {published}, and this dtr has {version}"
                 )));
             }
         }
