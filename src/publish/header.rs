@@ -197,5 +197,15 @@ mod tests {
         let mut other = header();
         *other.versions.values_mut().next().unwrap() += 1;
         assert!(refusal(other).contains("stage `distil` has version"));
+        let mut newer = header();
+        newer.versions.insert(StageName::new("other"), 1);
+        assert!(refusal(newer).contains("this dtr has no such stage"));
+    }
+
+    #[test]
+    fn an_archive_from_before_a_stage_is_read() {
+        let mut older = header();
+        older.versions.pop_last();
+        older.ensure_readable(Path::new("x")).unwrap();
     }
 }
