@@ -17,8 +17,9 @@ const LABEL: &str = "label";
 /// Loads the items of one split of `task`, in the order of their rows.
 ///
 /// # Errors
-/// Fails if the task has no file of the split, or if a file cannot be read or has no items of the split. Also fails if a template fails for a row,
-/// or if a row's label is not one of the row's choices. These two errors name the row.
+/// Fails if the task has no file of the split, or if a file cannot be read or has no items of the split. Also
+/// fails if a template fails for a row, or if a row's label is not one of the row's choices. These two errors
+/// name the row.
 pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>> {
     let templates = parse_templates(task)?;
     let has_prompt_per_choice = templates.uses_choice(PROMPT);

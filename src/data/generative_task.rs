@@ -173,8 +173,8 @@ pub struct GenerativeItem {
 /// Loads the items of one split of `task`, in the order of their rows.
 ///
 /// # Errors
-/// Fails if the task has no file of the split, or if a file cannot be read or has no items of the split. Also fails if a template fails for a row. This
-/// error names the row.
+/// Fails if the task has no file of the split, or if a file cannot be read or has no items of the split. Also
+/// fails if a template fails for a row. This error names the row.
 pub fn load_generative_items(task: &GenerativeTask, split: Split) -> Result<Vec<GenerativeItem>> {
     let mut templates = parse_templates(task)?;
     let tests = task.code.as_ref().map(|test| ItemTestBuilder::new(test, &mut templates)).transpose()?;
