@@ -10,13 +10,14 @@ use super::models::{ModelCache, read_tuned_parameters, tuned_file, verified_base
 use super::planner::{Planner, SweepPoint};
 use super::search::SearchJob;
 use super::stage::{CompletedBy, Stage, WorkCounts};
+use super::training_cell::run_training_cell;
 use crate::algorithms::finetune::{FinetuneConfig, FinetuneResult, Finetuner};
 use crate::algorithms::training::Training;
 use crate::algorithms::tuning::HybridChoice;
 use crate::data::{ExampleSettings, QuestionDigests, Split, Task, TaskItems, TrainingExamples};
 use crate::observer::Observer;
 use crate::resources::{FinetuneMemory, ResourceEstimate};
-use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
+use crate::runner::{RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, StageName, Store};
 use dtr_core::error::{Error, Result};
 use dtr_model::{
@@ -151,15 +152,9 @@ impl FinetuneJob {
     }
 
     fn run_one(&self, context: &RunContext<'_>, models: &mut ModelCache, cell: &Cell) -> Result<CompletedBy> {
-        let claimed =
-            match RunningCell::claim_blocking::<FinetuneResult>(context, &cell.spec, cell.to_line())? {
-                ClaimOutcome::Claimed(claimed) => claimed,
-                ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
-            };
-        let recorder = UsageRecorder::begin(vec![&claimed])?;
-        let result = self.train(context, models, cell, &claimed, &recorder)?;
-        recorder.finish(0, &[TUNED_FILE], Vec::new(), result)?;
-        Ok(CompletedBy::ThisProcess)
+        run_training_cell(context, cell, &[TUNED_FILE], |claimed, recorder| {
+            self.train(context, models, cell, claimed, recorder)
+        })
     }
 
     /// Fine-tunes the model. Writes all parameters in which it differs from the base and its twins.

@@ -11,6 +11,7 @@ use super::models::{ModelCache, find_done_record};
 use super::planner::{Planner, SweepPoint};
 use super::search::{SearchJob, SearchResult};
 use super::stage::{CompletedBy, Stage, WorkCounts};
+use super::training_cell::run_training_cell;
 use crate::algorithms::logit_distil::{LogitDistilConfig, LogitDistilResult, LogitDistiller};
 use crate::algorithms::training::Training;
 use crate::algorithms::tuning::HybridChoice;
@@ -18,7 +19,7 @@ use crate::data::CorpusSource;
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 use crate::resources::{LogitDistilMemory, ResourceEstimate};
-use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
+use crate::runner::{RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, StageName, Store};
 use dtr_core::error::{Error, Result};
 use dtr_model::{DecoderConfig, Mask, TwinVariant};
@@ -149,15 +150,9 @@ impl Stage for LogitDistilJob {
 
 impl LogitDistilJob {
     fn run_one(&self, context: &RunContext<'_>, models: &mut ModelCache, cell: &Cell) -> Result<CompletedBy> {
-        let claimed =
-            match RunningCell::claim_blocking::<LogitDistilResult>(context, &cell.spec, cell.to_line())? {
-                ClaimOutcome::Claimed(claimed) => claimed,
-                ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
-            };
-        let recorder = UsageRecorder::begin(vec![&claimed])?;
-        let result = self.train(context, models, cell, &claimed, &recorder)?;
-        recorder.finish(0, &[TUNED_FILE], Vec::new(), result)?;
-        Ok(CompletedBy::ThisProcess)
+        run_training_cell(context, cell, &[TUNED_FILE], |claimed, recorder| {
+            self.train(context, models, cell, claimed, recorder)
+        })
     }
 
     /// Trains the hybrid and writes the trained parameters.

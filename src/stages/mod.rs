@@ -21,6 +21,7 @@ pub mod score;
 pub mod search;
 mod stage;
 pub mod throughput;
+mod training_cell;
 pub mod tuned_score;
 
 pub use base::{BaseSource, BaseSpec};

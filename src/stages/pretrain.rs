@@ -7,13 +7,14 @@ use super::identity::CorpusIdentity;
 use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
+use super::training_cell::run_training_cell;
 use crate::algorithms::pretrain::{PretrainConfig, PretrainResult, Trainer, base_config_and_tokenizer};
 use crate::data::CorpusSource;
 use crate::data::token_sequences::TokenSequences;
 use crate::manifest::ModelSource;
 use crate::observer::Observer;
 use crate::resources::{ResourceEstimate, training_bytes};
-use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
+use crate::runner::{RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellInputs, StageName};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
@@ -132,15 +133,9 @@ impl Stage for PretrainJob {
 
 impl PretrainJob {
     fn run_one(&self, context: &RunContext<'_>, cell: &Cell) -> Result<CompletedBy> {
-        let claimed =
-            match RunningCell::claim_blocking::<PretrainResult>(context, &cell.spec, cell.to_line())? {
-                ClaimOutcome::Claimed(claimed) => claimed,
-                ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
-            };
-        let recorder = UsageRecorder::begin(vec![&claimed])?;
-        let result = self.train(context, cell, &claimed, &recorder)?;
-        recorder.finish(0, &BASE_FILES, Vec::new(), result)?;
-        Ok(CompletedBy::ThisProcess)
+        run_training_cell(context, cell, &BASE_FILES, |claimed, recorder| {
+            self.train(context, cell, claimed, recorder)
+        })
     }
 
     /// Trains the base and writes its files.
