@@ -165,7 +165,9 @@ fn cell_keys(hybrid: &ExportedHybrid<'_>) -> String {
         let _ = writeln!(text, "| {name} | `{value}` |");
     };
     match &hybrid.job.base {
-        BaseSource::Trained { cell, .. } => row("base", cell.key.to_string()),
+        BaseSource::Trained { cell, .. } | BaseSource::Finetuned { cell, .. } => {
+            row("base", cell.key.to_string())
+        }
         BaseSource::Stored { identity: ModelIdentity::Files { files, .. }, .. } => {
             for (file, digest) in files {
                 row(&format!("`{file}` of the base, blake3"), digest.to_string());

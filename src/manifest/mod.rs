@@ -10,6 +10,7 @@
 mod bundled_tasks;
 mod diagnostics;
 mod dotted_key;
+mod finetuned_models;
 mod include;
 mod load;
 mod model;
@@ -43,7 +44,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use load::{LoadedManifest, load_manifest, load_portable_manifest};
-pub use model::{Dtype, HubModel, ModelConfig, ModelSource};
+pub use model::{Dtype, FinetunedModel, HubModel, ModelConfig, ModelSource};
 pub use new_manifest::NewManifest;
 pub use reference_page::manifest_reference;
 pub use report::ReportConfig;
@@ -83,8 +84,9 @@ pub struct Manifest {
     /// How hybrids are trained after the search. Without `hybrids`, none is trained.
     #[serde(skip_serializing_if = "LogitDistilConfig::is_disabled")]
     pub logit_distil: LogitDistilConfig,
-    /// How hybrids and their bases are fine-tuned on the train splits of tasks. Without `hybrids`, nothing is.
-    #[serde(skip_serializing_if = "FinetuneConfig::is_disabled")]
+    /// How hybrids and their bases are fine-tuned on the train splits of tasks. Without `hybrids`, only models
+    /// with the source `finetuned` are.
+    #[serde(skip_serializing_if = "FinetuneConfig::is_default")]
     pub finetune: FinetuneConfig,
     /// How a base with the source `pretrain` is trained.
     pub pretrain: PretrainConfig,

@@ -13,7 +13,7 @@ pub struct ModelConfig {
     /// The source of the weights.
     pub source: ModelSource,
     /// The number format in which the model and its twins are computed. A base with the source `pretrain`
-    /// uses `f32`.
+    /// uses `f32`. A base with the source `finetuned` uses the format of its `model`.
     #[serde(default, skip_serializing_if = "Dtype::is_f32")]
     pub dtype: Dtype,
 }
@@ -54,6 +54,20 @@ pub enum ModelSource {
     Shape(#[schemars(extend("format" = "path"))] String),
     /// A model of this architecture that `dtr sweep` trains on `[corpus]` by the recipe in `[pretrain]`.
     Pretrain(DecoderShape),
+    /// Another model, which `dtr sweep` first fine-tunes on a task by the recipe in `[finetune]`. Twins are then
+    /// distilled from the fine-tuned model, and searches start from it.
+    Finetuned(FinetunedModel),
+}
+
+/// A model that is fine-tuned on a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FinetunedModel {
+    /// The name of the model before the fine-tuning, a key of `models`.
+    pub model: String,
+    /// The name of the task whose train split the model learns, a key of `tasks`. It need not be in
+    /// `sweep.task`.
+    pub task: String,
 }
 
 /// A repository of the Hugging Face hub.

@@ -5,9 +5,10 @@
 //! overflowing. This file adds the rules that relate several values.
 
 use super::dotted_key::format_dotted_key;
+use super::finetuned_models::check_finetuned_models;
 use super::schema::experiment_schema;
 use super::source_map::{EntryPart, SourceMap};
-use super::{HubModel, Manifest, ModelSource};
+use super::{HubModel, Manifest, ModelConfig, ModelSource};
 use crate::algorithms::finetune::{FinetuneStart, KeptAttention};
 use crate::algorithms::tuning::HybridChoice;
 use crate::hub;
@@ -34,9 +35,13 @@ pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
                 check.check_heads(&table, architecture.num_heads, architecture.num_kv_heads)?;
             }
             ModelSource::Hub(model) => check.check_repository(&["models", name, "source", "hub"], model)?,
-            ModelSource::Path(_) | ModelSource::Gguf(_) | ModelSource::Shape(_) => {}
+            ModelSource::Path(_)
+            | ModelSource::Gguf(_)
+            | ModelSource::Shape(_)
+            | ModelSource::Finetuned(_) => {}
         }
     }
+    check_finetuned_models(manifest, sources)?;
     for (name, variant) in &manifest.variants {
         check.check_variant(&["variants", name], variant)?;
     }
@@ -55,7 +60,8 @@ pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
         check.check_micro_batches("logit-distil", tuning.batch_size, tuning.micro_batch_size)?;
     }
     let finetune = &manifest.finetune;
-    if !finetune.is_disabled() {
+    let is_finetuned = |model: &ModelConfig| matches!(model.source, ModelSource::Finetuned(_));
+    if !finetune.is_disabled() || manifest.models.values().any(is_finetuned) {
         check.check_micro_batches("finetune", finetune.batch_size, finetune.micro_batch_size)?;
         check.check_finetune(manifest)?;
     }

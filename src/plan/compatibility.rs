@@ -59,10 +59,15 @@ pub(super) fn check(
 /// Checks that fine-tuning learns no question of the validation split or the test split. Skips tasks whose files
 /// are not downloaded, because the fine-tuning itself checks this again.
 fn check_train_splits(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> {
-    if manifest.finetune.is_disabled() {
-        return Ok(());
+    let mut places: Vec<(&str, Vec<String>)> = Vec::new();
+    if !manifest.finetune.is_disabled() {
+        let place = |index: usize| ["sweep", "task", &index.to_string()].map(str::to_owned).to_vec();
+        places.extend(manifest.sweep.task.iter().enumerate().map(|(index, name)| (&**name, place(index))));
     }
-    for (index, name) in manifest.sweep.task.iter().enumerate() {
+    for (model, task) in manifest.finetunings_of_bases() {
+        places.push((task, ["models", model, "source", "finetuned", "task"].map(str::to_owned).to_vec()));
+    }
+    for (name, place) in places {
         let task = &manifest.tasks[name];
         let splits = [Split::Train, Split::Validation, Split::Test];
         let mut are_downloaded = true;
@@ -75,7 +80,7 @@ fn check_train_splits(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()
         if let Err(reason) = QuestionDigests::load_disjoint(task) {
             let error =
                 Error::manifest(format!("the task `{name}` cannot be fine-tuned on")).with_source(reason);
-            let path = ["sweep", "task", &index.to_string()];
+            let path: Vec<&str> = place.iter().map(String::as_str).collect();
             let label = "cannot be trained on";
             return Err(loaded.source_map().underline_entry(error, &path, EntryPart::Value, label));
         }
@@ -97,7 +102,7 @@ impl CheckedBase {
     /// Opens a base. Returns `None` if its files are not downloaded. Also returns `None` if the base is a
     /// shape, which is a configuration without weights and tokenizer.
     fn open(manifest: &Manifest, model: &str) -> Result<Option<Self>> {
-        let definition = &manifest.models[model];
+        let definition = manifest.original_model(model);
         let folder = folder(definition)?;
         let (config, tokenizer) = match (&folder, &definition.source) {
             (Some(folder), _) => (BaseModel::read_config(folder)?, OnceCell::new()),

@@ -28,7 +28,7 @@ impl Downloads {
             return Ok(());
         }
         for model in &manifest.sweep.model {
-            if let ModelSource::Hub(model) = &manifest.models[model].source {
+            if let ModelSource::Hub(model) = &manifest.original_model(model).source {
                 let repo = hub::default_hub().pin_if_reachable(&model.into())?;
                 match &model.file {
                     Some(file) => drop(self.files.insert((repo, file.clone()))),
@@ -42,9 +42,21 @@ impl Downloads {
                 files.paths().chain(train).try_for_each(|path| self.add_file(path))?;
             }
         }
-        let is_trained = |model: &String| matches!(manifest.models[model].source, ModelSource::Pretrain(_));
+        self.add_train_files(manifest)?;
+        let is_trained =
+            |model: &String| matches!(manifest.original_model(model).source, ModelSource::Pretrain(_));
         let reads_corpus = !manifest.sweep.variant.is_empty() || manifest.sweep.model.iter().any(is_trained);
         if reads_corpus { self.add_corpus(&manifest.corpus.source) } else { Ok(()) }
+    }
+
+    /// Adds the files of the tasks that bases are fine-tuned on before they are distilled.
+    fn add_train_files(&mut self, manifest: &Manifest) -> Result<()> {
+        for (_, task) in manifest.finetunings_of_bases() {
+            if let Some(files) = manifest.tasks[task].files() {
+                files.paths().chain(files.train).try_for_each(|path| self.add_file(path))?;
+            }
+        }
+        Ok(())
     }
 
     fn add_corpus(&mut self, source: &CorpusSource) -> Result<()> {

@@ -7,7 +7,9 @@ use super::expand::Plan;
 use crate::data::{Split, Task, TaskItems, TaskRequests};
 use crate::hub;
 use crate::resources::{SplitSize, WorkRates, distil_work, finetune_work, logit_distil_work, search_work};
-use crate::stages::{BaseSource, Cell, DistilJob, FinetuneJob, LogitDistilJob, SearchJob, Stage};
+use crate::stages::{
+    BaseSource, Cell, DistilJob, FinetuneBaseJob, FinetuneJob, LogitDistilJob, SearchJob, Stage,
+};
 use dtr_core::error::Result;
 use dtr_model::{BaseModel, DecoderConfig};
 
@@ -45,7 +47,9 @@ impl TimeEstimate {
             let Some(config) = estimate.known_config(&job.base)? else { continue };
             estimate.distil_seconds += rates.distil_seconds(logit_distil_work(&config, &job.recipe));
         }
-        for job in plan.cells.iter().filter_map(Cell::downcast_job::<FinetuneJob>) {
+        let of_bases = plan.cells.iter().filter_map(Cell::downcast_job::<FinetuneBaseJob>);
+        let finetunings = plan.cells.iter().filter_map(Cell::downcast_job::<FinetuneJob>);
+        for job in finetunings.chain(of_bases.map(|job| &job.training)) {
             let Some(config) = estimate.known_config(&job.base)? else { continue };
             let length = job.recipe.sequence_length.min(config.max_positions);
             let work = finetune_work(&config, job.max_tokens(), length);
@@ -107,7 +111,7 @@ struct TaskSizes(BTreeMap<(PathBuf, String), Option<[SplitSize; 2]>>);
 
 impl TaskSizes {
     fn get(&mut self, job: &SearchJob, task: &str, config: &DecoderConfig) -> Result<Option<[SplitSize; 2]>> {
-        let BaseSource::Stored { path, .. } = &job.base else { return Ok(None) };
+        let BaseSource::Stored { path, .. } = job.base.original() else { return Ok(None) };
         let key = (path.clone(), task.to_owned());
         if !self.0.contains_key(&key) {
             let is_known = BaseModel::has_tokenizer(path) && has_files(&job.task)?;

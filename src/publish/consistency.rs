@@ -21,8 +21,8 @@ use crate::stages::finetune_score::{ComparedModel, FinetuneScoreResult, ModelSco
 use crate::stages::search::{ChosenHybrid, SearchResult};
 use crate::stages::tuned_score::TunedScoreResult;
 use crate::stages::{
-    Cell, DistilJob, FinetuneJob, FinetuneScoreJob, LogitDistilJob, ScoreJob, SearchJob, Stage,
-    ThroughputJob, TunedScoreJob,
+    Cell, DistilJob, FinetuneBaseJob, FinetuneJob, FinetuneScoreJob, LogitDistilJob, ScoreJob, SearchJob,
+    Stage, ThroughputJob, TunedScoreJob,
 };
 use crate::store::{CellId, DamagedFile, Store};
 use dtr_core::error::Result;
@@ -68,7 +68,7 @@ impl Checker<'_> {
             self.check(id, check_score)?;
         } else if *stage == LogitDistilJob::NAME {
             self.check(id, check_logit_distillation)?;
-        } else if *stage == FinetuneJob::NAME {
+        } else if [FinetuneJob::NAME, FinetuneBaseJob::NAME].contains(stage) {
             self.check(id, check_finetuning)?;
         } else if let Some(job) = cell.downcast_job::<FinetuneScoreJob>()
             && let Some(scores) = self.check(id, check_finetune_scores)?

@@ -4,6 +4,7 @@ use super::columns::CostRow;
 use super::derived_values::format_axes;
 use super::experiment_records::{DistilCell, ExperimentRecords, SearchCell};
 use super::paper_match;
+use crate::stages::{PretrainJob, Stage};
 use crate::store::{CellKey, Record};
 
 /// Returns the rows of the table `cost`: one for each search whose distillation has a record.
@@ -33,8 +34,9 @@ fn find_distillation<'a>(search: &SearchCell, records: &'a ExperimentRecords) ->
 }
 
 fn row(search: &SearchCell, distillation: &DistilCell, records: &ExperimentRecords) -> CostRow {
-    let pretraining = input_key(search, "base")
-        .and_then(|key| records.work_counts.iter().find(|usage| usage.record.key() == key));
+    let base = search.record.spec.inputs.get("base").filter(|cell| cell.stage == PretrainJob::NAME);
+    let pretraining =
+        base.and_then(|base| records.work_counts.iter().find(|usage| usage.record.key() == base.key));
     let published = paper_match::matching_cost(search);
     let [distil_device, search_device] =
         [&distillation.record.provenance, &search.record.provenance].map(|provenance| &provenance.device);

@@ -37,16 +37,23 @@ pub enum BaseSource {
         /// The shape of the base.
         config: DecoderConfig,
     },
+    /// A base that a finetune-base cell makes from another base. Its files are the cell's artifacts.
+    Finetuned {
+        /// The finetune-base cell.
+        cell: CellId,
+        /// The base before the fine-tuning.
+        original: Box<BaseSource>,
+    },
 }
 
 /// The description of a base in the specification of a cell that uses the base.
 ///
-/// If a pretrain cell trains the base, the specification does not identify the weights. Instead, the cell
-/// that uses the base has the pretrain cell as an input.
+/// If a cell trains the base, the specification does not identify the weights. Instead, the cell that uses the
+/// base has the cell that trains it as an input.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BaseSpec {
-    /// The identity of the weights. `None` if a pretrain cell trains the base. The role of the pretrain cell
-    /// among the inputs is then `base`.
+    /// The identity of the weights. `None` if a pretrain cell or a finetune-base cell trains the base. The role
+    /// of this cell among the inputs is then `base`.
     pub model: Option<ModelIdentity>,
     /// The floating-point type that the base computes in.
     #[serde(skip_serializing_if = "Dtype::is_f32")]
@@ -54,7 +61,7 @@ pub struct BaseSpec {
 }
 
 impl BaseSource {
-    /// Returns the name of the base in publications, or `None` if a pretrain cell trains the base.
+    /// Returns the name of the base in publications, or `None` if a cell trains the base.
     ///
     /// A base from the hub has the name of its repository, without the owner. A base in local files has the
     /// name `declared`, which is its name in the manifest.
@@ -64,15 +71,15 @@ impl BaseSource {
                 identity: ModelIdentity::Hub(repo) | ModelIdentity::HubFile { repo, .. }, ..
             } => repo.id.rsplit('/').next(),
             Self::Stored { identity: ModelIdentity::Files { .. }, .. } => Some(declared),
-            Self::Trained { .. } => None,
+            Self::Trained { .. } | Self::Finetuned { .. } => None,
         }
     }
 
-    /// Returns the identity of the weights, or `None` if a pretrain cell trains the base.
+    /// Returns the identity of the weights, or `None` if a cell trains the base.
     pub(super) fn identity(&self) -> Option<&ModelIdentity> {
         match self {
             Self::Stored { identity, .. } => Some(identity),
-            Self::Trained { .. } => None,
+            Self::Trained { .. } | Self::Finetuned { .. } => None,
         }
     }
 
@@ -81,6 +88,7 @@ impl BaseSource {
         match self {
             Self::Stored { dtype, .. } => *dtype,
             Self::Trained { .. } => Dtype::F32,
+            Self::Finetuned { original, .. } => original.dtype(),
         }
     }
 
@@ -91,11 +99,26 @@ impl BaseSource {
     pub fn config(&self) -> Result<Option<DecoderConfig>> {
         match self {
             Self::Trained { config, .. } => Ok(Some(config.clone())),
+            Self::Finetuned { original, .. } => original.config(),
             Self::Stored { path, .. } if BaseModel::has_config(path) => {
                 BaseModel::read_config(path).map(Some)
             }
             Self::Stored { config_copy, .. } => config_copy.as_deref().map(read_config).transpose(),
         }
+    }
+
+    /// Returns the base whose files the manifest names, from which fine-tuning makes this base. If this base is
+    /// not fine-tuned, returns this base.
+    pub fn original(&self) -> &Self {
+        match self {
+            Self::Finetuned { original, .. } => original.original(),
+            Self::Stored { .. } | Self::Trained { .. } => self,
+        }
+    }
+
+    /// Returns the base as it appears in the specification of a cell that reads all files of the base.
+    pub(super) fn spec_with_generation_files(&self) -> BaseSpec {
+        BaseSpec { model: self.identity().cloned(), dtype: self.dtype() }
     }
 
     /// Returns the base as it appears in the specification of a cell that generates no text.
@@ -107,17 +130,19 @@ impl BaseSource {
     /// Returns the base as it appears in the specification of a cell that scores the base on `task`.
     pub(super) fn spec_for_task(&self, task: &Task) -> BaseSpec {
         match task.generative() {
-            Some(_) => BaseSpec { model: self.identity().cloned(), dtype: self.dtype() },
+            Some(_) => self.spec_with_generation_files(),
             None => self.spec(),
         }
     }
 
-    /// Returns the inputs of a cell that reads the base. If a pretrain cell trains the base, that cell is the
-    /// input `base`. A base in a directory or a GGUF file is not a cell, so the function returns no inputs.
+    /// Returns the inputs of a cell that reads the base. If a cell trains the base, that cell is the input
+    /// `base`. A base in a directory or a GGUF file is not a cell, so the function returns no inputs.
     pub(super) fn inputs(&self) -> CellInputs {
         match self {
             Self::Stored { .. } => CellInputs::new(),
-            Self::Trained { cell, .. } => CellInputs::from([("base".to_owned(), cell.clone())]),
+            Self::Trained { cell, .. } | Self::Finetuned { cell, .. } => {
+                CellInputs::from([("base".to_owned(), cell.clone())])
+            }
         }
     }
 
@@ -127,7 +152,7 @@ impl BaseSource {
         let spec = serde_json::to_string(&self.spec()).expect("an identity is plain JSON");
         match self {
             Self::Stored { .. } => spec,
-            Self::Trained { cell, .. } => cell.key.to_string(),
+            Self::Trained { cell, .. } | Self::Finetuned { cell, .. } => cell.key.to_string(),
         }
     }
 }

@@ -8,7 +8,7 @@ use dtr_core::error::{Error, Result};
 use dtr_model::BaseModel;
 
 /// Returns the path of a base's directory or GGUF file. If the base is on the hub, the path exists only after
-/// the download. Returns `None` for a base that a pretrain cell trains or that has no weights.
+/// the download. Returns `None` for a base that a cell trains or that has no weights.
 ///
 /// # Errors
 /// Fails if `path` in the manifest names a file, if `gguf` names a directory or a missing file, or if the hub
@@ -36,6 +36,6 @@ pub fn base_path(source: &ModelSource) -> Result<Option<PathBuf>> {
                 None => folder,
             }))
         }
-        ModelSource::Pretrain(_) | ModelSource::Shape(_) => Ok(None),
+        ModelSource::Pretrain(_) | ModelSource::Shape(_) | ModelSource::Finetuned(_) => Ok(None),
     }
 }

@@ -35,30 +35,6 @@ impl CellLabels {
         words.extend(self.axes.iter().map(|(key, value)| format!("{key}={value}")));
         words.join(" ")
     }
-
-    /// Returns the labels without the axes `search.*`, `logit-distil.*` and `finetune.*`. Pretrain and distil
-    /// cells have such labels, because several searches share one of these cells.
-    pub fn without_search_axes(&self) -> Self {
-        let mut labels = self.without_tuning_axes();
-        labels.axes.retain(|key, _| !key.starts_with("search."));
-        labels
-    }
-
-    /// Returns the labels without the axes `logit-distil.*` and `finetune.*`. A search cell has such labels,
-    /// because several trainings share the search.
-    pub fn without_tuning_axes(&self) -> Self {
-        let mut labels = self.without_finetune_axes();
-        labels.axes.retain(|key, _| !key.starts_with("logit-distil."));
-        labels
-    }
-
-    /// Returns the labels without the axes `finetune.*`. A logit-distil cell has such labels, because several
-    /// fine-tunings share the cell.
-    pub fn without_finetune_axes(&self) -> Self {
-        let mut labels = self.clone();
-        labels.axes.retain(|key, _| !key.starts_with("finetune."));
-        labels
-    }
 }
 
 /// A planned cell.

@@ -158,7 +158,7 @@ impl FinetuneJob {
     }
 
     /// Fine-tunes the model. Writes all parameters in which it differs from the base and its twins.
-    fn train(
+    pub(super) fn train(
         &self,
         context: &RunContext<'_>,
         models: &mut ModelCache,

@@ -287,7 +287,8 @@ fn plan_comparison(
         distilled,
     };
     let labels = CellLabels { axes: point.axes.clone(), ..cell.labels.clone() };
-    let base_labels = CellLabels { variant: None, ..labels.without_search_axes() };
+    let base_labels =
+        CellLabels { variant: None, axes: point.labels_of_twins(&labels.model).axes, ..labels.clone() };
     let base_training = FinetuneJob::plan(point, planner, cell, &search, None)?;
     let training = FinetuneJob::plan(point, planner, cell, &search, Some(hybrid.clone()))?;
     let job = FinetuneScoreJob {

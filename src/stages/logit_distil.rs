@@ -83,7 +83,7 @@ pub(super) fn plan_tuned_hybrids(
             corpus_identity: planner.identify_corpus(point)?,
         };
         let mut labels = cell.labels.clone();
-        labels.axes = point.labels("").without_finetune_axes().axes;
+        labels.axes = point.labels_of_logit_distillations(&cell.labels.model).axes;
         tuned.push((planner.add_input_cell(Cell::new(job.clone(), labels)?), job));
     }
     Ok(tuned)

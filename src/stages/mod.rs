@@ -9,6 +9,7 @@ mod base_path;
 mod cell;
 pub mod distil;
 pub mod finetune;
+mod finetune_base;
 pub mod finetune_score;
 mod hybrid_scorer;
 mod identity;
@@ -29,6 +30,7 @@ pub use base_path::base_path;
 pub use cell::{Cell, CellLabels};
 pub use distil::DistilJob;
 pub use finetune::FinetuneJob;
+pub use finetune_base::FinetuneBaseJob;
 pub use finetune_score::FinetuneScoreJob;
 pub use identity::{CorpusIdentity, FileIdentity, ModelIdentity, SplitIdentity};
 pub use input_identities::InputIdentities;
@@ -62,8 +64,9 @@ impl StageEntry {
 }
 
 /// All stages, in the order in which their cells run.
-pub static STAGES: [StageEntry; 9] = [
+pub static STAGES: [StageEntry; 10] = [
     StageEntry::for_stage::<PretrainJob>(),
+    StageEntry::for_stage::<FinetuneBaseJob>(),
     StageEntry::for_stage::<DistilJob>(),
     StageEntry::for_stage::<ScoreJob>(),
     StageEntry::for_stage::<SearchJob>(),

@@ -11,6 +11,7 @@ use super::base::BaseSource;
 use super::cell::Cell;
 use super::distil::DistilJob;
 use super::finetune::FinetuneJob;
+use super::finetune_base::FinetuneBaseJob;
 use super::identity::SplitIdentity;
 use super::logit_distil::{LogitDistilJob, TUNED_FILE};
 use super::pretrain::PretrainJob;
@@ -173,21 +174,29 @@ impl ModelCache {
     }
 }
 
-/// Returns the path of a base's Hugging Face directory or GGUF file. If a pretrain cell trained the base,
-/// verifies the cell's artifacts.
+/// Returns the path of a base's Hugging Face directory or GGUF file. If a cell trained the base, verifies the
+/// cell's artifacts.
 ///
 /// # Errors
-/// Fails if the pretrain cell is not done, or if one of its artifacts is damaged.
+/// Fails if the cell is not done, or if one of its artifacts is damaged.
 pub fn verified_base_path(store: &Store, source: &BaseSource) -> Result<PathBuf> {
-    let cell = match source {
-        BaseSource::Stored { path, .. } => return Ok(path.clone()),
-        BaseSource::Trained { cell, .. } => cell,
-    };
-    let record = find_done_record::<PretrainJob>(store, cell)?;
-    for name in record.artifacts.keys() {
-        store.verify_artifact(&record, name)?;
+    match source {
+        BaseSource::Stored { path, .. } => Ok(path.clone()),
+        BaseSource::Trained { cell, .. } => {
+            verified_artifacts(store, &find_done_record::<PretrainJob>(store, cell)?)
+        }
+        BaseSource::Finetuned { cell, .. } => {
+            verified_artifacts(store, &find_done_record::<FinetuneBaseJob>(store, cell)?)
+        }
     }
-    Ok(store.artifact_folder(&record))
+}
+
+/// Verifies all artifacts of a cell, and returns their folder.
+fn verified_artifacts<T>(store: &Store, record: &Record<T>) -> Result<PathBuf> {
+    for name in record.artifacts.keys() {
+        store.verify_artifact(record, name)?;
+    }
+    Ok(store.artifact_folder(record))
 }
 
 /// Verifies the file that holds the twins of a distil cell, and returns its path.

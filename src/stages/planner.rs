@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::base::{BaseSource, read_config};
 use super::cell::{Cell, CellLabels};
+use super::finetune_base;
 use super::identity::{CorpusIdentity, ModelIdentity, SplitIdentity};
 use super::input_identities::{IdentitySource, InputIdentities};
 use super::pretrain::{self, PretrainJob};
@@ -17,6 +18,9 @@ use crate::store::{CellId, CellKey, StageName};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file};
 use dtr_model::{DecoderConfig, DecoderShape};
+
+/// The axes of the table `finetune` that do not change how a base is fine-tuned.
+const AXES_OF_HYBRIDS: [&str; 3] = ["finetune.hybrids", "finetune.start", "finetune.restore-qk"];
 
 /// A point of a sweep: one value for each axis.
 pub struct SweepPoint<'a> {
@@ -36,6 +40,36 @@ impl SweepPoint<'_> {
         CellLabels { model: model.to_owned(), axes: self.axes.clone(), ..CellLabels::default() }
     }
 
+    /// Returns the labels of the cells that train a base or its twins. They lack the axes of the tables
+    /// `search`, `logit-distil` and `finetune`, because several searches share one of these cells.
+    pub fn labels_of_twins(&self, model: &str) -> CellLabels {
+        self.labels_without(model, &["search.", "logit-distil.", "finetune."])
+    }
+
+    /// Returns the labels of the searches of a base. They lack the axes of the tables `logit-distil` and
+    /// `finetune`, because several trainings share one search.
+    pub fn labels_of_searches(&self, model: &str) -> CellLabels {
+        self.labels_without(model, &["logit-distil.", "finetune."])
+    }
+
+    /// Returns the labels of the logit distillations of a base's hybrids. They lack the axes of the table
+    /// `finetune`, because several fine-tunings share one logit distillation.
+    pub fn labels_of_logit_distillations(&self, model: &str) -> CellLabels {
+        self.labels_without(model, &["finetune."])
+    }
+
+    /// Returns the labels of a base without the axes of some tables. If the base is fine-tuned before its twins
+    /// are distilled, keeps the axes of the recipe in the table `finetune`.
+    fn labels_without(&self, model: &str, tables: &[&str]) -> CellLabels {
+        let is_finetuned = self.manifest.is_finetuned(model);
+        let is_of_recipe = |key: &str| key.starts_with("finetune.") && !AXES_OF_HYBRIDS.contains(&key);
+        let mut labels = self.labels(model);
+        labels.axes.retain(|key, _| {
+            (is_finetuned && is_of_recipe(key)) || !tables.iter().any(|table| key.starts_with(table))
+        });
+        labels
+    }
+
     /// Returns the name under which the identity of an input is stored: its dotted key in the manifest, and
     /// the values of the axes.
     fn input_name(&self, key: &str) -> String {
@@ -51,7 +85,7 @@ pub struct Planner {
     cells: Vec<Cell>,
     identities: InputIdentities,
     identity_source: IdentitySource,
-    /// The source of each base, by the text of its definition. `None` for a base that a pretrain cell trains.
+    /// The source of each base, by the text of its definition. `None` for a base that a cell trains.
     bases: BTreeMap<String, Option<BaseSource>>,
     corpora: Vec<(CorpusSource, CorpusIdentity)>,
 }
@@ -170,16 +204,26 @@ impl Planner {
         Ok((shape, tokenizer))
     }
 
-    /// Returns the source of a base. If the manifest asks to pretrain the base, adds the pretrain cell.
+    /// Returns the source of a base. If the manifest asks to pretrain or to fine-tune the base, adds the cell
+    /// that does this.
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the manifest sets a type other than f32 for a base that a
     /// pretrain cell trains.
     pub fn plan_base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<BaseSource> {
+        if let ModelSource::Finetuned(finetuned) = &point.manifest.models[model].source {
+            let original = self.plan_base(point, &finetuned.model)?;
+            let labels = CellLabels { task: Some(finetuned.task.clone()), ..point.labels_of_twins(model) };
+            let cell = finetune_base::plan_finetuned_base(point, self, original.clone(), finetuned, labels)?;
+            return Ok(BaseSource::Finetuned {
+                cell: self.add_input_cell(cell),
+                original: Box::new(original),
+            });
+        }
         if let Some(source) = self.stored_base(point, model)? {
             return Ok(source);
         }
-        let labels = point.labels(model).without_search_axes();
+        let labels = point.labels_of_twins(model);
         let cell = pretrain::plan_pretrain_cell(point, self, model, labels)?;
         let job = cell.downcast_job::<PretrainJob>().expect("a pretrain cell has a pretrain job");
         let config = job.config.clone();
@@ -196,6 +240,7 @@ impl Planner {
             ModelSource::Pretrain(architecture) => {
                 return self.identify_trained_base(point, model, architecture).map(|(shape, _)| Some(shape));
             }
+            ModelSource::Finetuned(finetuned) => return self.model_config(point, &finetuned.model),
             ModelSource::Shape(_) => None,
             ModelSource::Path(_) | ModelSource::Gguf(_) | ModelSource::Hub(_) => {
                 self.stored_base(point, model)?
@@ -210,12 +255,17 @@ impl Planner {
         self.identity_source.get(&mut self.identities.shapes, &key, read)
     }
 
+    /// Returns whether the cell with this key was added.
+    pub(super) fn has_cell(&self, key: &CellKey) -> bool {
+        self.find(key).is_some()
+    }
+
     fn find(&self, key: &CellKey) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.key() == *key)
     }
 
-    /// Returns the source of a base in a directory or on the hub. Returns `None` for a base that a pretrain
-    /// cell trains, and for a model without weights.
+    /// Returns the source of a base in a directory or on the hub. Returns `None` for a base that a cell trains,
+    /// and for a model without weights.
     fn stored_base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<Option<BaseSource>> {
         let definition = &point.manifest.models[model];
         let key = point.input_name(&format!("models.{model}"));
@@ -234,8 +284,8 @@ impl Planner {
         }))
     }
 
-    /// Identifies a base by its files, or by its commit on the hub. Returns `None` for a base that a pretrain
-    /// cell trains, and for a model without weights.
+    /// Identifies a base by its files, or by its commit on the hub. Returns `None` for a base that a cell
+    /// trains, and for a model without weights.
     fn read_base(&mut self, definition: &ModelConfig) -> Result<Option<BaseSource>> {
         let name = format!("{definition:?}");
         if let Some(source) = self.bases.get(&name) {

@@ -115,7 +115,7 @@ impl Stage for TunedScoreJob {
             let job = search.downcast_job::<SearchJob>().expect("the cell is a search").clone();
             for (tuned, training) in logit_distil::plan_tuned_hybrids(point, planner, &search, &job)? {
                 let search_labels = search.labels.clone();
-                let axes = point.labels("").without_finetune_axes().axes;
+                let axes = point.labels_of_logit_distillations(&search.labels.model).axes;
                 let labels = CellLabels { axes, ..search_labels.clone() };
                 let job = Self { search: job.clone(), search_labels, tuned, training };
                 planner.add_result_cell(Cell::new(job, labels)?)?;

@@ -40,7 +40,7 @@ pub use decoder::{Decoder, MixerIo};
 pub use decoder_state::{DecoderState, StateBytes};
 pub use directory::{
     BaseModel, HybridWriter, LoadedModel, WeightDtype, convert_gguf, read_eos_token_ids, unused_tensors_note,
-    write_base_model,
+    write_base_model, write_finetuned_base,
 };
 pub use hybrid::Hybrid;
 pub use hybrid_batch::{PartialRun, hidden_states_of_runs};

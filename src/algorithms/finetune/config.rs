@@ -16,7 +16,7 @@ use dtr_model::optimizer::AdamWConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct FinetuneConfig {
-    /// The hybrids of each search that are fine-tuned. If the list is empty, nothing is fine-tuned.
+    /// The hybrids of each search that are fine-tuned. If the list is empty, no hybrid is fine-tuned.
     #[schemars(extend("uniqueItems" = true))]
     pub hybrids: Vec<HybridChoice>,
     /// The state of the hybrids at the start.
@@ -226,9 +226,14 @@ impl Default for FinetuneOptimizerConfig {
 }
 
 impl FinetuneConfig {
-    /// Returns whether nothing is fine-tuned.
+    /// Returns whether no hybrid is fine-tuned.
     pub fn is_disabled(&self) -> bool {
         self.hybrids.is_empty()
+    }
+
+    /// Returns whether all settings have their default values.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 
     /// Returns the settings on which the weights of one fine-tuned model depend. `hybrid` is the choice of the

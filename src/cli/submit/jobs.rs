@@ -24,7 +24,7 @@ pub(in crate::cli) fn job_name_prefix(experiment: &str, results: &Path) -> Resul
 /// The part of a base's work that a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Pretraining and distillation, whose cells of one base run together in one process.
+    /// Training of the base and distillation, whose cells of one base run together in one process.
     Distil,
     /// Scores, searches, and the training after searches: cells that several equal workers claim.
     Search,
@@ -168,6 +168,7 @@ mod tests {
             parts,
             [
                 ("pretrain", "distil"),
+                ("finetune-base", "distil"),
                 ("distil", "distil"),
                 ("score", "search"),
                 ("search", "search"),

@@ -73,7 +73,7 @@ pub(super) fn plan_twins(
         corpus: point.manifest.corpus.source.clone(),
         corpus_identity: planner.identify_corpus(point)?,
     };
-    let mut labels = point.labels(model).without_search_axes();
+    let mut labels = point.labels_of_twins(model);
     labels.variant = Some(variant.to_owned());
     Ok((base, planner.add_input_cell(Cell::new(job, labels)?)))
 }

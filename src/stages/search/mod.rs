@@ -135,7 +135,7 @@ impl Stage for SearchJob {
             let Some(variant) = variant else { continue };
             let (base, twins) = distil::plan_twins(point, planner, model, variant)?;
             let (variant, task) = (Some(variant.to_owned()), Some(task.to_owned()));
-            let labels = CellLabels { variant, task, ..point.labels(model).without_tuning_axes() };
+            let labels = CellLabels { variant, task, ..point.labels_of_searches(model) };
             let job = Self::new(point, planner, base, twins, &labels)?;
             planner.add_result_cell(Cell::new(job, labels)?)?;
         }
@@ -187,8 +187,9 @@ impl SearchJob {
 
     /// Returns the search cells of a point of the sweep.
     pub(super) fn cells_of_point(point: &SweepPoint<'_>, planner: &Planner) -> Vec<Cell> {
-        let axes = point.labels("").without_tuning_axes().axes;
-        planner.cells_of(&Self::NAME).filter(|cell| cell.labels.axes == axes).cloned().collect()
+        let is_of_point =
+            |cell: &&Cell| cell.labels.axes == point.labels_of_searches(&cell.labels.model).axes;
+        planner.cells_of(&Self::NAME).filter(is_of_point).cloned().collect()
     }
 
     /// Returns the maximum number of evaluations of the search on a base of `num_layers` layers.

@@ -18,14 +18,20 @@ pub(super) fn plan_timings(point: &SweepPoint<'_>, planner: &mut Planner) -> Res
     if !recipe.is_enabled() {
         return Ok(());
     }
-    for (model, variant) in point.manifest.sweep.model_variant_pairs() {
-        let axes = point.labels(model).without_tuning_axes().axes;
+    let mut pairs = point.manifest.sweep.model_variant_pairs();
+    pairs.sort_by_key(|(model, _)| point.manifest.is_finetuned(model));
+    for (model, variant) in pairs {
+        let axes = point.labels_of_searches(model).axes;
         let labels = timing_labels(point.manifest, model, variant, &axes);
         for job in jobs_of_labels(point, planner, &labels)? {
             for &context in &recipe.contexts {
                 for &batch_size in &recipe.batch_sizes {
                     let job = ThroughputJob { context, batch_size, ..job.clone() };
-                    planner.add_result_cell_once(Cell::new(job, labels.clone())?)?;
+                    let cell = Cell::new(job, labels.clone())?;
+                    // Fine-tuning does not change the speed of a model. The first model's cell is enough.
+                    if !point.manifest.is_finetuned(model) || !planner.has_cell(&cell.key()) {
+                        planner.add_result_cell_once(cell)?;
+                    }
                 }
             }
         }
@@ -64,7 +70,7 @@ fn jobs_of_labels(
         return Err(too_many_layers_error(point, model, *count, num_layers));
     }
     let search = labels.task.as_ref().and_then(|_| {
-        let axes = point.labels(model).without_tuning_axes().axes;
+        let axes = point.labels_of_searches(model).axes;
         let search_labels = CellLabels { axes, ..labels.clone() };
         let cell = planner.cells_of(&SearchJob::NAME).find(|cell| cell.labels == search_labels);
         cell.map(|cell| cell.id().clone())

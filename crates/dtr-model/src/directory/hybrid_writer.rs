@@ -144,12 +144,7 @@ impl HybridWriter<'_> {
             tensors.retain(|tensor| !tensor.name.starts_with(&replaced));
             tensors.extend(self.twin_tensors(layer)?);
         }
-        for tuned in self.tuned.map_or(Ok(Vec::new()), TensorSource::list)? {
-            match tensors.iter_mut().find(|tensor| tensor.name == tuned.name) {
-                Some(tensor) => *tensor = tuned,
-                None => return Err(Error::failed(format!("the hybrid has no tensor `{}`", tuned.name))),
-            }
-        }
+        replace_tensors(&mut tensors, self.tuned.map_or(Ok(Vec::new()), TensorSource::list)?)?;
         Ok(tensors)
     }
 
@@ -168,6 +163,20 @@ impl HybridWriter<'_> {
             false => Ok(twin),
         }
     }
+}
+
+/// Replaces tensors of a model by those of `tuned`, which have the same names.
+///
+/// # Errors
+/// Fails if `tensors` has no tensor of a name in `tuned`.
+pub(super) fn replace_tensors(tensors: &mut [TensorSource], tuned: Vec<TensorSource>) -> Result<()> {
+    for tuned in tuned {
+        match tensors.iter_mut().find(|tensor| tensor.name == tuned.name) {
+            Some(tensor) => *tensor = tuned,
+            None => return Err(Error::failed(format!("the model has no tensor `{}`", tuned.name))),
+        }
+    }
+    Ok(())
 }
 
 /// Writes the settings of the tokenizer in `folder`, unless the base has such settings. transformers cannot
