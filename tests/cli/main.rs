@@ -27,6 +27,7 @@ mod export;
 mod failed_cells;
 mod fake_slurm;
 mod finetune;
+mod finetuned_bases;
 mod full_disks;
 mod generate;
 mod generative;
