@@ -41,6 +41,19 @@ fn a_base_gets_a_job_for_distillation_and_an_array_of_workers() {
 }
 
 #[test]
+fn a_base_waits_for_the_base_that_it_is_fine_tuned_from() {
+    let tuned = r#"models.tuned.source={ finetuned = { model = "tiny", task = "recall" } }"#;
+    let settings = [tuned, r#"sweep.model=["tiny", "tuned"]"#, r#"sweep.variant=["gla"]"#];
+    let (slurm, project) = (FakeSlurm::new(&[]), Project::with_settings(&settings));
+    submit(&slurm, &project, &[]);
+    let calls = slurm.calls();
+    let call = calls.iter().find(|call| call.contains("--only finetune-base:tuned")).unwrap();
+    // The first job trains `tiny`.
+    assert!(calls[0].contains("--only pretrain:tiny"), "{}", calls[0]);
+    assert!(call.contains("--only distil:tuned") && call.contains("--dependency=afterany:1000 "), "{call}");
+}
+
+#[test]
 fn submitting_again_adds_only_workers_that_are_missing() {
     let project = Project::new();
     let first = FakeSlurm::new(&[]);

@@ -1,12 +1,12 @@
 //! The jobs that compute the cells of a plan on a cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::plan::{CellStatus, can_run_in_parallel};
 use crate::slurm::QueuedJob;
 use crate::stages::{Cell, STAGES};
-use crate::store::StageName;
+use crate::store::{CellKey, StageName};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
@@ -64,6 +64,8 @@ pub(super) struct PartOfBase {
     pub(super) filters: Vec<String>,
     /// The number of cells that are not done.
     pub(super) num_pending: usize,
+    /// The other bases whose cells are inputs of this part: those from which fine-tuning makes this base.
+    pub(super) other_bases: BTreeSet<String>,
 }
 
 /// Lists the parts of all bases, in the order in which they depend on one another. Parts without pending
@@ -75,6 +77,8 @@ pub(super) fn list_parts(cells: &[(&Cell, CellStatus)], retry_failed: bool) -> V
             models.push(&cell.labels.model);
         }
     }
+    let model_of: BTreeMap<CellKey, &String> =
+        cells.iter().map(|(cell, _)| (cell.key(), &cell.labels.model)).collect();
     let mut parts = Vec::new();
     for model in models {
         for part in Part::ALL {
@@ -92,7 +96,10 @@ pub(super) fn list_parts(cells: &[(&Cell, CellStatus)], retry_failed: bool) -> V
             let filters = STAGES.iter().filter(|entry| stages.contains(&entry.name));
             let filters = filters.map(|entry| format!("{}:{model}", entry.name)).collect();
             if num_pending > 0 {
-                parts.push(PartOfBase { model: model.clone(), part, filters, num_pending });
+                let inputs = of_part().flat_map(|(cell, _)| cell.inputs().values());
+                let bases = inputs.filter_map(|input| model_of.get(&input.key).copied());
+                let other_bases = bases.filter(|base| *base != model).cloned().collect();
+                parts.push(PartOfBase { model: model.clone(), part, filters, num_pending, other_bases });
             }
         }
     }
@@ -146,7 +153,13 @@ mod tests {
     }
 
     fn part(part: Part, num_pending: usize) -> PartOfBase {
-        PartOfBase { model: "mini".to_owned(), part, filters: Vec::new(), num_pending }
+        PartOfBase {
+            model: "mini".to_owned(),
+            part,
+            filters: Vec::new(),
+            num_pending,
+            other_bases: BTreeSet::new(),
+        }
     }
 
     #[test]

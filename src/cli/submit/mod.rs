@@ -2,6 +2,7 @@
 
 mod jobs;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -136,10 +137,13 @@ impl SubmitCommand {
         let mut submitted = Vec::new();
         // The jobs of the previous part of the same base, and of all parts.
         let (mut before, mut all) = ((String::new(), Vec::new()), Vec::new());
+        let mut trainings: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for part in parts {
             let name = format!("{prefix}{}-{}", part.part.name(), part.model);
             let (num_tasks, present) = count_new_workers(part, self.workers, &name, queue);
-            let after = if before.0 == part.model { before.1.clone() } else { Vec::new() };
+            let mut after = if before.0 == part.model { before.1.clone() } else { Vec::new() };
+            after
+                .extend(part.other_bases.iter().filter_map(|base| trainings.get(&**base)).flatten().cloned());
             let mut ids = present;
             if num_tasks > 0 {
                 let mut options = self.options();
@@ -153,6 +157,9 @@ impl SubmitCommand {
                 submitted.push(job);
             }
             all.extend(ids.iter().cloned());
+            if part.part == Part::Distil {
+                trainings.insert(&part.model, ids.clone());
+            }
             before = (part.model.clone(), ids);
         }
         if !submitted.is_empty() {

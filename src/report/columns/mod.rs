@@ -72,8 +72,8 @@ tables! {
     /// energy. The row of a search counts only scores that the search computed, and no scores from the cache.
     /// Times, energy and memory differ from run to run.
     stages: CellWorkRow {
-        /// Name of the stage: `pretrain`, `finetune-base`, `distil`, `score`, `search`, `logit-distil`,
-        /// `tuned-score`, `finetune`, `finetune-score` or `throughput`.
+        /// Name of the stage: `pretrain`, `distil`, `score`, `search`, `logit-distil`, `tuned-score`,
+        /// `finetune`, `finetune-score` or `throughput`.
         stage: String => "",
         /// Name of the base model in the manifest.
         model: String => "",

@@ -12,10 +12,13 @@ pub(super) fn finetuned_hybrids_text(records: &ExperimentRecords) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let names = ["task", "variant", "layers", "base", "tuned", "hybrid", "tuned", "difference"];
+    let names = ["model", "task", "variant", "layers", "base", "tuned", "hybrid", "tuned", "difference"];
     let hybrids = rows.chunk_by(|a, b| a.cell_key == b.cell_key);
     let header = names.map(str::to_owned).to_vec();
-    let table: Vec<Vec<String>> = std::iter::once(header).chain(hybrids.map(line)).collect();
+    let mut table: Vec<Vec<String>> = std::iter::once(header).chain(hybrids.map(line)).collect();
+    if rows.iter().all(|row| row.model == rows[0].model) {
+        table.iter_mut().for_each(|line| drop(line.remove(0)));
+    }
     format!(
         "{}\nTest scores in percent of the base and of a hybrid, before and after fine-tuning\n\
          on the train split of the task. The last column is the difference between the\n\
@@ -37,6 +40,7 @@ fn line(rows: &[FinetunedHybridRow]) -> Vec<String> {
     };
     let difference = find("hybrid-finetuned").and_then(|row| Some((row.difference?, row.p_value)));
     vec![
+        rows[0].model.clone(),
         rows[0].task.clone(),
         rows[0].variant.clone(),
         rows[0].num_replaced.to_string(),
