@@ -2,6 +2,7 @@
 //! pretraining of base models, and throughput measurement. [`dtr_model`] defines base, twin, hybrid and mask.
 
 pub mod candidate;
+pub mod checkpoint_distil;
 pub mod distil;
 pub mod finetune;
 pub mod logit_distil;

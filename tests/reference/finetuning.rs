@@ -22,7 +22,7 @@ fn is_adapted(name: &str) -> bool {
 }
 
 /// Returns the inputs, and the tokens of the completions with the indices of the tokens before them.
-fn rows_and_targets(reference: &ReferenceTensors) -> (Vec<Vec<u32>>, Vec<(usize, u32)>) {
+pub fn rows_and_targets(reference: &ReferenceTensors) -> (Vec<Vec<u32>>, Vec<(usize, u32)>) {
     let rows = token_rows(reference);
     let (_, words) = reference.element_bytes("lengths");
     let lengths: Vec<usize> = words.into_iter().map(|word| u32::from_le_bytes(word) as usize).collect();

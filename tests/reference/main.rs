@@ -12,6 +12,7 @@ mod skipped;
 mod architectures;
 mod blocks;
 mod chat;
+mod checkpoint_distillation;
 mod configs;
 mod corpora;
 mod finetuning;

@@ -69,8 +69,8 @@ pub use kernel_support::is_linear_attention_recordable;
 pub use kv_cache::KvCache;
 pub use linear::{linear, linear_f32, linear_triple, stacked_linear, swiglu, to_column_major};
 pub use logits::{
-    HeadInputs, HeadLoss, argmax_into, cross_entropy_loss, head_loss_bytes, kl_divergence_loss,
-    linear_cross_entropy, token_log_likelihoods,
+    DistilTarget, HeadInputs, HeadLoss, argmax_into, cross_entropy_loss, distillation_loss, head_loss_bytes,
+    kl_divergence_loss, linear_cross_entropy, token_log_likelihoods,
 };
 pub use mean_squared_error::mean_squared_error;
 pub use norm::{add_rms_norm, rms_norm};

@@ -4,10 +4,18 @@
 //! train split is held out, and its loss chooses the epoch whose weights are kept.
 
 mod config;
+mod kept_checkpoints;
 mod loss;
+mod objective;
 mod result;
 mod trainer;
 
 pub use config::{FinetuneConfig, FinetuneStart, FinetunedParts, KeptAttention, LoraParts};
+pub use kept_checkpoints::{KeptCheckpoints, kept_steps};
+pub use loss::{
+    IndexedExample, PaddedRows, completion_losses, loss_and_gradient_of_rows, map_rows, num_targets,
+    with_indices,
+};
+pub use objective::{CompletionLoss, Objective, StageTeacher};
 pub use result::{EpochPoint, FinetuneResult};
 pub use trainer::Finetuner;

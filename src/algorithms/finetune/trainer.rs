@@ -4,13 +4,16 @@ use burn::tensor::{DType, Tensor};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::loss::{completion_loss_and_gradient, completion_loss_sum};
-use super::{EpochPoint, FinetuneConfig, FinetuneResult, FinetunedParts};
+use super::loss::{batch_loss_and_gradient, completion_loss_sum};
+use super::{
+    CompletionLoss, EpochPoint, FinetuneConfig, FinetuneResult, FinetunedParts, IndexedExample,
+    KeptCheckpoints, Objective, StageTeacher, num_targets, with_indices,
+};
 use crate::algorithms::training::{
     EncodedCheckpoint, Training, TrainingSchedule, ensure_finite, read_checkpoint, run_training,
 };
 use crate::algorithms::tuning::{LoraDecoder, TrainableDecoder, TunedDecoder};
-use crate::data::{TrainingExample, TrainingExamples};
+use crate::data::TrainingExamples;
 use crate::observer::Observer;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
@@ -34,12 +37,18 @@ pub struct Finetuner {
     progress: FinetuneProgress,
     /// The trained parameters after the best epoch so far.
     best: NamedTensors,
+    kept: KeptCheckpoints,
+    objective: Box<dyn Objective>,
+    /// Whether the objective has the teacher of the current stage.
+    has_teacher: bool,
 }
 
 /// The contents of a checkpoint other than tensors.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct FinetuneProgress {
     num_steps: u64,
+    /// The number of steps of the current stage's optimizer.
+    num_optimizer_steps: u64,
     num_tokens: u64,
     num_completion_tokens: u64,
     /// The held-out loss before the first step. `None` before it was computed.
@@ -49,11 +58,14 @@ struct FinetuneProgress {
     /// The sum of the losses since the end of the last epoch, and the number of these losses.
     pending: (f64, u64),
     epochs: Vec<EpochPoint>,
+    /// The teachers of the stages so far.
+    #[serde(default)]
+    teachers: Vec<StageTeacher>,
 }
 
 impl Finetuner {
     /// Creates a trainer of `start`, in which linear blocks replace the attention of `layers`. Resumes from
-    /// `checkpoint` if this file exists.
+    /// `checkpoint` if this file exists. The objective is the cross entropy of completions.
     ///
     /// # Errors
     /// Fails if no parameter is trained, or if the checkpoint cannot be read.
@@ -63,18 +75,46 @@ impl Finetuner {
         config: &FinetuneConfig,
         checkpoint: &CheckpointFile,
     ) -> Result<Self> {
+        Self::with_objective(start, layers, config, checkpoint, Box::new(CompletionLoss))
+    }
+
+    /// Creates a trainer as [`Finetuner::new_or_resume`] does, with another objective.
+    ///
+    /// # Errors
+    /// Fails if no parameter is trained, or if the checkpoint cannot be read.
+    pub fn with_objective(
+        start: Decoder,
+        layers: Vec<u32>,
+        config: &FinetuneConfig,
+        checkpoint: &CheckpointFile,
+        objective: Box<dyn Objective>,
+    ) -> Result<Self> {
         let (dtype, device) = (start.dtype(), start.device());
         let mut model = trainable(start, config)?;
         let (best, progress) = (model.trained_tensors(), FinetuneProgress::default());
         let (config, checkpoint) = (config.clone(), checkpoint.clone());
-        let mut trainer = Self { model, dtype, layers, config, checkpoint, progress, best };
+        let kept = KeptCheckpoints::default();
+        let has_teacher = false;
+        let mut trainer =
+            Self { model, dtype, layers, config, checkpoint, progress, best, kept, objective, has_teacher };
         if let Some((mut stored, progress)) = read_checkpoint(&trainer.checkpoint, &device)? {
             trainer.progress = progress;
-            trainer.model.restore(&mut stored, trainer.progress.num_steps)?;
+            trainer.model.restore(&mut stored, trainer.progress.num_optimizer_steps)?;
             trainer.best = trainer.best.read_like(&mut stored, BEST_PREFIX)?;
             stored.ensure_all_read()?;
         }
         Ok(trainer)
+    }
+
+    /// Keeps checkpoints in the files of `kept`. Returns the trainer, or `None` if the training resumed after a
+    /// checkpoint that is missing in `kept`.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read.
+    pub fn keep(self, kept: KeptCheckpoints, examples: &TrainingExamples) -> Result<Option<Self>> {
+        let num_steps = self.schedule(examples).num_steps;
+        let is_complete = kept.is_complete(self.progress.num_steps, num_steps)?;
+        Ok(is_complete.then_some(Self { kept, ..self }))
     }
 
     /// Trains for all epochs.
@@ -99,6 +139,11 @@ impl Finetuner {
         let batch_size = self.config.batch_size.min(examples.training.len());
         let num_steps = u64::from(self.config.epochs) * self.steps_per_epoch(examples);
         TrainingSchedule { num_steps, batch_size, sequence_length: longest }
+    }
+
+    /// Returns the teachers of all stages so far.
+    pub fn teachers(&self) -> &[StageTeacher] {
+        &self.progress.teachers
     }
 
     /// Ends the training. Returns the result, and the parameters that the training changes, with their values
@@ -127,9 +172,9 @@ impl Finetuner {
     }
 
     /// Returns the examples of a step. Each epoch has an order of its own, and its last batch may be smaller.
-    fn batch<'a>(&self, step: u64, examples: &'a TrainingExamples) -> Vec<&'a TrainingExample> {
+    fn batch<'a>(&self, step: u64, examples: &'a TrainingExamples) -> Vec<IndexedExample<'a>> {
         let steps_per_epoch = self.steps_per_epoch(examples);
-        let mut order: Vec<&TrainingExample> = examples.training.iter().collect();
+        let mut order = with_indices(&examples.training);
         let seed = self.config.seed.child(&format!("epoch-{}", step / steps_per_epoch));
         order.shuffle(&mut seed.rng());
         let first = (step % steps_per_epoch) as usize * self.config.batch_size;
@@ -139,18 +184,47 @@ impl Finetuner {
     /// Returns the mean loss of the tokens of all held-out completions.
     fn held_out_loss(&self, examples: &TrainingExamples) -> Result<f64> {
         let decoder = to_dtype(self.model.decoder().clone(), self.dtype);
-        let held_out: Vec<&TrainingExample> = examples.held_out.iter().collect();
-        let num_targets: usize = held_out.iter().map(|example| example.num_targets()).sum();
+        let held_out = with_indices(&examples.held_out);
+        let num_targets = num_targets(&held_out);
         Ok(completion_loss_sum(&decoder, held_out, self.config.micro_batch_size)? / num_targets as f64)
     }
 
-    fn record_step(&mut self, loss: f64, batch: &[&TrainingExample], step: u64) {
+    /// Returns the number of steps of a stage.
+    fn steps_per_stage(&self, examples: &TrainingExamples) -> u64 {
+        self.schedule(examples).num_steps / self.objective.num_stages()
+    }
+
+    /// Gives the objective the teacher of the stage to which `step` belongs. At the first step of a stage, lets
+    /// the objective choose the teacher, and resets the optimizer.
+    fn prepare_stage(
+        &mut self,
+        step: u64,
+        examples: &TrainingExamples,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        let is_first_step = step.is_multiple_of(self.steps_per_stage(examples));
+        if is_first_step {
+            let student = to_dtype(self.model.decoder().clone(), self.dtype);
+            let teacher = self.objective.begin_stage(&student, examples, observer)?;
+            self.progress.teachers.extend(teacher);
+            self.progress.num_optimizer_steps = 0;
+            if step > 0 {
+                self.model.reset_optimizer();
+            }
+        } else if let (false, Some(teacher)) = (self.has_teacher, self.progress.teachers.last()) {
+            self.objective.resume_stage(*teacher, examples)?;
+        }
+        self.has_teacher = true;
+        Ok(())
+    }
+
+    fn record_step(&mut self, loss: f64, batch: &[IndexedExample<'_>], step: u64) {
         let progress = &mut self.progress;
         progress.pending = (progress.pending.0 + loss, progress.pending.1 + 1);
         progress.num_steps = step + 1;
-        progress.num_tokens += batch.iter().map(|example| example.inputs().len() as u64).sum::<u64>();
-        progress.num_completion_tokens +=
-            batch.iter().map(|example| example.num_targets() as u64).sum::<u64>();
+        progress.num_optimizer_steps += 1;
+        progress.num_tokens += batch.iter().map(|one| one.example.inputs().len() as u64).sum::<u64>();
+        progress.num_completion_tokens += num_targets(batch) as u64;
     }
 
     /// Computes the held-out loss, and keeps the parameters if the loss is the lowest so far.
@@ -197,16 +271,23 @@ impl Training for Finetuner {
     }
 
     fn train_step(&mut self, step: u64, examples: &TrainingExamples, observer: &dyn Observer) -> Result<()> {
-        let batch = self.batch(step, examples);
+        self.prepare_stage(step, examples, observer)?;
+        let (batch, dtype) = (self.batch(step, examples), self.dtype);
+        let (model, objective, divisor) = (&*self.model, &*self.objective, num_targets(&batch) as f64);
         let micro_batch_size = self.config.micro_batch_size;
-        let found = completion_loss_and_gradient(&*self.model, self.dtype, &batch, micro_batch_size)?;
-        let norm = self.model.update(found.gradient, step, self.schedule(examples).num_steps);
+        let found = batch_loss_and_gradient(model, batch.clone(), micro_batch_size, |rows| {
+            objective.loss_and_gradient(model, dtype, rows, divisor)
+        })?;
+        let steps_per_stage = self.steps_per_stage(examples);
+        let norm = self.model.update(found.gradient, step % steps_per_stage, steps_per_stage);
         let read = |x: Tensor<1>| f64::from(x.cast(DType::F32).into_scalar::<f32>());
         let loss = read(found.loss);
         for (quantity, value) in [("loss", loss), ("gradient norm", read(norm))] {
             ensure_finite(format_args!("the {quantity} of the fine-tuning"), value, step, TABLE)?;
         }
         self.record_step(loss, &batch, step);
+        let (num_steps, model) = (self.schedule(examples).num_steps, &mut self.model);
+        self.kept.save_if_kept(step + 1, num_steps, || model.trained_tensors())?;
         match (step + 1).is_multiple_of(self.steps_per_epoch(examples)) {
             true => self.end_epoch(examples, observer),
             false => Ok(()),

@@ -128,6 +128,10 @@ impl TrainableDecoder for LoraDecoder {
         norm
     }
 
+    fn reset_optimizer(&mut self) {
+        self.optimizer = AdamW::new(&self.config, &mut self.adapters, &self.decoder.device());
+    }
+
     fn trained_tensors(&mut self) -> NamedTensors {
         let mut tensors = NamedTensors::default();
         for (name, adapter) in &self.adapters.adapters {

@@ -28,6 +28,9 @@ pub trait TrainableDecoder: Send + Sync {
     /// visits its parameters. Returns the norm of the gradient before clipping, `[1]`.
     fn update(&mut self, gradient: Vec<Tensor<1>>, step: u64, num_steps: u64) -> Tensor<1>;
 
+    /// Sets all moments of the optimizer to zero.
+    fn reset_optimizer(&mut self);
+
     /// Returns a copy of the parameters that the training changes.
     fn trained_tensors(&mut self) -> NamedTensors;
 

@@ -92,6 +92,15 @@ impl TrainableDecoder for TunedDecoder {
         norm
     }
 
+    fn reset_optimizer(&mut self) {
+        let device = self.decoder.device();
+        for TrainedGroup { rate, config, optimizer } in &mut self.groups {
+            let in_group = |name: &str| rate.contains(name);
+            let mut selected = SelectedParameters { module: &mut self.decoder, is_selected: in_group };
+            *optimizer = AdamW::new(config, &mut selected, &device);
+        }
+    }
+
     fn trained_tensors(&mut self) -> NamedTensors {
         NamedTensors::from_module(&mut self.trained())
     }

@@ -74,23 +74,24 @@ pub fn cross_entropy_loss(
         (loss, log_p.exp().scatter(1, tokens, minus_one, IndexingUpdateOp::Add) / divisor)
     });
     let num_rows = head.x_nd.dims()[0];
-    HeadLoss { d_x_nd: spread_rows(loss.d_x_nd, targets, num_rows), ..loss }
+    let rows = targets.iter().map(|(row, _)| *row);
+    HeadLoss { d_x_nd: spread_rows(loss.d_x_nd, rows, num_rows), ..loss }
 }
 
-/// Returns `num_rows` rows: the row of each target is that of `x_nd` at the target's index, and all other
+/// Returns `num_rows` rows. The rows with the indices `rows` are those of `x_nd`, in this order, and all other
 /// rows are zero.
-fn spread_rows(x_nd: Tensor<2>, targets: &[(usize, u32)], num_rows: usize) -> Tensor<2> {
+pub(super) fn spread_rows(x_nd: Tensor<2>, rows: impl Iterator<Item = usize>, num_rows: usize) -> Tensor<2> {
     let [num_targets, width] = x_nd.dims();
     let mut sources = vec![num_targets as i32; num_rows];
-    for (index, (row, _)) in targets.iter().enumerate() {
-        sources[*row] = index as i32;
+    for (index, row) in rows.enumerate() {
+        sources[row] = index as i32;
     }
     let (device, dtype) = (x_nd.device(), x_nd.dtype());
     let zeros = Tensor::zeros([1, width], (&device, dtype));
     Tensor::cat(vec![x_nd, zeros], 0).select(0, index_tensor(sources, &device))
 }
 
-fn index_tensor(indices: Vec<i32>, device: &Device) -> Tensor<1, Int> {
+pub(super) fn index_tensor(indices: Vec<i32>, device: &Device) -> Tensor<1, Int> {
     let count = indices.len();
     Tensor::from_data(TensorData::new(indices, [count]), (device, DType::I32))
 }
@@ -102,14 +103,14 @@ pub fn head_loss_bytes(vocab_size: usize, num_rows: usize) -> u64 {
     TENSORS_PER_CHUNK * 4 * (rows * vocab_size) as u64
 }
 
-fn rows_per_chunk(head: &HeadInputs<'_>) -> usize {
+pub(super) fn rows_per_chunk(head: &HeadInputs<'_>) -> usize {
     (MAX_CHUNK_LOGITS / head.weight_vd.dims()[0]).max(1)
 }
 
 /// Adds up the loss and the gradients over chunks of `rows_per_chunk` rows. `loss` receives the index of a
 /// chunk's first row and the log-probabilities of the chunk's rows, `[r, v]`. It returns the chunk's loss,
 /// `[1]`, and the gradient of the logits, `[r, v]`, in f32.
-fn chunked_loss(
+pub(super) fn chunked_loss(
     head: &HeadInputs<'_>,
     rows_per_chunk: usize,
     needs_head_gradient: bool,

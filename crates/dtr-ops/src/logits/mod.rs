@@ -6,12 +6,14 @@ mod cross_entropy_cuda;
 mod cuda;
 #[cfg(all(test, feature = "cuda"))]
 mod cuda_tests;
+mod distillation_loss;
 mod head_loss;
 #[cfg(test)]
 mod tests;
 
 use burn::tensor::{DType, Int, Tensor, TensorData, activation::log_softmax};
 
+pub use distillation_loss::{DistilTarget, distillation_loss};
 pub use head_loss::{HeadInputs, HeadLoss, cross_entropy_loss, head_loss_bytes, kl_divergence_loss};
 
 #[cfg(feature = "cuda")]
