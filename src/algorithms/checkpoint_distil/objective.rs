@@ -220,7 +220,7 @@ mod tests {
     /// Returns the decoder of the tests with all parameters scaled. Scale 1 leaves it as it is.
     fn scaled(scale: f64) -> Decoder {
         let mut decoder = testing::decoder(false, false);
-        decoder.visit(&mut |_, mut param| param.update(&mut |values| values * scale));
+        decoder.visit(&mut |_, mut param| param.update(|values| values * scale));
         decoder
     }
 
