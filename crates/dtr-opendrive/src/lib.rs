@@ -1,9 +1,14 @@
 //! OpenDRIVE maps: reading, exact geometry, gaps as text items, scores of completed roads, synthetic maps.
 
+pub mod canonical;
 pub mod error;
+pub mod gap;
 pub mod geometry;
 pub mod map;
 pub mod read;
+pub mod text;
+pub mod transform;
+pub mod write;
 pub mod xml;
 
 pub use error::{Error, Result};

@@ -44,6 +44,26 @@ impl CubicCurve {
         if length > 0.0 { self.end * s / length } else { 0.0 }
     }
 
+    /// The same curve with a parameter from 0 to 1, in the frame of its own start and first direction.
+    pub fn normalized(&self) -> Self {
+        let (start, e) = (self.pose(0.0), self.end);
+        let (sin, cos) = start.heading.sin_cos();
+        let powers = [1.0, e, e * e, e * e * e];
+        let turn = |a: [f64; 4], b: [f64; 4], p: f64, q: f64| std::array::from_fn(|i| (p * a[i] + q * b[i]) * powers[i]);
+        let (mut u, mut v): ([f64; 4], [f64; 4]) = (turn(self.u, self.v, cos, sin), turn(self.u, self.v, -sin, cos));
+        (u[0], v[0], v[1]) = (0.0, 0.0, 0.0);
+        Self { u, v, end: 1.0 }
+    }
+
+    /// The same curve from its end to its start, in the frame of its end and the direction back.
+    pub fn reversed(&self) -> Self {
+        let back = |coefficients: [f64; 4]| {
+            let [a, b, c, d] = Cubic { s: 0.0, coefficients }.moved_to(self.end).coefficients;
+            [a, -b, c, -d]
+        };
+        Self { u: back(self.u), v: back(self.v), end: self.end }.normalized()
+    }
+
     /// The length of the curve up to a value of the parameter, in metres.
     pub fn arc_length(&self, parameter: f64) -> f64 {
         const PANELS: usize = 32;

@@ -5,6 +5,7 @@ mod cubic_curve;
 mod reference_line;
 
 pub use clothoid::clothoid;
+pub(crate) use cubic_curve::CubicCurve;
 
 /// A point of a curve with its direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
