@@ -1,10 +1,12 @@
 //! OpenDRIVE maps: reading, exact geometry, gaps as text items, scores of completed roads, synthetic maps.
 
 pub mod canonical;
+pub mod check;
 pub mod error;
 pub mod gap;
 pub mod geometry;
 pub mod map;
+pub mod metric;
 pub mod read;
 pub mod text;
 pub mod transform;
