@@ -11,9 +11,13 @@ const SAME_LENGTH: f64 = 2e-3;
 /// Records of the plan view that are shorter than this many metres are left out.
 const SHORTEST_RECORD: f64 = 1e-3;
 
+/// Lane sections that are shorter than this many metres are left out.
+const SHORTEST_SECTION: f64 = 1e-3;
+
 /// The canonical form of a road.
 #[must_use]
 pub fn canonical(road: &Road) -> Road {
+    let road = &without_short_sections(road);
     let mut sections: Vec<LaneSection> = Vec::new();
     for (index, section) in road.sections.iter().enumerate() {
         let mut section = section.clone();
@@ -35,6 +39,34 @@ pub fn canonical(road: &Road) -> Road {
     }
     road.lane_offset = simplified(&road.lane_offset, road.length);
     road.elevation = simplified(&road.elevation, road.length);
+    road
+}
+
+/// Leaves out lane sections without a real length. The links of lanes then lead past them.
+fn without_short_sections(road: &Road) -> Road {
+    let mut road = road.clone();
+    while road.sections.len() > 1 {
+        let is_short = |&index: &usize| road.section_end(index) - road.sections[index].s < SHORTEST_SECTION;
+        let Some(index) = (0..road.sections.len()).find(is_short) else { break };
+        let short = road.sections.remove(index);
+        let past = |ids: &[i32], back: bool| {
+            let lanes = ids.iter().filter_map(|&id| short.lane(id));
+            let ids = lanes.flat_map(|lane| if back { &lane.predecessors } else { &lane.successors });
+            ids.copied().collect::<Vec<_>>()
+        };
+        if index == 0 {
+            let next = &mut road.sections[0];
+            next.s = short.s;
+            next.lanes.iter_mut().for_each(|lane| lane.predecessors = past(&lane.predecessors, true));
+        } else {
+            let before = &mut road.sections[index - 1];
+            before.lanes.iter_mut().for_each(|lane| lane.successors = past(&lane.successors, false));
+            // The lanes after the short section keep their links only if the ids are those before it.
+            if let Some(next) = road.sections.get_mut(index) {
+                next.lanes.iter_mut().for_each(|lane| lane.predecessors = past(&lane.predecessors, true));
+            }
+        }
+    }
     road
 }
 

@@ -52,7 +52,7 @@ pub struct LaneError {
     pub links_equal: bool,
     /// The largest difference of widths in metres; infinite if the lanes are not the same.
     pub width: f64,
-    /// The largest difference of lane offsets in metres.
+    /// The largest difference of lane offsets in metres; infinite if the numbers of sections differ.
     pub offset: f64,
     /// The largest difference of the borders of lane sections in metres; infinite if their numbers differ.
     pub section: f64,
@@ -112,6 +112,7 @@ pub fn compare(map: &Map, hidden: &Road, road: &Road) -> Comparison {
     broken_rules.retain(|rule| kept.iter().all(|finding| finding.rule != *rule));
     broken_rules.sort_unstable();
     broken_rules.dedup();
+    let (hidden, road) = (&canonical(hidden), &canonical(road));
     let end = |end: Contact| {
         let (a, b) = (hidden.end_pose(end), road.end_pose(end));
         EndError {
@@ -125,7 +126,7 @@ pub fn compare(map: &Map, hidden: &Road, road: &Road) -> Comparison {
     Comparison {
         ends: [end(Contact::Start), end(Contact::End)],
         links_equal: hidden.predecessor == road.predecessor && hidden.successor == road.successor,
-        lanes: compare_lanes(&canonical(hidden), &canonical(road)),
+        lanes: compare_lanes(hidden, road),
         length: (hidden.plan_length() - road.length).abs() / hidden.plan_length().max(1e-6),
         deviation: distances.fold(0.0, f64::max),
         broken_rules,
@@ -159,17 +160,14 @@ fn compare_lanes(hidden: &Road, road: &Road) -> LaneError {
     let lanes = || pairs().flat_map(|(a, b)| a.lanes.iter().zip(&b.lanes)).filter(|(lane, _)| lane.id != 0);
     let links = |lane: &Lane| (sorted(&lane.predecessors), sorted(&lane.successors));
     let section = pairs().map(|(a, b)| (a.s - b.s).abs()).fold(0.0, f64::max);
-    let width = (0..a.len().min(b.len())).map(|index| width_error(hidden, road, index)).fold(0.0, f64::max);
-    let offset = |part: u32| {
-        let at = |road: &Road| road.lane_offset.value_before(road.length * f64::from(part) / 32.0);
-        (at(hidden) - at(road)).abs()
-    };
+    let errors = (0..a.len().min(b.len())).map(|index| section_errors(hidden, road, index));
+    let [width, offset] = errors.fold([0.0f64; 2], |[w, o], [width, offset]| [w.max(width), o.max(offset)]);
     LaneError {
         ids_equal,
         kinds_equal: ids_equal && lanes().all(|(a, b)| a.kind == b.kind),
         links_equal: ids_equal && lanes().all(|(a, b)| links(a) == links(b)),
         width: if ids_equal { width } else { f64::INFINITY },
-        offset: (0..=32).map(offset).fold(0.0, f64::max),
+        offset: if a.len() == b.len() { offset } else { f64::INFINITY },
         section: if a.len() == b.len() { section } else { f64::INFINITY },
     }
 }
@@ -180,16 +178,17 @@ fn sorted(ids: &[i32]) -> Vec<i32> {
     ids
 }
 
-/// The largest difference of widths in one lane section, at 17 equal parts of both sections.
-fn width_error(hidden: &Road, road: &Road, index: usize) -> f64 {
-    let length = |road: &Road| road.section_end(index) - road.sections[index].s;
-    let (long, other) = (length(hidden), length(road));
+/// The largest differences of widths and of lane offsets in one lane section. Both sections are compared at the
+/// middles of 16 equal parts, because functions may jump at the borders.
+fn section_errors(hidden: &Road, road: &Road, index: usize) -> [f64; 2] {
+    let start = |road: &Road| road.sections[index].s;
+    let length = |road: &Road| road.section_end(index) - start(road);
+    let parts = || (0..16).map(|part| (f64::from(part) + 0.5) / 16.0);
     let lanes = hidden.sections[index].lanes.iter().zip(&road.sections[index].lanes);
     let widths = lanes.flat_map(|(a, b)| {
-        (0..=16).map(move |part| {
-            let part = f64::from(part) / 16.0;
-            (a.width.value(long * part) - b.width.value(other * part)).abs()
-        })
+        parts().map(|part| (a.width.value(length(hidden) * part) - b.width.value(length(road) * part)).abs())
     });
-    widths.fold(0.0, f64::max)
+    let offset = |road: &Road, part: f64| road.lane_offset.value(start(road) + length(road) * part);
+    let offsets = parts().map(|part| (offset(hidden, part) - offset(road, part)).abs());
+    [widths.fold(0.0, f64::max), offsets.fold(0.0, f64::max)]
 }

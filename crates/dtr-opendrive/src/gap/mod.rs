@@ -8,6 +8,10 @@ pub use prompt::{PromptOptions, prompt};
 
 use crate::map::{Contact, Link, Map, Road};
 
+/// Roads that are shorter than this many metres are not hidden. Editors leave such roads at junctions, some of
+/// them a thousandth of a millimetre long.
+pub const SHORTEST_ROAD: f64 = 0.1;
+
 /// A missing road, as the rest of the map describes it: its id and what it joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
@@ -47,6 +51,7 @@ impl Gap {
 
 /// All roads of a map that can be hidden: the gap of each, if roads of the map touch both ends.
 pub fn gaps(map: &Map) -> Vec<Gap> {
-    let gaps = map.roads.iter().filter_map(Gap::of);
+    let long = map.roads.iter().filter(|road| road.plan_length() >= SHORTEST_ROAD);
+    let gaps = long.filter_map(Gap::of);
     gaps.filter(|gap| Neighbors::of(map, gap).is_some()).collect()
 }

@@ -114,7 +114,15 @@ fn sections_of(road: &Road, gap: &Gap, neighbors: &Neighbors) -> Vec<SectionText
             right: section.right().map(lane).collect(),
         }
     };
-    road.sections.iter().enumerate().map(section).collect()
+    let mut sections: Vec<SectionText> = road.sections.iter().enumerate().map(section).collect();
+    // Sections of some millimetres get the length 1 cm.
+    for index in 1..sections.len() {
+        let before = sections[index - 1].s;
+        let floor = (road.sections[index].s * 100.0).floor() as i64;
+        let s = if sections[index].s as f64 / 100.0 < road.length - 5e-3 { sections[index].s } else { floor };
+        sections[index].s = s.max(before + 1);
+    }
+    sections
 }
 
 /// The factor between a neighbour's lane ids and the ids in the gap's direction.
