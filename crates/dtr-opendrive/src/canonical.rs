@@ -12,7 +12,7 @@ const SAME_LENGTH: f64 = 2e-3;
 const SHORTEST_RECORD: f64 = 1e-3;
 
 /// Lane sections that are shorter than this many metres are left out.
-const SHORTEST_SECTION: f64 = 1e-3;
+const SHORTEST_SECTION: f64 = 1e-9;
 
 /// The canonical form of a road.
 #[must_use]
