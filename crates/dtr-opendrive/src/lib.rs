@@ -8,9 +8,12 @@ pub mod geometry;
 pub mod map;
 pub mod metric;
 pub mod read;
+pub mod shape;
+pub mod synthetic;
 pub mod text;
 pub mod transform;
 pub mod write;
+pub mod write_map;
 pub mod xml;
 
 pub use error::{Error, Result};

@@ -1,0 +1,117 @@
+//! Junctions: connecting roads from the lanes of each arm to the lanes of the others.
+
+use rand::Rng;
+
+use super::between;
+use super::cross_section::{CrossSection, center};
+use super::network::Growth;
+use super::roads::road;
+use crate::geometry::{Pose, wrap};
+use crate::map::{Connection, Contact, Cubic, Junction, Lane, LaneSection, Link, Profile};
+use crate::shape::connect;
+
+/// A road at a junction.
+pub(super) struct Arm {
+    /// The id of the road.
+    pub road: String,
+    /// The end of the road that touches the junction.
+    pub contact: Contact,
+    /// Where the road meets the junction, in the direction away from the junction.
+    pub mouth: Pose,
+    /// The lanes in the direction away from the junction: traffic leaves the junction on the right side.
+    pub lanes: CrossSection,
+}
+
+impl Arm {
+    /// The road's own id of the lane `index` on which traffic enters the junction.
+    fn entering_id(&self, index: usize) -> i32 {
+        let id = i32::try_from(index + 1).expect("a road has few lanes");
+        if self.contact == Contact::End { -id } else { id }
+    }
+
+    /// The road's own id of the lane `index` on which traffic leaves the junction.
+    fn leaving_id(&self, index: usize) -> i32 {
+        -self.entering_id(index)
+    }
+}
+
+pub(super) fn add_junction(
+    random: &mut impl Rng,
+    growth: &mut Growth,
+    id: &str,
+    arms: &[Arm],
+    height: f64,
+    is_wide: bool,
+) {
+    let mut connections = Vec::new();
+    for from in arms {
+        for to in arms.iter().filter(|to| to.road != from.road) {
+            for pairs in lane_pairs(from, to, is_wide) {
+                let easing = if is_wide { between(random, 0.3, 0.7) } else { 0.0 };
+                let share = between(random, 0.7, 1.0);
+                let road = connecting_road(growth.id(), id, from, to, &pairs, [height, easing, share]);
+                let lane_links =
+                    (1i32..).zip(&pairs).map(|(lane, pair)| (from.entering_id(pair.0), -lane)).collect();
+                connections.push(Connection {
+                    id: connections.len().to_string(),
+                    incoming: Some(from.road.clone()),
+                    connecting: Some(road.id.clone()),
+                    contact: Contact::Start,
+                    lane_links,
+                });
+                growth.map.roads.push(road);
+            }
+        }
+    }
+    growth.map.junctions.push(Junction { id: id.to_owned(), kind: "default".to_owned(), connections, line: 0 });
+}
+
+/// The pairs of an entering and a leaving lane, by connecting road. Innermost lanes turn left, outermost lanes
+/// turn right, and all lanes go straight on: in one connecting road if `is_wide`, else each in its own.
+fn lane_pairs(from: &Arm, to: &Arm, is_wide: bool) -> Vec<Vec<(usize, usize)>> {
+    let (entering, leaving) = (from.lanes.left.driving(), to.lanes.right.driving());
+    let turn = wrap(to.mouth.heading - from.mouth.turned().heading);
+    if turn > 0.6 {
+        vec![vec![(0, 0)]]
+    } else if turn < -0.6 {
+        vec![vec![(entering - 1, leaving - 1)]]
+    } else {
+        let straight: Vec<_> = (0..entering.min(leaving)).map(|index| (index, index)).collect();
+        if is_wide { vec![straight] } else { straight.into_iter().map(|pair| vec![pair]).collect() }
+    }
+}
+
+fn connecting_road(
+    id: usize,
+    junction: &str,
+    from: &Arm,
+    to: &Arm,
+    pairs: &[(usize, usize)],
+    [height, easing, share]: [f64; 3],
+) -> crate::map::Road {
+    let start = from.mouth.turned().place(&Pose::new(0.0, -from.lanes.left.inner_border(pairs[0].0), 0.0));
+    let end = to.mouth.place(&Pose::new(0.0, -to.lanes.right.inner_border(pairs[0].1), 0.0));
+    let plan = connect(Pose { curvature: 0.0, ..start }, end, easing, share);
+    let length: f64 = plan.iter().map(|record| record.length).sum();
+    let lane = |(number, pair): (i32, &(usize, usize))| {
+        let widths = [from.lanes.left.lanes[pair.0].1, to.lanes.right.lanes[pair.1].1];
+        let width = if widths[0] == widths[1] {
+            Profile::constant(widths[0])
+        } else {
+            Profile { pieces: vec![Cubic::hermite(0.0, length, widths, [0.0; 2])] }
+        };
+        Lane {
+            id: -number,
+            kind: "driving".to_owned(),
+            width,
+            predecessors: vec![from.entering_id(pair.0)],
+            successors: vec![to.leaving_id(pair.1)],
+        }
+    };
+    let lanes = std::iter::once(center()).chain((1i32..).zip(pairs).map(lane)).collect();
+    let mut road = road(id, plan, vec![LaneSection { s: 0.0, lanes }], [height; 2]);
+    road.junction = Some(junction.to_owned());
+    road.predecessor = Some(Link::Road { id: from.road.clone(), contact: Some(from.contact) });
+    road.successor = Some(Link::Road { id: to.road.clone(), contact: Some(to.contact) });
+    road
+}
