@@ -1,7 +1,9 @@
-//! Prints for each map how many of its own roads, written as text and decoded, equal themselves.
+//! Prints for each map how many of its own roads, written as text and decoded, equal themselves, and how many the
+//! baseline completes.
 //!
 //! Usage: `cargo run --release -p dtr-opendrive --example measure_maps -- MAP.xodr...`
 
+use dtr_opendrive::baseline::baseline;
 use dtr_opendrive::check::check_map;
 use dtr_opendrive::gap::{Neighbors, PromptOptions, gaps, prompt};
 use dtr_opendrive::metric::{Tolerance, score_answer};
@@ -14,7 +16,7 @@ fn main() {
         let bytes = std::fs::read(&path).expect("the map can be read");
         let file = MapFile::from_bytes(&bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
         let map = &file.map;
-        let (mut equal, mut prompts, mut answers) = (0, Vec::new(), Vec::new());
+        let (mut equal, mut solved, mut prompts, mut answers) = (0, 0, Vec::new(), Vec::new());
         let gaps = gaps(map);
         for gap in &gaps {
             let neighbors = Neighbors::of(map, gap).expect("the gap has neighbours");
@@ -23,7 +25,13 @@ fn main() {
             let answer = encode(hidden, gap, &neighbors, false);
             let score = score_answer(map, gap, &neighbors, hidden, &answer, &Tolerance::default());
             equal += usize::from(score.success);
-            if verbose || !score.success {
+            let simple = baseline(gap, &neighbors);
+            let simple_score = score_answer(map, gap, &neighbors, hidden, &simple, &Tolerance::default());
+            solved += usize::from(simple_score.success);
+            if verbose && !simple_score.success {
+                println!("--- baseline {}\n{question}\n{simple}\n-\n{answer}\n{:?}", gap.road, simple_score.parts);
+            }
+            if !score.success {
                 println!("--- {}\n{question}\n{answer}\n{:?}", gap.road, score.parts);
             }
             prompts.push(question.len());
@@ -40,7 +48,7 @@ fn main() {
             *rules.entry(finding.rule.name()).or_default() += 1;
         }
         println!(
-            "{name}: {} roads, {} items, {equal} equal; prompt {} answer {} bytes (median/90 %/most); {rules:?}",
+            "{name}: {} roads, {} items, {equal} equal, {solved} by the baseline; prompt {} answer {} bytes (median/90 %/most); {rules:?}",
             map.roads.len(),
             gaps.len(),
             quantiles(&mut prompts),

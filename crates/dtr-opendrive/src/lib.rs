@@ -1,14 +1,17 @@
 //! OpenDRIVE maps: reading, exact geometry, gaps as text items, scores of completed roads, synthetic maps.
 
+pub mod baseline;
 pub mod canonical;
 pub mod check;
 pub mod error;
 pub mod gap;
 pub mod geometry;
+pub mod items;
 pub mod map;
 pub mod metric;
 pub mod read;
 pub mod shape;
+pub mod split;
 pub mod synthetic;
 pub mod text;
 pub mod transform;

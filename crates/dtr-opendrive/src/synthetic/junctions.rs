@@ -1,14 +1,14 @@
 //! Junctions: connecting roads from the lanes of each arm to the lanes of the others.
 
-use rand::Rng;
-
-use super::between;
 use super::cross_section::{CrossSection, center};
 use super::network::Growth;
-use super::roads::road;
+use super::roads::{EASING, road};
 use crate::geometry::{Pose, wrap};
 use crate::map::{Connection, Contact, Cubic, Junction, Lane, LaneSection, Link, Profile};
 use crate::shape::connect;
+
+/// The part of the distance to the point where the directions meet that a turn takes.
+const TURN_SHARE: f64 = 0.9;
 
 /// A road at a junction.
 pub(super) struct Arm {
@@ -36,7 +36,6 @@ impl Arm {
 }
 
 pub(super) fn add_junction(
-    random: &mut impl Rng,
     growth: &mut Growth,
     id: &str,
     arms: &[Arm],
@@ -47,9 +46,7 @@ pub(super) fn add_junction(
     for from in arms {
         for to in arms.iter().filter(|to| to.road != from.road) {
             for pairs in lane_pairs(from, to, is_wide) {
-                let easing = if is_wide { between(random, 0.3, 0.7) } else { 0.0 };
-                let share = between(random, 0.7, 1.0);
-                let road = connecting_road(growth.id(), id, from, to, &pairs, [height, easing, share]);
+                let road = connecting_road(growth.id(), id, from, to, &pairs, height);
                 let lane_links =
                     (1i32..).zip(&pairs).map(|(lane, pair)| (from.entering_id(pair.0), -lane)).collect();
                 connections.push(Connection {
@@ -87,11 +84,13 @@ fn connecting_road(
     from: &Arm,
     to: &Arm,
     pairs: &[(usize, usize)],
-    [height, easing, share]: [f64; 3],
+    height: f64,
 ) -> crate::map::Road {
     let start = from.mouth.turned().place(&Pose::new(0.0, -from.lanes.left.inner_border(pairs[0].0), 0.0));
     let end = to.mouth.place(&Pose::new(0.0, -to.lanes.right.inner_border(pairs[0].1), 0.0));
-    let plan = connect(Pose { curvature: 0.0, ..start }, end, easing, share);
+    let is_left = wrap(end.heading - start.heading) > 0.0;
+    // Left turns are wide enough for clothoids.
+    let plan = connect(Pose { curvature: 0.0, ..start }, end, if is_left { EASING } else { 0.0 }, TURN_SHARE);
     let length: f64 = plan.iter().map(|record| record.length).sum();
     let lane = |(number, pair): (i32, &(usize, usize))| {
         let widths = [from.lanes.left.lanes[pair.0].1, to.lanes.right.lanes[pair.1].1];

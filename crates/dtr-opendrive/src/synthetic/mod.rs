@@ -1,6 +1,7 @@
 //! Synthetic maps from a seed: roads, curves, junctions with connecting roads, and lanes that begin and end.
 //!
-//! A map grows as a tree of junctions. Chains of one to three roads join the junctions.
+//! A map grows as a tree of junctions. Chains of two or three roads join the junctions, so
+//! that each road but the connecting roads has a road beside it, which shows its lanes.
 
 mod cross_section;
 mod flip;

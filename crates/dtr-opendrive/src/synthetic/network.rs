@@ -95,11 +95,11 @@ fn lead_to_junction(
         buds.push(Bud { junction: format!("{junction} {name}"), mouth, lanes: arm_lanes, height });
     }
     let is_wide = random.random_bool(0.4);
-    add_junction(random, growth, &junction, &arms, height, is_wide);
+    add_junction(growth, &junction, &arms, height, is_wide);
     Some(buds)
 }
 
-/// Adds one to three roads in a row. Returns the last road, the pose at its end, its lanes and its height there.
+/// Adds two or three roads in a row. Returns the last road, the pose at its end, its lanes and its height there.
 /// `from` is the junction and the id that the first road must have, separated by a space.
 fn add_chain(
     random: &mut impl Rng,
@@ -113,7 +113,7 @@ fn add_chain(
     let (mut pose, mut lanes, mut height) = (Pose { curvature: 0.0, ..start }, lanes, height);
     let (junction, first_id) = from.and_then(|from| from.split_once(' ')).unzip();
     let mut before: Option<Link> = junction.map(|id| Link::Junction { id: id.to_owned() });
-    let count = random.random_range(1..=3);
+    let count = random.random_range(2..=3);
     let mut last = String::new();
     for index in 0..count {
         let id = match first_id.filter(|_| index == 0).and_then(|id| id.parse().ok()) {

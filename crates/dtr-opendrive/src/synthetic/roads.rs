@@ -8,6 +8,22 @@ use crate::geometry::Pose;
 use crate::map::{Cubic, Curve, Geometry, LaneSection, Profile, Road};
 use crate::shape::{chain, turn};
 
+// The rules by which the maps are designed. Real maps follow such rules too. Without them, the neighbours of a
+// hidden road would not tell how it looks.
+
+/// The length in metres of the lines before and after bends.
+const LEAD: f64 = 20.0;
+/// The length in metres of the line between two bends.
+const BETWEEN_BENDS: f64 = 10.0;
+/// Bends with a smaller radius in metres have clothoids.
+const SHARP_RADIUS: f64 = 150.0;
+/// The part of a bend's angle that the clothoids take.
+pub(super) const EASING: f64 = 0.5;
+/// Where a lane begins to widen or to narrow, in metres from the road's start.
+const TAPER_START: f64 = 10.0;
+/// The length in metres over which a lane widens or narrows.
+const TAPER: f64 = 20.0;
+
 /// A road without links.
 pub(super) fn road(id: usize, plan: Vec<Geometry>, sections: Vec<LaneSection>, heights: [f64; 2]) -> Road {
     let length: f64 = plan.iter().map(|record| record.length).sum();
@@ -27,22 +43,26 @@ pub(super) fn road(id: usize, plan: Vec<Geometry>, sections: Vec<LaneSection>, h
     }
 }
 
-/// A random reference line: straight, a bend, or two bends. Its curvature is continuous.
+/// A random reference line: straight, a bend, or two bends of one radius. Its curvature is continuous in bends
+/// below `SHARP_RADIUS`.
 pub(super) fn random_line(random: &mut impl Rng, start: Pose) -> Vec<Geometry> {
-    let mut line = |low, high| (rounded(between(random, low, high)), Curve::Line);
-    let mut parts = vec![line(15.0, 90.0)];
     let bends = *[0, 1, 1, 2].get(random.random_range(0..4)).unwrap_or(&0);
+    if bends == 0 {
+        return chain(start, &[(rounded(between(random, 15.0, 150.0)), Curve::Line)]);
+    }
+    let radius = rounded(between(random, 25.0, 250.0));
+    let easing = if radius < SHARP_RADIUS { EASING } else { 0.0 };
     let mut side = if random.random_bool(0.5) { 1.0 } else { -1.0 };
-    for _ in 0..bends {
-        let radius = rounded(between(random, 25.0, 250.0));
-        let easing = if random.random_bool(0.7) { between(random, 0.2, 0.8) } else { 0.0 };
+    let mut parts = vec![(LEAD, Curve::Line)];
+    for bend in 0..bends {
+        if bend > 0 {
+            parts.push((BETWEEN_BENDS, Curve::Line));
+        }
         let angle = side * between(random, 0.15, 1.3f64.min(140.0 / radius));
         parts.extend(turn(angle, radius, easing));
-        side = if random.random_bool(0.7) { -side } else { side };
+        side = -side;
     }
-    if bends > 0 {
-        parts.push((rounded(between(random, 10.0, 60.0)), Curve::Line));
-    }
+    parts.push((LEAD, Curve::Line));
     chain(start, &parts)
 }
 
@@ -60,12 +80,11 @@ pub(super) fn lane_change(
 ) -> Option<(Vec<LaneSection>, CrossSection)> {
     let driving = lanes.right.driving();
     let begins = if driving == 1 || random.random_bool(0.5) { driving < 3 } else { false };
-    if length < 40.0 || (!begins && driving == 1) {
+    if length < 2.0 * (TAPER_START + TAPER) || (!begins && driving == 1) {
         return None;
     }
     let width = lanes.right.lanes[0].1;
-    let taper = rounded(between(random, 15.0, 30.0));
-    let at = rounded(between(random, 3.0, length - taper - 3.0));
+    let (at, taper) = (TAPER_START, TAPER);
     let mut after = lanes.clone();
     let (wide, borders, values) = if begins {
         after.right.lanes.insert(driving, ("driving", width));

@@ -46,6 +46,16 @@ impl ProfileText {
         Self { pieces }
     }
 
+    /// A constant in centimetres.
+    pub fn constant(value: i64) -> Self {
+        Self::ease(value, value)
+    }
+
+    /// A function from one value in centimetres to another, with level ends.
+    pub fn ease(from: i64, to: i64) -> Self {
+        Self { pieces: vec![Piece { start: 0, values: [from, to], slopes: [0; 2] }] }
+    }
+
     /// Whether the function is 0 everywhere.
     pub fn is_zero(&self) -> bool {
         self.pieces.iter().all(|piece| piece.values == [0; 2] && piece.slopes == [0; 2])
