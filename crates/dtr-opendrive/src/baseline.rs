@@ -1,11 +1,13 @@
 //! A completion without a model: a curve through the gap's poses, and the lanes of the neighbours.
 
-use crate::canonical::canonical;
 use crate::gap::{Gap, Neighbor, NeighborLane, Neighbors};
 use crate::geometry::{Pose, wrap};
 use crate::map::{Contact, Link};
 use crate::shape::connect;
 use crate::text::{LaneText, LinkText, Piece, ProfileText, RoadText, SectionText, quantize};
+
+/// The part of the distance to the point where the directions meet that a bend between straight ends takes.
+const STRAIGHT_SHARE: f64 = 0.9;
 
 /// The text of the road that the neighbours suggest.
 ///
@@ -13,14 +15,13 @@ use crate::text::{LaneText, LinkText, Piece, ProfileText, RoadText, SectionText,
 /// junction links, and leaves the gap on the lane that has the same place among the lanes of its direction. Another
 /// road has the lanes of a neighbour.
 pub fn baseline(gap: &Gap, neighbors: &Neighbors) -> String {
-    let (lanes, shifts) = if gap.junction.is_some() {
-        connecting_lanes(gap, neighbors)
-    } else {
-        (road_lanes(gap, neighbors), [0.0; 2])
-    };
+    let (lanes, shifts) =
+        if gap.junction.is_some() { connecting_lanes(gap, neighbors) } else { road_lanes(gap, neighbors) };
     let place = |frame: &Pose, shift: f64| frame.place(&Pose::new(0.0, shift, 0.0));
     let (start, end) = (place(&neighbors.entry, shifts[0]), place(&neighbors.exit, shifts[1]));
-    let plan = connect(Pose { curvature: 0.0, ..start }, end, 0.0, 1.0);
+    // Neighbours that are straight at the gap suggest straight ends.
+    let is_bent = [neighbors.entry, neighbors.exit].iter().any(|pose| pose.curvature.abs() > 1e-4);
+    let plan = connect(Pose { curvature: 0.0, ..start }, end, 0.0, if is_bent { 1.0 } else { STRAIGHT_SHARE });
     let link = |end: Contact| match gap.link(end) {
         Link::Road { contact, .. } => LinkText::Road(contact.unwrap_or(Contact::Start)),
         Link::Junction { .. } => LinkText::Junction,
@@ -47,25 +48,38 @@ fn reference<'a>(gap: &Gap, neighbors: &'a Neighbors) -> Option<&'a Neighbor> {
     if from_exit { neighbors.at_exit.first() } else { neighbors.at_entry.first() }
 }
 
-fn road_lanes(gap: &Gap, neighbors: &Neighbors) -> SectionText {
+/// The lanes of a road, and how far its ends are from the reference lines of the neighbours in metres.
+fn road_lanes(gap: &Gap, neighbors: &Neighbors) -> (SectionText, [f64; 2]) {
     let (mut left, mut right) = (Vec::new(), Vec::new());
-    let is_road = |end: Contact| matches!(gap.link(end), Link::Road { .. });
-    for lane in reference(gap, neighbors).map_or(&[][..], |neighbor| &neighbor.lanes) {
-        let has = |side: &[Neighbor]| side.first().is_some_and(|other| other.lanes.iter().any(|one| one.id == lane.id));
-        let links = |end: Contact, side: &[Neighbor]| if is_road(end) && has(side) { vec![lane.id] } else { Vec::new() };
+    let Some(source) = reference(gap, neighbors) else {
+        return (SectionText { s: 0, left, right }, [0.0; 2]);
+    };
+    let links = |side: &[Neighbor], end: Contact, id: i32| {
+        let neighbor = side.first().filter(|_| matches!(gap.link(end), Link::Road { .. }));
+        let linking = neighbor.and_then(|one| one.lanes.iter().find(|lane| lane.links.contains(&id)));
+        linking.map(|lane| vec![lane.id]).unwrap_or_default()
+    };
+    for (id, lane) in outward_ids(source) {
         let text = LaneText {
             kind: lane.kind.clone(),
             width: ProfileText::constant(quantize(lane.width, 100.0)),
-            predecessors: links(Contact::Start, &neighbors.at_entry),
-            successors: links(Contact::End, &neighbors.at_exit),
+            predecessors: links(&neighbors.at_entry, Contact::Start, id),
+            successors: links(&neighbors.at_exit, Contact::End, id),
         };
-        match lane.id {
-            0 => {}
-            1.. => left.push(text),
-            _ => right.push(text),
-        }
+        if id > 0 { left.push(text) } else { right.push(text) }
     }
-    SectionText { s: 0, left, right }
+    let shift = |neighbor: &Neighbor| {
+        let linked = neighbor.lanes.iter().filter(|lane| lane.id != 0 && !lane.links.is_empty());
+        let inner = linked.min_by_key(|lane| lane.links[0].unsigned_abs());
+        inner.map_or(0.0, |lane| inner_border(neighbor, lane.id) - inner_border(source, lane.links[0]))
+    };
+    let shifts = [shift(&neighbors.at_entry[0]), shift(&neighbors.at_exit[0])];
+    (SectionText { s: 0, left, right }, shifts)
+}
+
+/// The lanes of a neighbour but the centre lane, from left to right, with their ids in the gap's direction.
+fn outward_ids(neighbor: &Neighbor) -> impl Iterator<Item = (i32, &NeighborLane)> {
+    neighbor.lanes.iter().filter(|lane| lane.id != 0).map(|lane| (lane.id, lane))
 }
 
 /// The lanes of a connecting road, and how far its ends are from the reference lines of the neighbours in metres.
@@ -90,7 +104,7 @@ fn connecting_lanes(gap: &Gap, neighbors: &Neighbors) -> (SectionText, [f64; 2])
             pairs.push([own, counterpart(exit, entry, lane, turn), lane]);
         }
     }
-    let Some(&[own, first, last]) = pairs.first() else {
+    let Some(&[_, first, last]) = pairs.first() else {
         let lane = |id: i32| LaneText { predecessors: vec![id], successors: vec![id], ..default_lane() };
         let right = if gap.left_hand { Vec::new() } else { vec![lane(-1)] };
         let left = if gap.left_hand { vec![lane(1)] } else { Vec::new() };
@@ -101,16 +115,13 @@ fn connecting_lanes(gap: &Gap, neighbors: &Neighbors) -> (SectionText, [f64; 2])
         let width = |neighbor: &Neighbor, id: i32| neighbor.lanes.iter().find(|lane| lane.id == id).map(|lane| lane.width);
         let from = quantize(width(entry, pair[1]).unwrap_or(3.5), 100.0);
         let to = quantize(width(exit, pair[2]).unwrap_or(3.5), 100.0);
-        LaneText { width: ProfileText::ease(from, to), predecessors: vec![pair[1]], successors: vec![pair[2]], ..default_lane() }
+        let width = ProfileText::ease(from, to);
+        LaneText { width, predecessors: vec![pair[1]], successors: vec![pair[2]], ..default_lane() }
     };
-    let mut lanes: Vec<LaneText> = pairs.iter().filter(|pair| pair[0].signum() == own.signum()).map(lane).collect();
-    let section = if own > 0 {
-        lanes.reverse();
-        SectionText { s: 0, left: lanes, right: Vec::new() }
-    } else {
-        SectionText { s: 0, left: Vec::new(), right: lanes }
-    };
-    (section, shifts)
+    let side = |sign: i32| pairs.iter().filter(move |pair| pair[0].signum() == sign).map(lane);
+    let mut left: Vec<LaneText> = side(1).collect();
+    left.reverse();
+    (SectionText { s: 0, left, right: side(-1).collect() }, shifts)
 }
 
 fn default_lane() -> LaneText {
@@ -147,9 +158,4 @@ fn counterpart(from: &Neighbor, to: &Neighbor, lane: i32, turn: f64) -> i32 {
 fn inner_border(neighbor: &Neighbor, id: i32) -> f64 {
     let inside = neighbor.lanes.iter().filter(|lane| lane.id.signum() == id.signum() && lane.id.abs() < id.abs());
     neighbor.lane_offset + f64::from(id.signum()) * inside.map(|lane| lane.width).sum::<f64>()
-}
-
-/// The canonical form of the road that the baseline's text gives.
-pub fn baseline_road(gap: &Gap, neighbors: &Neighbors) -> crate::Result<crate::map::Road> {
-    Ok(canonical(&crate::text::decode(&baseline(gap, neighbors), gap, neighbors)?))
 }

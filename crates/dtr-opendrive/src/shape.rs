@@ -40,7 +40,7 @@ pub fn turn(angle: f64, radius: f64, easing: f64) -> Vec<(f64, Curve)> {
 /// A curve from one pose to another.
 ///
 /// If the directions meet in front of `start` and behind `end`, the curve is a turn between two lines. The turn
-/// takes the part `share` of the shorter line. Otherwise the curve is a cubic.
+/// takes the part `share` of the shorter line. Two arcs join parallel directions. Otherwise the curve is a cubic.
 pub fn connect(start: Pose, end: Pose, easing: f64, share: f64) -> Vec<Geometry> {
     let local = start.localize(&end);
     if local.heading.abs() < 1e-6 && local.y.abs() < 1e-6 && local.x > 0.0 {
@@ -48,6 +48,9 @@ pub fn connect(start: Pose, end: Pose, easing: f64, share: f64) -> Vec<Geometry>
     }
     let (sin, cos) = local.heading.sin_cos();
     let (after, before) = (local.y / sin, local.x - local.y / sin * cos);
+    if local.heading.abs() < 1e-3 && local.x > 2.0 * local.y.abs() {
+        return chain(start, &lane_shift(local, share));
+    }
     let is_turn = (SMALLEST_TURN..LARGEST_TURN).contains(&local.heading.abs());
     if !is_turn || !(before > 0.1 && after > 0.1) {
         return chain(start, &[cubic(local)]);
@@ -72,6 +75,16 @@ pub fn unit_tangent(angle: f64, easing: f64) -> f64 {
         pose = pose.place(&local);
     }
     pose.x - pose.y * angle.abs().cos() / angle.abs().sin()
+}
+
+/// Two arcs to a parallel line, between two lines that take what `share` leaves of the length.
+fn lane_shift(end: Pose, share: f64) -> Vec<(f64, Curve)> {
+    let bent = share.clamp(0.1, 1.0) * end.x;
+    let angle = 2.0 * (end.y / bent).atan();
+    let radius = bent / (2.0 * angle.abs().sin());
+    let lead = (0.5 * (end.x - bent), Curve::Line);
+    let arc = |side: f64| (angle.abs() * radius, Curve::Arc { curvature: side * angle.signum() / radius });
+    vec![lead.clone(), arc(1.0), arc(-1.0), lead]
 }
 
 /// The cubic from the origin to a pose, with tangents as long as the chord.
