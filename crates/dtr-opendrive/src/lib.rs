@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod canonical;
+pub mod complete;
 pub mod check;
 pub mod error;
 pub mod gap;
@@ -9,6 +10,7 @@ pub mod geometry;
 pub mod items;
 pub mod map;
 pub mod metric;
+pub mod osm;
 pub mod read;
 pub mod shape;
 pub mod split;

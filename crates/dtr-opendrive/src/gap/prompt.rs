@@ -19,7 +19,7 @@ pub struct PromptOptions {
 
 impl Default for PromptOptions {
     fn default() -> Self {
-        Self { elevation: false, neighbors: 6, pairs: 16 }
+        Self { elevation: false, neighbors: 8, pairs: 16 }
     }
 }
 
@@ -34,7 +34,7 @@ pub fn prompt(map: &Map, gap: &Gap, options: &PromptOptions) -> Option<String> {
     let sides = [('<', Contact::Start, &neighbors.at_entry), ('>', Contact::End, &neighbors.at_exit)];
     for (mark, end, side) in sides {
         let kind = if matches!(gap.link(end), Link::Junction { .. }) { 'j' } else { 'r' };
-        for (index, neighbor) in side.iter().take(options.neighbors).enumerate() {
+        for (index, neighbor) in informative(side).take(options.neighbors).enumerate() {
             let contact = if neighbor.contact == Contact::Start { 's' } else { 'e' };
             let _ = write!(text, "{mark}{kind}{contact}");
             if mark == '>' || index > 0 {
@@ -56,6 +56,17 @@ pub fn prompt(map: &Map, gap: &Gap, options: &PromptOptions) -> Option<String> {
         }
     }
     Some(text)
+}
+
+/// The first neighbour, which gives the frame, and those that tell of further lanes of the missing road.
+fn informative(side: &[Neighbor]) -> impl Iterator<Item = &Neighbor> {
+    let mut known = Vec::new();
+    side.iter().enumerate().filter_map(move |(index, neighbor)| {
+        let links = neighbor.lanes.iter().flat_map(|lane| &lane.links).copied();
+        let new: Vec<i32> = links.filter(|id| !known.contains(id)).collect();
+        known.extend(&new);
+        (index == 0 || !new.is_empty()).then_some(neighbor)
+    })
 }
 
 fn write_neighbor(text: &mut String, neighbor: &Neighbor, base: f64, options: &PromptOptions) {

@@ -63,19 +63,23 @@ pub(super) fn add_junction(
     growth.map.junctions.push(Junction { id: id.to_owned(), kind: "default".to_owned(), connections, line: 0 });
 }
 
-/// The pairs of an entering and a leaving lane, by connecting road. Innermost lanes turn left, outermost lanes
-/// turn right, and all lanes go straight on: in one connecting road if `is_wide`, else each in its own.
+/// The pairs of an entering and a leaving lane, by connecting road. Innermost lanes turn left and outermost lanes
+/// turn right. All lanes go straight on, and the outermost lane splits or merges if the numbers differ. If
+/// `is_wide`, one connecting road has all lanes that go straight on; else each lane has its own.
 fn lane_pairs(from: &Arm, to: &Arm, is_wide: bool) -> Vec<Vec<(usize, usize)>> {
     let (entering, leaving) = (from.lanes.left.driving(), to.lanes.right.driving());
     let turn = wrap(to.mouth.heading - from.mouth.turned().heading);
     if turn > 0.6 {
-        vec![vec![(0, 0)]]
-    } else if turn < -0.6 {
-        vec![vec![(entering - 1, leaving - 1)]]
-    } else {
-        let straight: Vec<_> = (0..entering.min(leaving)).map(|index| (index, index)).collect();
-        if is_wide { vec![straight] } else { straight.into_iter().map(|pair| vec![pair]).collect() }
+        return vec![vec![(0, 0)]];
     }
+    if turn < -0.6 {
+        return vec![vec![(entering - 1, leaving - 1)]];
+    }
+    let common = entering.min(leaving);
+    let straight: Vec<_> = (0..common).map(|index| (index, index)).collect();
+    let rest = (common..entering.max(leaving)).map(|index| vec![(index.min(entering - 1), index.min(leaving - 1))]);
+    let single = straight.iter().map(|&pair| vec![pair]);
+    if is_wide { std::iter::once(straight.clone()).chain(rest).collect() } else { single.chain(rest).collect() }
 }
 
 fn connecting_road(
