@@ -43,7 +43,7 @@ pub fn turn(angle: f64, radius: f64, easing: f64) -> Vec<(f64, Curve)> {
 /// takes the part `share` of the shorter line. Two arcs join parallel directions. Otherwise the curve is a cubic.
 pub fn connect(start: Pose, end: Pose, easing: f64, share: f64) -> Vec<Geometry> {
     let local = start.localize(&end);
-    if local.heading.abs() < 1e-6 && local.y.abs() < 1e-6 && local.x > 0.0 {
+    if local.heading.abs() < 1e-5 && local.y.abs() < 1e-4 && local.x > 0.0 {
         return chain(start, &[(local.x, Curve::Line)]);
     }
     let (sin, cos) = local.heading.sin_cos();

@@ -4,10 +4,10 @@ use super::Way;
 use crate::complete::{Hole, holes};
 use crate::gap::{Gap, Neighbors};
 use crate::geometry::Pose;
-use crate::map::{Contact, Link, Map, Road};
+use crate::map::{Contact, LaneSection, Link, Map, Road};
 
 /// A way counts as covered where a road is at most this many metres beside its lanes.
-const NEAR: f64 = 6.0;
+const NEAR: f64 = 4.0;
 /// Shorter parts of ways are left out, in metres.
 const SHORTEST: f64 = 10.0;
 /// The distance of the points at which ways and roads are compared, in metres.
@@ -54,9 +54,13 @@ struct Cover {
 
 impl Cover {
     fn new(map: &Map) -> Self {
+        let side = |section: &LaneSection, sign: i32| {
+            let lanes = section.lanes.iter().filter(move |lane| lane.id.signum() == sign);
+            lanes.map(|lane| lane.width.value(0.0).abs()).sum::<f64>()
+        };
         let reach = |road: &Road| {
-            let widths = road.sections.iter().flat_map(|section| &section.lanes).map(|lane| lane.width.value(0.0).abs());
-            widths.sum::<f64>().min(40.0) / road.sections.len().max(1) as f64 + NEAR
+            let sides = road.sections.iter().map(|section| side(section, 1).max(side(section, -1)));
+            sides.fold(0.0, f64::max).min(40.0) + NEAR
         };
         let size = map.roads.iter().map(reach).fold(NEAR, f64::max);
         let mut cover = Self { cells: std::collections::HashMap::new(), size };

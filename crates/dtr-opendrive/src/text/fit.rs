@@ -8,7 +8,7 @@ use crate::map::{Curve, Geometry};
 /// Steps of Gauss-Newton. The written numbers are close, so few are needed.
 const STEPS: usize = 25;
 /// How far the end may be from its pose without cost, in metres and radians.
-const CLOSURE: [f64; 3] = [1e-3, 1e-3, 1e-4];
+const CLOSURE: [f64; 3] = [1e-4, 1e-4, 1e-5];
 /// No record gets shorter than this many metres.
 const SHORTEST: f64 = 1e-3;
 /// The largest turn of a record in radians.

@@ -25,7 +25,10 @@ impl Piece {
     /// The text form of a record in canonical form.
     pub fn of(record: &Geometry) -> Self {
         let length = quantize(record.length, 100.0);
+        let is_straight = |curvature: f64| curvature_text(curvature) == 0;
         match record.curve {
+            Curve::Arc { curvature } if is_straight(curvature) => Self::Line(length),
+            Curve::Spiral { start, end } if is_straight(start) && is_straight(end) => Self::Line(length),
             Curve::Line => Self::Line(length),
             Curve::Arc { curvature } => Self::Arc([length, curvature_text(curvature)]),
             Curve::Spiral { start, end } => Self::Spiral([length, curvature_text(start), curvature_text(end)]),

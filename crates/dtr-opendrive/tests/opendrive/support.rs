@@ -1,9 +1,13 @@
 //! Maps for tests: a small map as text, and the published maps.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
+use dtr_opendrive::map::Map;
 use dtr_opendrive::read::MapFile;
+use dtr_opendrive::synthetic::{SyntheticOptions, synthetic_map};
+use lzma_rust2::XzReader;
 
 #[path = "../../../../tests/support/skipped.rs"]
 mod skipped;
@@ -16,32 +20,38 @@ pub fn read(text: &str) -> MapFile {
     MapFile::from_bytes(text.as_bytes()).unwrap()
 }
 
-/// The published maps by file name. Reports the test as skipped if `DTR_PUBLIC` does not name a folder with the
-/// unpacked `data/opendrive/maps.tar.xz` in `data/opendrive` or in the folder that `DTR_OPENDRIVE_MAPS` names.
-pub fn published() -> Option<Vec<(String, MapFile)>> {
-    let public = std::env::var_os("DTR_PUBLIC").map(|public| Path::new(&public).join("data/opendrive"));
-    let folder = std::env::var_os("DTR_OPENDRIVE_MAPS").map(PathBuf::from).or(public);
-    let mut paths = Vec::new();
-    if let Some(folder) = folder {
-        collect(&folder, &mut paths);
-    }
-    if paths.is_empty() {
-        skipped::report_skipped("DTR_PUBLIC does not name a folder with the maps of `data/opendrive`, unpacked");
-        return None;
-    }
-    paths.sort();
-    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
-    let read = |path: &PathBuf| (name(path), MapFile::from_bytes(&fs::read(path).unwrap()).unwrap());
-    Some(paths.iter().map(read).collect())
+/// Some small synthetic maps.
+pub fn synthetic() -> Vec<(String, Map)> {
+    let options = SyntheticOptions { junctions: 3, left_hand: 0.3, ..SyntheticOptions::default() };
+    (0..8).map(|seed| (format!("synthetic {seed}"), synthetic_map(seed, &options))).collect()
 }
 
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
-            collect(&path, paths);
-        } else if path.extension().is_some_and(|extension| extension == "xodr") {
-            paths.push(path);
+/// The published maps by file name. Reports the test as skipped if `DTR_PUBLIC` does not name a folder with
+/// `data/opendrive/maps.tar.xz`.
+pub fn published() -> Option<Vec<(String, MapFile)>> {
+    let public = std::env::var_os("DTR_PUBLIC").map(|public| Path::new(&public).join("data/opendrive/maps.tar.xz"));
+    let Some(Ok(archive)) = public.map(fs::read) else {
+        skipped::report_skipped("DTR_PUBLIC does not name a folder with `data/opendrive/maps.tar.xz`");
+        return None;
+    };
+    let mut tar = Vec::new();
+    XzReader::new(archive.as_slice(), true).read_to_end(&mut tar).unwrap();
+    let maps = files(&tar).into_iter().filter(|(name, _)| name.ends_with(".xodr"));
+    let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    Some(maps.map(|(path, bytes)| (name(&path), MapFile::from_bytes(bytes).unwrap())).collect())
+}
+
+/// The regular files of a tar archive: names and contents.
+fn files(tar: &[u8]) -> Vec<(String, &[u8])> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_matches(['\0', ' ']).to_owned();
+    let (mut at, mut files) = (0, Vec::new());
+    while at + 512 <= tar.len() && tar[at] != 0 {
+        let header = &tar[at..at + 512];
+        let size = usize::from_str_radix(&text(&header[124..136]), 8).unwrap();
+        if header[156] == b'0' {
+            files.push((text(&header[..100]), &tar[at + 512..at + 512 + size]));
         }
+        at += 512 + size.div_ceil(512) * 512;
     }
+    files
 }
