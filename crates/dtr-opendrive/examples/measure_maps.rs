@@ -29,7 +29,10 @@ fn main() {
             let simple_score = score_answer(map, gap, &neighbors, hidden, &simple, &Tolerance::default());
             solved += usize::from(simple_score.success);
             if verbose && !simple_score.success {
-                println!("--- baseline {}\n{question}\n{simple}\n-\n{answer}\n{:?}", gap.road, simple_score.parts);
+                println!(
+                    "--- baseline {}\n{question}\n{simple}\n-\n{answer}\n{:?}",
+                    gap.road, simple_score.parts
+                );
             }
             if !score.success {
                 println!("--- {}\n{question}\n{answer}\n{:?}", gap.road, score.parts);
@@ -39,7 +42,9 @@ fn main() {
         }
         let quantiles = |lengths: &mut Vec<usize>| {
             lengths.sort_unstable();
-            let at = |part: usize| lengths.get((lengths.len() * part / 100).min(lengths.len().max(1) - 1)).copied();
+            let at = |part: usize| {
+                lengths.get((lengths.len() * part / 100).min(lengths.len().max(1) - 1)).copied()
+            };
             format!("{:?}/{:?}/{:?}", at(50).unwrap_or(0), at(90).unwrap_or(0), at(100).unwrap_or(0))
         };
         let name = path.rsplit('/').next().unwrap_or(&path);

@@ -21,7 +21,8 @@ pub fn baseline(gap: &Gap, neighbors: &Neighbors) -> String {
     let (start, end) = (place(&neighbors.entry, shifts[0]), place(&neighbors.exit, shifts[1]));
     // Neighbours that are straight at the gap suggest straight ends.
     let is_bent = [neighbors.entry, neighbors.exit].iter().any(|pose| pose.curvature.abs() > 1e-4);
-    let plan = connect(Pose { curvature: 0.0, ..start }, end, 0.0, if is_bent { 1.0 } else { STRAIGHT_SHARE });
+    let plan =
+        connect(Pose { curvature: 0.0, ..start }, end, 0.0, if is_bent { 1.0 } else { STRAIGHT_SHARE });
     let link = |end: Contact| match gap.link(end) {
         Link::Road { contact, .. } => LinkText::Road(contact.unwrap_or(Contact::Start)),
         Link::Junction { .. } => LinkText::Junction,
@@ -112,7 +113,9 @@ fn connecting_lanes(gap: &Gap, neighbors: &Neighbors) -> (SectionText, [f64; 2])
     };
     let shifts = [inner_border(entry, first), inner_border(exit, last)];
     let lane = |pair: &[i32; 3]| {
-        let width = |neighbor: &Neighbor, id: i32| neighbor.lanes.iter().find(|lane| lane.id == id).map(|lane| lane.width);
+        let width = |neighbor: &Neighbor, id: i32| {
+            neighbor.lanes.iter().find(|lane| lane.id == id).map(|lane| lane.width)
+        };
         let from = quantize(width(entry, pair[1]).unwrap_or(3.5), 100.0);
         let to = quantize(width(exit, pair[2]).unwrap_or(3.5), 100.0);
         let width = ProfileText::ease(from, to);
@@ -156,6 +159,7 @@ fn counterpart(from: &Neighbor, to: &Neighbor, lane: i32, turn: f64) -> i32 {
 
 /// The lateral position of a lane's inner border in metres, in the neighbour's frame and the gap's direction.
 fn inner_border(neighbor: &Neighbor, id: i32) -> f64 {
-    let inside = neighbor.lanes.iter().filter(|lane| lane.id.signum() == id.signum() && lane.id.abs() < id.abs());
+    let inside =
+        neighbor.lanes.iter().filter(|lane| lane.id.signum() == id.signum() && lane.id.abs() < id.abs());
     neighbor.lane_offset + f64::from(id.signum()) * inside.map(|lane| lane.width).sum::<f64>()
 }

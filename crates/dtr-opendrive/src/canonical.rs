@@ -78,7 +78,8 @@ fn joins(first: &LaneSection, second: &LaneSection) -> bool {
             true
         } else {
             let one = [a.id];
-            (a.successors == one && b.predecessors == one) || (a.successors.is_empty() && b.predecessors.is_empty())
+            (a.successors == one && b.predecessors == one)
+                || (a.successors.is_empty() && b.predecessors.is_empty())
         };
         let step = a.width.value(border) - b.width.value(0.0);
         a.id == b.id && a.kind == b.kind && is_linked && step.abs() < 5.0 * SAME_LENGTH

@@ -93,7 +93,8 @@ impl GapTask {
         let gaps = gaps(&map);
         let mut task = Self { name: name.to_owned(), view, map, gaps, options };
         let tolerance = Tolerance::default();
-        let kept = |gap: &&Gap| task.answer(gap).is_some_and(|text| task.score_gap(gap, &text, &tolerance).success);
+        let kept =
+            |gap: &&Gap| task.answer(gap).is_some_and(|text| task.score_gap(gap, &text, &tolerance).success);
         task.gaps = task.gaps.iter().filter(kept).cloned().collect();
         task
     }
@@ -120,7 +121,8 @@ impl GapTask {
     /// Scores an answer to the item of the hidden road `road`. Every text gets a score.
     pub fn score(&self, road: &str, answer: &str, tolerance: &Tolerance) -> Result<Score> {
         let gap = self.gaps.iter().find(|gap| gap.road == road);
-        let gap = gap.ok_or_else(|| Error::new(format!("the map {:?} has no item of the road {road:?}", self.name)))?;
+        let gap = gap
+            .ok_or_else(|| Error::new(format!("the map {:?} has no item of the road {road:?}", self.name)))?;
         Ok(self.score_gap(gap, answer, tolerance))
     }
 

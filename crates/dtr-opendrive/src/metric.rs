@@ -148,7 +148,10 @@ impl Comparison {
             && lanes.width <= tolerance.width
             && lanes.offset <= tolerance.width
             && lanes.section <= tolerance.section + tolerance.length * length;
-        ends && self.links_equal && lanes_equal && self.length <= tolerance.length && self.broken_rules.is_empty()
+        ends && self.links_equal
+            && lanes_equal
+            && self.length <= tolerance.length
+            && self.broken_rules.is_empty()
     }
 }
 

@@ -13,8 +13,14 @@ pub fn chain(start: Pose, parts: &[(f64, Curve)]) -> Vec<Geometry> {
     let (mut pose, mut s) = (start, 0.0);
     let mut records = Vec::with_capacity(parts.len());
     for (length, curve) in parts.iter().filter(|(length, _)| *length > 1e-6) {
-        let record =
-            Geometry { s, x: pose.x, y: pose.y, heading: pose.heading, length: *length, curve: curve.clone() };
+        let record = Geometry {
+            s,
+            x: pose.x,
+            y: pose.y,
+            heading: pose.heading,
+            length: *length,
+            curve: curve.clone(),
+        };
         pose = record.end();
         s += length;
         records.push(record);
@@ -91,9 +97,8 @@ fn lane_shift(end: Pose, share: f64) -> Vec<(f64, Curve)> {
 fn cubic(end: Pose) -> (f64, Curve) {
     let chord = end.x.hypot(end.y).max(1e-3);
     let (sin, cos) = end.heading.sin_cos();
-    let hermite = |to: f64, first: f64, last: f64| {
-        [0.0, first, 3.0 * to - 2.0 * first - last, first + last - 2.0 * to]
-    };
+    let hermite =
+        |to: f64, first: f64, last: f64| [0.0, first, 3.0 * to - 2.0 * first - last, first + last - 2.0 * to];
     let (u, v) = (hermite(end.x, chord, chord * cos), hermite(end.y, 0.0, chord * sin));
     let length = CubicCurve { u, v, end: 1.0 }.arc_length(1.0);
     (length, Curve::ParamPoly3 { u, v, normalized: true })

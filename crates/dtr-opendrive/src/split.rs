@@ -1,7 +1,7 @@
 //! Splits maps, never roads, into training, validation and test maps.
 
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// What the items of a map are for.

@@ -52,8 +52,10 @@ fn reflected_road(road: &Road) -> Road {
         successors: negated(&lane.successors),
         ..lane.clone()
     };
-    let section =
-        |section: &LaneSection| LaneSection { s: section.s, lanes: section.lanes.iter().rev().map(lane).collect() };
+    let section = |section: &LaneSection| LaneSection {
+        s: section.s,
+        lanes: section.lanes.iter().rev().map(lane).collect(),
+    };
     Road {
         left_hand: !road.left_hand,
         plan: road.plan.iter().map(reflected_record).collect(),
@@ -79,7 +81,9 @@ fn reflected_record(record: &Geometry) -> Geometry {
 #[must_use]
 pub fn reversed_road(road: &Road) -> Road {
     let turn = |link: &Link| match link {
-        Link::Road { id, contact } => Link::Road { id: id.clone(), contact: contact.map(|end| end.opposite()) },
+        Link::Road { id, contact } => {
+            Link::Road { id: id.clone(), contact: contact.map(|end| end.opposite()) }
+        }
         Link::Junction { .. } => link.clone(),
     };
     let sections = road.sections.iter().enumerate().rev();
@@ -113,7 +117,8 @@ fn reversed_record(record: &Geometry, road_length: f64) -> Geometry {
         Curve::Arc { curvature } => Curve::Arc { curvature: -curvature },
         Curve::Spiral { start, end } => Curve::Spiral { start: -end, end: -start },
         Curve::Poly3 { .. } | Curve::ParamPoly3 { .. } => {
-            let cubic = CubicCurve::of(&record.curve, record.length).expect("the record is a cubic").reversed();
+            let cubic =
+                CubicCurve::of(&record.curve, record.length).expect("the record is a cubic").reversed();
             Curve::ParamPoly3 { u: cubic.u, v: cubic.v, normalized: true }
         }
     };

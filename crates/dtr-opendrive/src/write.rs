@@ -61,9 +61,12 @@ impl Xml<'_> {
         for (name, link) in ends {
             let text = match link {
                 None => continue,
-                Some(Link::Junction { id }) => format!("elementType=\"junction\" elementId=\"{}\"", escape(id)),
+                Some(Link::Junction { id }) => {
+                    format!("elementType=\"junction\" elementId=\"{}\"", escape(id))
+                }
                 Some(Link::Road { id, contact }) => {
-                    let contact = contact.map_or(String::new(), |end| format!(" contactPoint=\"{}\"", end.name()));
+                    let contact =
+                        contact.map_or(String::new(), |end| format!(" contactPoint=\"{}\"", end.name()));
                     format!("elementType=\"road\" elementId=\"{}\"{contact}", escape(id))
                 }
             };
@@ -74,7 +77,10 @@ impl Xml<'_> {
 
     fn record(&mut self, record: &Geometry) {
         let Geometry { s, x, y, heading, length, curve } = record;
-        self.line(2, &format!("<geometry s=\"{s}\" x=\"{x}\" y=\"{y}\" hdg=\"{heading}\" length=\"{length}\">"));
+        self.line(
+            2,
+            &format!("<geometry s=\"{s}\" x=\"{x}\" y=\"{y}\" hdg=\"{heading}\" length=\"{length}\">"),
+        );
         self.line(3, &curve_xml(curve));
         self.line(2, "</geometry>");
     }

@@ -45,7 +45,10 @@ fn write_junction(text: &mut String, junction: &Junction) {
         };
         let (incoming, connecting) = (road("incomingRoad", incoming), road("connectingRoad", connecting));
         let (id, contact) = (escape(id), contact.name());
-        let _ = writeln!(text, "        <connection id=\"{id}\"{incoming}{connecting} contactPoint=\"{contact}\">");
+        let _ = writeln!(
+            text,
+            "        <connection id=\"{id}\"{incoming}{connecting} contactPoint=\"{contact}\">"
+        );
         for (from, to) in lane_links {
             let _ = writeln!(text, "            <laneLink from=\"{from}\" to=\"{to}\"/>");
         }
@@ -56,9 +59,10 @@ fn write_junction(text: &mut String, junction: &Junction) {
 
 /// West, south, east and north of the reference lines in metres.
 fn bounds(map: &Map) -> [f64; 4] {
-    let points = map.roads.iter().flat_map(|road: &Road| {
-        (0..=8).map(move |part| road.pose(road.length * f64::from(part) / 8.0))
-    });
+    let points = map
+        .roads
+        .iter()
+        .flat_map(|road: &Road| (0..=8).map(move |part| road.pose(road.length * f64::from(part) / 8.0)));
     points.fold([0.0; 4], |[west, south, east, north], Pose { x, y, .. }| {
         [west.min(x), south.min(y), east.max(x), north.max(y)]
     })

@@ -48,7 +48,9 @@ pub(super) fn check_links(index: &Index<'_>, road: &Road, findings: &mut Vec<Fin
                 add(findings, Rule::LinksResolve, road, format!("the linked junction {id:?} does not exist"));
             }
             Some(Link::Road { id, contact }) => match index.road(id) {
-                None => add(findings, Rule::LinksResolve, road, format!("the linked road {id:?} does not exist")),
+                None => {
+                    add(findings, Rule::LinksResolve, road, format!("the linked road {id:?} does not exist"))
+                }
                 Some(other) => {
                     if let Some(contact) = contact {
                         check_contact(road, end, other, *contact, findings);

@@ -101,7 +101,8 @@ fn points(road: &Road) -> Vec<Pose> {
 
 fn drawing(map: &Map, marked: &[String], bounds: &Bounds) -> String {
     let mut svg = String::new();
-    let (plain, special): (Vec<&Road>, Vec<&Road>) = map.roads.iter().partition(|road| !marked.contains(&road.id));
+    let (plain, special): (Vec<&Road>, Vec<&Road>) =
+        map.roads.iter().partition(|road| !marked.contains(&road.id));
     for (roads, is_marked) in [(plain, false), (special, true)] {
         for road in &roads {
             draw_lanes(&mut svg, road, bounds, is_marked);
@@ -110,7 +111,10 @@ fn drawing(map: &Map, marked: &[String], bounds: &Bounds) -> String {
             let line: Vec<String> = points(road).iter().map(|pose| bounds.point(pose.x, pose.y)).collect();
             let (stroke, width) = if is_marked { ("#b3261e", 2.0) } else { ("#3c4043", 0.8) };
             let line = line.join(" ");
-            let _ = writeln!(svg, "<polyline points=\"{line}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"{width}\"/>");
+            let _ = writeln!(
+                svg,
+                "<polyline points=\"{line}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"{width}\"/>"
+            );
         }
     }
     svg
@@ -126,9 +130,10 @@ fn draw_lanes(svg: &mut String, road: &Road, bounds: &Bounds, is_marked: bool) {
                 let ds = length * f64::from(part) / count;
                 let pose = road.pose(section.s + ds);
                 let sign = f64::from(lane.id.signum());
-                let inside = section.lanes.iter().filter(|other| {
-                    other.id.signum() == lane.id.signum() && other.id.abs() < lane.id.abs()
-                });
+                let inside = section
+                    .lanes
+                    .iter()
+                    .filter(|other| other.id.signum() == lane.id.signum() && other.id.abs() < lane.id.abs());
                 let offset = road.lane_offset.value(section.s + ds);
                 let from = offset + sign * inside.map(|other| other.width.value(ds)).sum::<f64>();
                 let to = from + sign * lane.width.value(ds);

@@ -38,7 +38,13 @@ impl Hole {
 
     /// The gap between two ends of the caller's choice.
     pub fn gap_between(&self, entry: Link, exit: Link) -> Gap {
-        Gap { road: self.road.clone(), junction: self.junction.clone(), left_hand: self.left_hand, entry, exit }
+        Gap {
+            road: self.road.clone(),
+            junction: self.junction.clone(),
+            left_hand: self.left_hand,
+            entry,
+            exit,
+        }
     }
 }
 
@@ -51,7 +57,8 @@ pub fn holes(map: &Map) -> Vec<Hole> {
         Link::Junction { .. } => None,
     });
     let connections = map.junctions.iter().flat_map(|junction| &junction.connections);
-    let connected = connections.flat_map(|connection| [&connection.connecting, &connection.incoming]).flatten();
+    let connected =
+        connections.flat_map(|connection| [&connection.connecting, &connection.incoming]).flatten();
     let known: std::collections::HashSet<&str> = map.roads.iter().map(|road| road.id.as_str()).collect();
     for id in linked.chain(connected.map(String::as_str)) {
         if !known.contains(id) && !ids.contains(&id) {
@@ -119,7 +126,9 @@ fn add_connections(map: &Map, hole: &mut Hole) {
     let connections = |link: &Link| {
         let joins = |road: &&Road| {
             let links = [road.predecessor.as_ref(), road.successor.as_ref()];
-            road.junction.as_deref() == Some(&junction) && links.contains(&Some(link)) && links.contains(&Some(&known))
+            road.junction.as_deref() == Some(&junction)
+                && links.contains(&Some(link))
+                && links.contains(&Some(&known))
         };
         map.roads.iter().filter(joins).count()
     };

@@ -34,8 +34,9 @@ pub fn complete(file: &MapFile, gap: &Gap, answer: &str) -> Result<Completed> {
     }
     let neighbors = Neighbors::of(&file.map, gap)
         .ok_or_else(|| Error::new(format!("no road of the map touches an end of the gap {:?}", gap.road)))?;
-    let road = text::decode(answer, gap, &neighbors)
-        .map_err(|error| error.context(format_args!("the model's text for road {:?} is not a road", gap.road)))?;
+    let road = text::decode(answer, gap, &neighbors).map_err(|error| {
+        error.context(format_args!("the model's text for road {:?} is not a road", gap.road))
+    })?;
     let file = MapFile::from_text(&splice_road(file, &road)?, &Limits::default())?;
     let findings = check_road(&file.map, &road);
     Ok(Completed { file, road, findings })

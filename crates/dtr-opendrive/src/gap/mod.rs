@@ -30,7 +30,8 @@ pub struct Gap {
 impl Gap {
     /// The gap that `road` would leave, if it has a predecessor and a successor.
     pub fn of(road: &Road) -> Option<Self> {
-        let usable = |link: &Link| !matches!(link, Link::Road { id, contact } if contact.is_none() || *id == road.id);
+        let usable =
+            |link: &Link| !matches!(link, Link::Road { id, contact } if contact.is_none() || *id == road.id);
         Some(Self {
             road: road.id.clone(),
             junction: road.junction.clone(),

@@ -53,8 +53,7 @@ pub struct NeighborLane {
 impl Neighbors {
     /// The neighbours of a gap. `None` if one end has no road that the map knows.
     pub fn of(map: &Map, gap: &Gap) -> Option<Self> {
-        let [mut at_entry, mut at_exit] =
-            [Contact::Start, Contact::End].map(|end| touching(map, gap, end));
+        let [mut at_entry, mut at_exit] = [Contact::Start, Contact::End].map(|end| touching(map, gap, end));
         let (entry, exit) = (at_entry.first()?.pose, at_exit.first()?.pose);
         for neighbor in at_entry.iter_mut().chain(&mut at_exit) {
             neighbor.pose = entry.localize(&neighbor.pose);
@@ -106,9 +105,9 @@ fn neighbor(map: &Map, gap: &Gap, end: Contact, road: &Road, contact: Contact) -
     let pose = road.end_pose(contact);
     let piece = road.elevation.piece(s);
     let slope = piece.map_or(0.0, |piece| piece.slope(s - piece.s));
-    let mut lanes = road.section_at(contact).map_or(Vec::new(), |section| {
-        lanes_at(map, gap, end, road, contact, section, sign)
-    });
+    let mut lanes = road
+        .section_at(contact)
+        .map_or(Vec::new(), |section| lanes_at(map, gap, end, road, contact, section, sign));
     if is_against {
         lanes.reverse();
     }

@@ -95,18 +95,25 @@ fn write_neighbor(text: &mut String, neighbor: &Neighbor, base: f64, options: &P
 /// a road that the gap does not touch.
 fn sibling_pairs(map: &Map, gap: &Gap, junction: &str, neighbors: &Neighbors) -> Vec<String> {
     let mut pairs = Vec::new();
-    let siblings = map.roads.iter().filter(|road| road.junction.as_deref() == Some(junction) && road.id != gap.road);
+    let siblings =
+        map.roads.iter().filter(|road| road.junction.as_deref() == Some(junction) && road.id != gap.road);
     for road in siblings {
         let (Some(first), Some(last)) = (road.sections.first(), road.sections.last()) else { continue };
-        for (is_back, from, to) in [(false, Contact::Start, Contact::End), (true, Contact::End, Contact::Start)] {
+        for (is_back, from, to) in
+            [(false, Contact::Start, Contact::End), (true, Contact::End, Contact::Start)]
+        {
             let (enters, leaves) = (road.link(from) == Some(&gap.entry), road.link(to) == Some(&gap.exit));
             if !enters && !leaves {
                 continue;
             }
-            for lane in first.lanes.iter().filter(|lane| lane.id != 0 && carries_traffic(road, lane, is_back)) {
+            for lane in first.lanes.iter().filter(|lane| lane.id != 0 && carries_traffic(road, lane, is_back))
+            {
                 let Some(end) = last.lane(lane.id) else { continue };
-                let (before, after) =
-                    if is_back { (&end.successors, &lane.predecessors) } else { (&lane.predecessors, &end.successors) };
+                let (before, after) = if is_back {
+                    (&end.successors, &lane.predecessors)
+                } else {
+                    (&lane.predecessors, &end.successors)
+                };
                 let name = |touches: bool, ids: &[i32], end: Contact| match ids.first() {
                     Some(&id) if touches => (if neighbors.is_against(end) { -id } else { id }).to_string(),
                     _ => ".".to_owned(),

@@ -1,7 +1,7 @@
 //! Parametric cubics: `poly3` and `paramPoly3` (OpenDRIVE 1.8, sections 9.6 and 9.7).
 
 use super::Pose;
-use crate::map::{Curve, Cubic};
+use crate::map::{Cubic, Curve};
 
 /// A parametric cubic in the frame of its start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,8 +49,11 @@ impl CubicCurve {
         let (start, e) = (self.pose(0.0), self.end);
         let (sin, cos) = start.heading.sin_cos();
         let powers = [1.0, e, e * e, e * e * e];
-        let turn = |a: [f64; 4], b: [f64; 4], p: f64, q: f64| std::array::from_fn(|i| (p * a[i] + q * b[i]) * powers[i]);
-        let (mut u, mut v): ([f64; 4], [f64; 4]) = (turn(self.u, self.v, cos, sin), turn(self.u, self.v, -sin, cos));
+        let turn = |a: [f64; 4], b: [f64; 4], p: f64, q: f64| {
+            std::array::from_fn(|i| (p * a[i] + q * b[i]) * powers[i])
+        };
+        let (mut u, mut v): ([f64; 4], [f64; 4]) =
+            (turn(self.u, self.v, cos, sin), turn(self.u, self.v, -sin, cos));
         (u[0], v[0], v[1]) = (0.0, 0.0, 0.0);
         Self { u, v, end: 1.0 }
     }

@@ -25,9 +25,7 @@ impl Geometry {
                 let rate = if self.length > 0.0 { (end - start) / self.length } else { 0.0 };
                 clothoid(start, rate, s)
             }
-            Curve::Poly3 { .. } | Curve::ParamPoly3 { .. } => {
-                self.cubic_pose(s)
-            }
+            Curve::Poly3 { .. } | Curve::ParamPoly3 { .. } => self.cubic_pose(s),
         };
         origin.place(&local)
     }

@@ -72,7 +72,8 @@ impl Profile {
     /// The function with every value multiplied by `factor`.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
-        let scale = |piece: &Cubic| Cubic { s: piece.s, coefficients: piece.coefficients.map(|c| c * factor) };
+        let scale =
+            |piece: &Cubic| Cubic { s: piece.s, coefficients: piece.coefficients.map(|c| c * factor) };
         Self { pieces: self.pieces.iter().map(scale).collect() }
     }
 
@@ -98,7 +99,9 @@ impl Profile {
         let mut starts: Vec<f64> = self.pieces.iter().chain(&other.pieces).map(|piece| piece.s).collect();
         starts.sort_by(f64::total_cmp);
         starts.dedup();
-        let at = |profile: &Self, s: f64| profile.piece(s).map_or([0.0; 4], |piece| piece.moved_to(s).coefficients);
+        let at = |profile: &Self, s: f64| {
+            profile.piece(s).map_or([0.0; 4], |piece| piece.moved_to(s).coefficients)
+        };
         let add = |s: f64| {
             let (left, right) = (at(self, s), at(other, s));
             Cubic { s, coefficients: std::array::from_fn(|i| left[i] + factor * right[i]) }

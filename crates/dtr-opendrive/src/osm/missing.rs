@@ -136,13 +136,15 @@ fn gap_of(map: &Map, holes: &[Hole], part: &[[f64; 2]], number: usize) -> Option
             let pose = road.end_pose(*end);
             (pose.x - point[0]).hypot(pose.y - point[1])
         };
-        let open = ends.filter(|(road, end)| road.link(*end).is_none() && is_near(&road.end_pose(*end), point));
+        let open =
+            ends.filter(|(road, end)| road.link(*end).is_none() && is_near(&road.end_pose(*end), point));
         let (road, end) = open.min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
         Some(Link::Road { id: road.id.clone(), contact: Some(end) })
     };
     let (entry, exit) = (open(first)?, open(last)?);
     let left_hand = 2 * map.roads.iter().filter(|road| road.left_hand).count() > map.roads.len();
-    let taken = map.roads.iter().map(|road| &road.id).chain(map.junctions.iter().map(|junction| &junction.id));
+    let taken =
+        map.roads.iter().map(|road| &road.id).chain(map.junctions.iter().map(|junction| &junction.id));
     let highest = taken.filter_map(|id| id.parse::<u64>().ok()).max().unwrap_or(0);
     let road = highest.saturating_add(1).saturating_add(number as u64).to_string();
     (entry != exit).then_some(Gap { road, junction: None, left_hand, entry, exit })

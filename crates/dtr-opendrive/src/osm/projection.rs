@@ -66,7 +66,8 @@ impl Projection {
 
     /// The point of the map's frame in metres, of latitude and longitude in degrees.
     pub fn to_map(&self, [latitude, longitude]: [f64; 2]) -> [f64; 2] {
-        let [east, north] = transverse_mercator(latitude.to_radians(), (longitude - self.longitude).to_radians());
+        let [east, north] =
+            transverse_mercator(latitude.to_radians(), (longitude - self.longitude).to_radians());
         let [_, base] = transverse_mercator(self.latitude.to_radians(), 0.0);
         let (x, y) = (self.scale * east + self.shift[0], self.scale * (north - base) + self.shift[1]);
         let (sin, cos) = self.offset[2].sin_cos();

@@ -23,9 +23,7 @@ fn read_geometry(node: Node<'_>) -> Result<Geometry> {
     let shape = node
         .children()
         .find(|child| matches!(child.name(), "line" | "arc" | "spiral" | "poly3" | "paramPoly3"))
-        .ok_or_else(|| {
-            node.error("it has no `line`, `arc`, `spiral`, `poly3` or `paramPoly3`")
-        })?;
+        .ok_or_else(|| node.error("it has no `line`, `arc`, `spiral`, `poly3` or `paramPoly3`"))?;
     let curve = read_curve(shape)?;
     let bend = match curve {
         Curve::Arc { curvature } => curvature.abs(),

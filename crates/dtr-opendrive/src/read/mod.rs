@@ -68,9 +68,7 @@ fn read_map(root: Node<'_>) -> Result<Map> {
     }
     let geo_reference = header.first("geoReference").map(|node| node.element().text.trim().to_owned());
     let offset = match header.first("offset") {
-        Some(node) => {
-            [node.number("x")?, node.number("y")?, node.number("z")?, node.number_or("hdg", 0.0)?]
-        }
+        Some(node) => [node.number("x")?, node.number("y")?, node.number("z")?, node.number_or("hdg", 0.0)?],
         None => [0.0; 4],
     };
     let roads = root.all("road").map(roads::read_road).collect::<Result<_>>()?;

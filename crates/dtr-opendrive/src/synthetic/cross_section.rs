@@ -83,5 +83,11 @@ impl CrossSection {
 
 /// The centre lane.
 pub(super) fn center() -> Lane {
-    Lane { id: 0, kind: "none".to_owned(), width: Profile::default(), predecessors: Vec::new(), successors: Vec::new() }
+    Lane {
+        id: 0,
+        kind: "none".to_owned(),
+        width: Profile::default(),
+        predecessors: Vec::new(),
+        successors: Vec::new(),
+    }
 }

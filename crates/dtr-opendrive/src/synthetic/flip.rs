@@ -13,7 +13,8 @@ pub(super) fn flip(map: &mut Map, id: &str) {
                 continue;
             }
             *contact = contact.map(Contact::opposite);
-            let section = if end == Contact::Start { road.sections.first_mut() } else { road.sections.last_mut() };
+            let section =
+                if end == Contact::Start { road.sections.first_mut() } else { road.sections.last_mut() };
             for lane in section.into_iter().flat_map(|section| &mut section.lanes) {
                 let ids = if end == Contact::Start { &mut lane.predecessors } else { &mut lane.successors };
                 ids.iter_mut().for_each(|id| *id = -*id);

@@ -35,13 +35,7 @@ impl Arm {
     }
 }
 
-pub(super) fn add_junction(
-    growth: &mut Growth,
-    id: &str,
-    arms: &[Arm],
-    height: f64,
-    is_wide: bool,
-) {
+pub(super) fn add_junction(growth: &mut Growth, id: &str, arms: &[Arm], height: f64, is_wide: bool) {
     let mut connections = Vec::new();
     for from in arms {
         for to in arms.iter().filter(|to| to.road != from.road) {
@@ -60,7 +54,12 @@ pub(super) fn add_junction(
             }
         }
     }
-    growth.map.junctions.push(Junction { id: id.to_owned(), kind: "default".to_owned(), connections, line: 0 });
+    growth.map.junctions.push(Junction {
+        id: id.to_owned(),
+        kind: "default".to_owned(),
+        connections,
+        line: 0,
+    });
 }
 
 /// The pairs of an entering and a leaving lane, by connecting road. Innermost lanes turn left and outermost lanes
@@ -77,9 +76,14 @@ fn lane_pairs(from: &Arm, to: &Arm, is_wide: bool) -> Vec<Vec<(usize, usize)>> {
     }
     let common = entering.min(leaving);
     let straight: Vec<_> = (0..common).map(|index| (index, index)).collect();
-    let rest = (common..entering.max(leaving)).map(|index| vec![(index.min(entering - 1), index.min(leaving - 1))]);
+    let rest =
+        (common..entering.max(leaving)).map(|index| vec![(index.min(entering - 1), index.min(leaving - 1))]);
     let single = straight.iter().map(|&pair| vec![pair]);
-    if is_wide { std::iter::once(straight.clone()).chain(rest).collect() } else { single.chain(rest).collect() }
+    if is_wide {
+        std::iter::once(straight.clone()).chain(rest).collect()
+    } else {
+        single.chain(rest).collect()
+    }
 }
 
 fn connecting_road(

@@ -39,15 +39,28 @@ pub(super) fn grow(random: &mut impl Rng, options: &SyntheticOptions) -> Map {
     let mut growth = Growth { map, next_id: random.random_range(0..400) };
     let mut buds: Vec<Bud> = Vec::new();
     let mut centers: Vec<Pose> = Vec::new();
-    let start = Pose::new(between(random, -50.0, 50.0), between(random, -50.0, 50.0), between(random, -PI, PI));
+    let start =
+        Pose::new(between(random, -50.0, 50.0), between(random, -50.0, 50.0), between(random, -PI, PI));
     let lanes = CrossSection::random(random);
     let first = lead_to_junction(random, &mut growth, options, None, start, lanes, 0.0, &mut centers);
     buds.extend(first.unwrap_or_default());
     let mut attempts = 0;
-    while growth.map.junctions.len() < options.junctions && !buds.is_empty() && attempts < 20 * options.junctions {
+    while growth.map.junctions.len() < options.junctions
+        && !buds.is_empty()
+        && attempts < 20 * options.junctions
+    {
         attempts += 1;
         let Bud { junction, mouth, lanes, height } = buds.swap_remove(random.random_range(0..buds.len()));
-        let lead = lead_to_junction(random, &mut growth, options, Some(&junction), mouth, lanes, height, &mut centers);
+        let lead = lead_to_junction(
+            random,
+            &mut growth,
+            options,
+            Some(&junction),
+            mouth,
+            lanes,
+            height,
+            &mut centers,
+        );
         buds.extend(lead.unwrap_or_default());
     }
     for Bud { junction, mouth, lanes, height } in buds {
@@ -81,7 +94,8 @@ fn lead_to_junction(
     if random.random_bool(0.4) {
         angles.remove(random.random_range(0..3));
     }
-    let mut arms = vec![Arm { road: last, contact: Contact::End, mouth: end.turned(), lanes: lanes.turned() }];
+    let mut arms =
+        vec![Arm { road: last, contact: Contact::End, mouth: end.turned(), lanes: lanes.turned() }];
     let mut buds = Vec::new();
     let junction = growth.id().to_string();
     for angle in angles {
@@ -122,8 +136,10 @@ fn add_chain(
         };
         let plan = random_line(random, pose);
         let length: f64 = plan.iter().map(|record| record.length).sum();
-        let change = random.random_bool(options.lane_changes).then(|| lane_change(random, &lanes, length)).flatten();
-        let (mut sections, after) = change.unwrap_or_else(|| (vec![lanes.section(0.0, true, true)], lanes.clone()));
+        let change =
+            random.random_bool(options.lane_changes).then(|| lane_change(random, &lanes, length)).flatten();
+        let (mut sections, after) =
+            change.unwrap_or_else(|| (vec![lanes.section(0.0, true, true)], lanes.clone()));
         let end_height = height + between(random, -0.02, 0.02) * length;
         unlink_ends(&mut sections, !matches!(before, Some(Link::Road { .. })), index + 1 == count);
         let mut road = road(id, plan, sections, [height, end_height]);

@@ -53,12 +53,21 @@ fn resolve(text: LinkText, gap: &Link) -> Result<Link> {
             Ok(Link::Road { id: id.clone(), contact: Some(contact) })
         }
         (LinkText::Junction, Link::Junction { id }) => Ok(Link::Junction { id: id.clone() }),
-        (LinkText::Junction, Link::Road { .. }) => Err(Error::new("the text links a junction instead of a road")),
-        (LinkText::Road(_), Link::Junction { .. }) => Err(Error::new("the text links a road instead of a junction")),
+        (LinkText::Junction, Link::Road { .. }) => {
+            Err(Error::new("the text links a junction instead of a road"))
+        }
+        (LinkText::Road(_), Link::Junction { .. }) => {
+            Err(Error::new("the text links a road instead of a junction"))
+        }
     }
 }
 
-fn sections(texts: &[SectionText], gap: &Gap, neighbors: &Neighbors, length: f64) -> Result<Vec<LaneSection>> {
+fn sections(
+    texts: &[SectionText],
+    gap: &Gap,
+    neighbors: &Neighbors,
+    length: f64,
+) -> Result<Vec<LaneSection>> {
     let mut sections = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
         let s = text.s as f64 / 100.0;

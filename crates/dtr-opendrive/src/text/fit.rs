@@ -70,7 +70,14 @@ fn residual(pieces: &[Piece], parameters: &[f64], start: Pose, end: Pose) -> [f6
     [end.x - last.x, end.y - last.y, wrap(end.heading - last.heading)]
 }
 
-fn cost(pieces: &[Piece], parameters: &[f64], written: &[f64], weights: &[f64], start: Pose, end: Pose) -> f64 {
+fn cost(
+    pieces: &[Piece],
+    parameters: &[f64],
+    written: &[f64],
+    weights: &[f64],
+    start: Pose,
+    end: Pose,
+) -> f64 {
     let missed = residual(pieces, parameters, start, end);
     let closure: f64 = missed.iter().zip(CLOSURE).map(|(miss, sigma)| (miss / sigma).powi(2)).sum();
     let change = parameters.iter().zip(written).zip(weights).map(|((a, b), weight)| (a - b).powi(2) / weight);

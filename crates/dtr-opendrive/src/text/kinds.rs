@@ -38,7 +38,10 @@ const KINDS: [(&str, &str); 31] = [
 /// The letter of a lane type, or the type in braces.
 pub fn kind_code(kind: &str) -> String {
     let known = KINDS.iter().find(|(name, _)| *name == kind);
-    known.map_or_else(|| format!("{{{}}}", kind.replace(['{', '}', ' ', '\n'], "")), |(_, code)| (*code).to_owned())
+    known.map_or_else(
+        || format!("{{{}}}", kind.replace(['{', '}', ' ', '\n'], "")),
+        |(_, code)| (*code).to_owned(),
+    )
 }
 
 /// Splits a lane type off the front of `text`.

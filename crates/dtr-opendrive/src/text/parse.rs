@@ -18,7 +18,8 @@ impl RoadText {
             return Err(Error::new("the text is longer than 64 KiB"));
         }
         let mut lines = text.trim().lines().map(str::trim).take_while(|line| !line.is_empty());
-        let mut next = |what: &str| lines.next().ok_or_else(|| Error::new(format!("the line of {what} is missing")));
+        let mut next =
+            |what: &str| lines.next().ok_or_else(|| Error::new(format!("the line of {what} is missing")));
         let links = parse_links(next("links")?)?;
         let (start, pieces, end) = parse_plan(next("the reference line")?)?;
         let mut line = next("lanes")?;
@@ -108,7 +109,12 @@ fn parse_lane(word: &str, id: i32) -> Result<LaneText> {
         }
         rest = &rest[end..];
     }
-    Ok(LaneText { kind, width, predecessors: before.unwrap_or_default(), successors: after.unwrap_or_default() })
+    Ok(LaneText {
+        kind,
+        width,
+        predecessors: before.unwrap_or_default(),
+        successors: after.unwrap_or_default(),
+    })
 }
 
 fn parse_ids(text: &str, own: i32) -> Result<Vec<i32>> {

@@ -31,7 +31,9 @@ impl Piece {
             Curve::Spiral { start, end } if is_straight(start) && is_straight(end) => Self::Line(length),
             Curve::Line => Self::Line(length),
             Curve::Arc { curvature } => Self::Arc([length, curvature_text(curvature)]),
-            Curve::Spiral { start, end } => Self::Spiral([length, curvature_text(start), curvature_text(end)]),
+            Curve::Spiral { start, end } => {
+                Self::Spiral([length, curvature_text(start), curvature_text(end)])
+            }
             Curve::Poly3 { v } => Self::of_cubic([0.0, record.length, 0.0, 0.0], v),
             Curve::ParamPoly3 { u, v, .. } => Self::of_cubic(u, v),
         }

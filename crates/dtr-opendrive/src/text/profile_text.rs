@@ -38,7 +38,11 @@ impl ProfileText {
             }
             let value = |at: f64| quantize(cubic.value(at) - base, 100.0);
             let slope = |at: f64| quantize(cubic.slope(at), 1000.0);
-            pieces.push(Piece { start, values: [value(0.0), value(span)], slopes: [slope(0.0), slope(span)] });
+            pieces.push(Piece {
+                start,
+                values: [value(0.0), value(span)],
+                slopes: [slope(0.0), slope(span)],
+            });
         }
         if pieces.is_empty() {
             pieces.push(Piece { start: 0, values: [0; 2], slopes: [0; 2] });
@@ -74,7 +78,8 @@ impl ProfileText {
             if index > 0 && start >= length {
                 break;
             }
-            let end = self.pieces.get(index + 1).map_or(length, |next| (next.start as f64 / 100.0).min(length));
+            let end =
+                self.pieces.get(index + 1).map_or(length, |next| (next.start as f64 / 100.0).min(length));
             let values = piece.values.map(|value| value as f64 / 100.0 + base);
             let slopes = piece.slopes.map(|slope| slope as f64 / 1000.0);
             let is_constant = piece.values[0] == piece.values[1] && piece.slopes == [0; 2];

@@ -32,7 +32,10 @@ fn changes_of_a_valid_map_break_the_rule_that_they_concern() {
     assert_eq!(broken(|map| map.roads[2].predecessor = None), [Rule::LinksMutual, Rule::LaneLinksResolve]);
     assert_eq!(broken(|map| map.roads[0].sections[0].s = 1.0), [Rule::SectionsAscend]);
     assert_eq!(broken(|map| drop(map.roads[2].sections[0].lanes.remove(1))), [Rule::LaneIds]);
-    assert_eq!(broken(|map| map.roads[2].sections[0].lanes[0].width = Profile::default()), [Rule::WidthsDefined]);
+    assert_eq!(
+        broken(|map| map.roads[2].sections[0].lanes[0].width = Profile::default()),
+        [Rule::WidthsDefined]
+    );
     assert_eq!(
         broken(|map| map.roads[2].sections[0].lanes[0].predecessors = vec![2]),
         [Rule::LaneLinksResolve]

@@ -24,7 +24,9 @@ fn a_completed_map_differs_only_by_the_inserted_road() {
     let span = completed.file.road_spans.last().unwrap().clone();
     assert_eq!(format!("{}{}", &text[..span.start - "\n    ".len()], &text[span.end..]), holed.text);
     assert!(text[span].starts_with("<road name=\"\" length=\"31.41"));
-    assert!(score_road(&file.map, file.map.road("2").unwrap(), &completed.road, &Tolerance::default()).success);
+    assert!(
+        score_road(&file.map, file.map.road("2").unwrap(), &completed.road, &Tolerance::default()).success
+    );
     assert!(complete(&file, &gap, "").unwrap_err().to_string().contains("has a road \"2\" already"));
 }
 
@@ -55,7 +57,8 @@ fn found_holes(file: &MapFile) -> (usize, usize, usize) {
         whole += usize::from(hole.and_then(|hole| hole.gap()).as_ref() == Some(gap));
         likely += usize::from(hole.and_then(|hole| hole.likely_gap()).as_ref() == Some(gap));
         if let (Some(hole), Some(_)) = (hole, &gap.junction) {
-            let exit = hole.exit.as_ref().map_or(hole.candidates.contains(&gap.exit), |exit| *exit == gap.exit);
+            let exit =
+                hole.exit.as_ref().map_or(hole.candidates.contains(&gap.exit), |exit| *exit == gap.exit);
             assert!(exit || !matches!(gap.exit, Link::Road { .. }), "road {}", gap.road);
         }
     }
@@ -68,7 +71,10 @@ fn holes_of_synthetic_maps_are_found() {
         let file = MapFile::from_bytes(map_xml(&map, &name).as_bytes()).unwrap();
         let (whole, likely, all) = found_holes(&file);
         let roads = map.roads.iter().filter(|road| road.junction.is_none()).filter_map(Gap::of).count();
-        assert_eq!(whole, roads, "{name}: the links of other roads tell both ends of all roads between junctions");
+        assert_eq!(
+            whole, roads,
+            "{name}: the links of other roads tell both ends of all roads between junctions"
+        );
         assert!(likely > whole && likely <= all, "{name}: {likely} of {all}");
     }
 }
@@ -82,7 +88,11 @@ fn roads_of_town06_are_spliced_back_and_drawn() {
         let neighbors = Neighbors::of(&holed.map, gap).unwrap();
         let hidden = file.map.road(&gap.road).unwrap();
         let completed = complete(&holed, gap, &encode(hidden, gap, &neighbors, false)).unwrap();
-        assert!(score_road(&file.map, hidden, &completed.road, &Tolerance::default()).success, "{}", gap.road);
+        assert!(
+            score_road(&file.map, hidden, &completed.road, &Tolerance::default()).success,
+            "{}",
+            gap.road
+        );
         let svg = draw_before_after(&holed.map, &completed.file.map, std::slice::from_ref(&gap.road));
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && svg.contains("#b3261e"));
         assert!(svg.len() < 4_000_000 && !svg.contains("NaN"));

@@ -26,10 +26,26 @@ fn a_map_is_read_and_borders_become_widths() {
 #[test]
 fn errors_name_the_line_and_the_attribute() {
     let cases = [
-        ("length=\"50\" id=\"1\"", "length=\"nan\" id=\"1\"", "line 5: road \"1\": `road`: `length` is not a finite"),
-        ("length=\"50\" id=\"1\"", "id=\"1\"", "line 5: road \"1\": `road`: the attribute `length` is missing"),
-        ("hdg=\"1.5707963267948966\"", "hdg=\"1e999\"", "line 25: road \"3\": `geometry`: `hdg` is not a finite"),
-        ("<arc curvature=\"0.05\"/>", "<arc curvature=\"5e8\"/>", "line 16: road \"2\": `arc`: the curve turns"),
+        (
+            "length=\"50\" id=\"1\"",
+            "length=\"nan\" id=\"1\"",
+            "line 5: road \"1\": `road`: `length` is not a finite",
+        ),
+        (
+            "length=\"50\" id=\"1\"",
+            "id=\"1\"",
+            "line 5: road \"1\": `road`: the attribute `length` is missing",
+        ),
+        (
+            "hdg=\"1.5707963267948966\"",
+            "hdg=\"1e999\"",
+            "line 25: road \"3\": `geometry`: `hdg` is not a finite",
+        ),
+        (
+            "<arc curvature=\"0.05\"/>",
+            "<arc curvature=\"5e8\"/>",
+            "line 16: road \"2\": `arc`: the curve turns",
+        ),
         ("<arc curvature=\"0.05\"/>", "", "line 16: road \"2\": `geometry`: it has no `line`"),
         ("revMajor=\"1\"", "revMajor=\"2\"", "line 4: `header`: the map has OpenDRIVE version 2.6"),
         ("elementType=\"junction\"", "", ""),

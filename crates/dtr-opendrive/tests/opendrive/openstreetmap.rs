@@ -24,12 +24,16 @@ fn projections_equal_proj() {
         let [x, y] = projected(reference).to_map(place);
         assert!((x - expected[0]).abs() < 1e-3 && (y - expected[1]).abs() < 1e-3, "{reference}: {x} {y}");
     }
-    assert_eq!(Projection::of_map(&Map { geo_reference: Some("+proj=merc".to_owned()), ..Map::default() }), None);
+    assert_eq!(
+        Projection::of_map(&Map { geo_reference: Some("+proj=merc".to_owned()), ..Map::default() }),
+        None
+    );
 }
 
 /// A way along the three roads of the small map, in degrees around 49° N 8° E.
 fn osm() -> String {
-    let points = [[-2.0, 0.0], [50.0, 0.0], [57.6, 1.5], [64.1, 5.9], [68.5, 12.3], [70.0, 20.0], [70.0, 72.0]];
+    let points =
+        [[-2.0, 0.0], [50.0, 0.0], [57.6, 1.5], [64.1, 5.9], [68.5, 12.3], [70.0, 20.0], [70.0, 72.0]];
     let degrees = |[x, y]: [f64; 2]| (49.0 + y / 111_216.0, 8.0 + x / 73_172.0);
     let mut text = String::from("<osm version=\"0.6\">\n");
     for (id, point) in (1..).zip(points) {
@@ -38,8 +42,12 @@ fn osm() -> String {
     }
     text.push_str("<way id=\"77\">");
     (1..=points.len()).for_each(|id| text.push_str(&format!("<nd ref=\"{id}\"/>")));
-    text.push_str("<nd ref=\"99\"/><tag k=\"highway\" v=\"residential\"/><tag k=\"name\" v=\"Bend\"/></way>\n");
-    text.push_str("<way id=\"78\"><nd ref=\"1\"/><nd ref=\"2\"/><tag k=\"highway\" v=\"footway\"/></way></osm>");
+    text.push_str(
+        "<nd ref=\"99\"/><tag k=\"highway\" v=\"residential\"/><tag k=\"name\" v=\"Bend\"/></way>\n",
+    );
+    text.push_str(
+        "<way id=\"78\"><nd ref=\"1\"/><nd ref=\"2\"/><tag k=\"highway\" v=\"footway\"/></way></osm>",
+    );
     text
 }
 
@@ -79,6 +87,12 @@ fn a_way_between_open_ends_is_a_new_road() {
 fn bad_files_are_refused_with_the_line() {
     let error = |text: &str| read_osm(text.as_bytes(), &Limits::default()).unwrap_err().to_string();
     assert_eq!(error("<gpx/>"), "line 1: `gpx`: the root element is not `osm`");
-    assert_eq!(error("<osm>\n<node id=\"1\" lat=\"91\" lon=\"0\"/></osm>"), "line 2: `node`: the position is not on Earth");
-    assert_eq!(error("<osm>\n<node id=\"1\" lon=\"0\"/></osm>"), "line 2: `node`: the attribute `lat` is missing");
+    assert_eq!(
+        error("<osm>\n<node id=\"1\" lat=\"91\" lon=\"0\"/></osm>"),
+        "line 2: `node`: the position is not on Earth"
+    );
+    assert_eq!(
+        error("<osm>\n<node id=\"1\" lon=\"0\"/></osm>"),
+        "line 2: `node`: the attribute `lat` is missing"
+    );
 }

@@ -28,7 +28,11 @@ fn the_hidden_road_itself_has_no_error() {
 fn ends_count_within_their_tolerance() {
     let shift = |by: f64| move |road: &mut Road| road.plan[0].x += by;
     let (success, parts) = scored(shift(0.09));
-    assert!(success && (parts.ends[0].position - 0.09).abs() < 1e-9 && (parts.ends[1].position - 0.09).abs() < 1e-9);
+    assert!(
+        success
+            && (parts.ends[0].position - 0.09).abs() < 1e-9
+            && (parts.ends[1].position - 0.09).abs() < 1e-9
+    );
     assert!(!scored(shift(0.11)).0);
     let turn = |by: f64| move |road: &mut Road| road.plan[0].heading += by;
     let (success, parts) = scored(turn(0.003));

@@ -29,7 +29,8 @@ pub fn synthetic() -> Vec<(String, Map)> {
 /// The published maps by file name. Reports the test as skipped if `DTR_PUBLIC` does not name a folder with
 /// `data/opendrive/maps.tar.xz`.
 pub fn published() -> Option<Vec<(String, MapFile)>> {
-    let public = std::env::var_os("DTR_PUBLIC").map(|public| Path::new(&public).join("data/opendrive/maps.tar.xz"));
+    let public =
+        std::env::var_os("DTR_PUBLIC").map(|public| Path::new(&public).join("data/opendrive/maps.tar.xz"));
     let Some(Ok(archive)) = public.map(fs::read) else {
         skipped::report_skipped("DTR_PUBLIC does not name a folder with `data/opendrive/maps.tar.xz`");
         return None;
@@ -44,12 +45,16 @@ pub fn published() -> Option<Vec<(String, MapFile)>> {
 /// The regular files of a tar archive: names and contents.
 fn files(tar: &[u8]) -> Vec<(String, &[u8])> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_matches(['\0', ' ']).to_owned();
-    let (mut at, mut files) = (0, Vec::new());
+    let (mut at, mut files, mut long_name) = (0, Vec::new(), None);
     while at + 512 <= tar.len() && tar[at] != 0 {
         let header = &tar[at..at + 512];
         let size = usize::from_str_radix(&text(&header[124..136]), 8).unwrap();
-        if header[156] == b'0' {
-            files.push((text(&header[..100]), &tar[at + 512..at + 512 + size]));
+        let content = &tar[at + 512..at + 512 + size];
+        match header[156] {
+            // GNU tar puts names of more than 100 bytes in front of their file.
+            b'L' => long_name = Some(text(content)),
+            b'0' => files.push((long_name.take().unwrap_or_else(|| text(&header[..100])), content)),
+            _ => {}
         }
         at += 512 + size.div_ceil(512) * 512;
     }

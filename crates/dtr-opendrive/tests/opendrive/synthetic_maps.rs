@@ -18,7 +18,10 @@ fn written_maps_are_read_back_equal_and_keep_all_rules() {
         assert!(findings.is_empty(), "seed {seed}: {}", findings[0]);
         assert_eq!(file.map.junctions.len(), map.junctions.len());
         for (read, written) in file.map.roads.iter().zip(&map.roads) {
-            assert_eq!((&read.plan, &read.sections, read.left_hand), (&written.plan, &written.sections, written.left_hand));
+            assert_eq!(
+                (&read.plan, &read.sections, read.left_hand),
+                (&written.plan, &written.sections, written.left_hand)
+            );
         }
     }
 }
@@ -38,7 +41,8 @@ fn maps_have_all_curves_lane_types_and_lane_changes() {
     assert!(has(|curve| matches!(curve, Curve::Line)) > 1000);
     assert!(has(|curve| matches!(curve, Curve::Arc { .. })) > 1000);
     assert!(has(|curve| matches!(curve, Curve::Spiral { .. })) > 1000);
-    let lanes = || maps.iter().flat_map(|map| &map.roads).flat_map(|road| &road.sections).flat_map(|s| &s.lanes);
+    let lanes =
+        || maps.iter().flat_map(|map| &map.roads).flat_map(|road| &road.sections).flat_map(|s| &s.lanes);
     for kind in ["driving", "sidewalk", "shoulder", "biking", "parking", "border", "none"] {
         assert!(lanes().any(|lane| lane.kind == kind), "no lane is {kind}");
     }

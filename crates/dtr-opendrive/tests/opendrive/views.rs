@@ -24,7 +24,11 @@ fn reflection_negates_headings_and_reversal_swaps_the_ends() {
         let (mirror, back) = (reflected(&map), reversed(&map));
         for ((road, mirrored), turned) in map.roads.iter().zip(&mirror.roads).zip(&back.roads) {
             let (a, b) = (road.pose(road.length / 3.0), mirrored.pose(road.length / 3.0));
-            assert!((a.x - b.x).abs() < 1e-9 && (a.y + b.y).abs() < 1e-9 && (a.curvature + b.curvature).abs() < 1e-9);
+            assert!(
+                (a.x - b.x).abs() < 1e-9
+                    && (a.y + b.y).abs() < 1e-9
+                    && (a.curvature + b.curvature).abs() < 1e-9
+            );
             let (a, b) = (road.end_pose(Contact::End), turned.end_pose(Contact::Start).turned());
             assert!(a.distance(&b) < 1e-9 && (a.curvature - b.curvature).abs() < 1e-9);
             let (a, b) = (road.pose(road.length * 0.25), turned.pose(road.length * 0.75));
