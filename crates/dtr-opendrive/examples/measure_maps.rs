@@ -1,5 +1,5 @@
-//! Prints for each map how many of its own roads, written as text and decoded, equal themselves, and how many the
-//! baseline completes.
+//! Prints for each map how many of its own roads, written as text and decoded, equal themselves, and how many
+//! the baseline completes.
 //!
 //! Usage: `cargo run --release -p dtr-opendrive --example measure_maps -- MAP.xodr...`
 

@@ -11,9 +11,9 @@ const STRAIGHT_SHARE: f64 = 0.9;
 
 /// The text of the road that the neighbours suggest.
 ///
-/// The reference line is a line, an arc between two lines, or a cubic. A connecting road has the lanes that the
-/// junction links, and leaves the gap on the lane that has the same place among the lanes of its direction. Another
-/// road has the lanes of a neighbour.
+/// The reference line is a line, an arc between two lines, or a cubic. A connecting road has the lanes that
+/// the junction links, and leaves the gap on the lane that has the same place among the lanes of its
+/// direction. Another road has the lanes of a neighbour.
 pub fn baseline(gap: &Gap, neighbors: &Neighbors) -> String {
     let (lanes, shifts) =
         if gap.junction.is_some() { connecting_lanes(gap, neighbors) } else { road_lanes(gap, neighbors) };
@@ -83,7 +83,8 @@ fn outward_ids(neighbor: &Neighbor) -> impl Iterator<Item = (i32, &NeighborLane)
     neighbor.lanes.iter().filter(|lane| lane.id != 0).map(|lane| (lane.id, lane))
 }
 
-/// The lanes of a connecting road, and how far its ends are from the reference lines of the neighbours in metres.
+/// The lanes of a connecting road, and how far its ends are from the reference lines of the neighbours in
+/// metres.
 fn connecting_lanes(gap: &Gap, neighbors: &Neighbors) -> (SectionText, [f64; 2]) {
     let (entry, exit) = (&neighbors.at_entry[0], &neighbors.at_exit[0]);
     let linked = |neighbor: &Neighbor| -> Vec<(i32, i32)> {
@@ -136,8 +137,8 @@ fn default_lane() -> LaneText {
     }
 }
 
-/// The lane of `to` that a lane of `from` leads to: the innermost driving lane for left turns, the outermost one
-/// for right turns, and the lane of the same place otherwise.
+/// The lane of `to` that a lane of `from` leads to: the innermost driving lane for left turns, the outermost
+/// one for right turns, and the lane of the same place otherwise.
 fn counterpart(from: &Neighbor, to: &Neighbor, lane: i32, turn: f64) -> i32 {
     let side = |neighbor: &Neighbor| -> Vec<i32> {
         let is_on_side = |one: &&NeighborLane| one.id.signum() == lane.signum() && one.kind == "driving";

@@ -1,7 +1,8 @@
 //! The canonical form of a road: the same road with as few records as possible.
 //!
 //! Editors split reference lines and lane sections where nothing changes, for example at signals. The
-//! canonical form joins such parts. It is what the text form of a road describes and what the metric compares.
+//! canonical form joins such parts. It is what the text form of a road describes and what the metric
+//! compares.
 
 use crate::geometry::CubicCurve;
 use crate::map::{Contact, Cubic, Curve, Geometry, Lane, LaneSection, Profile, Road};
@@ -119,8 +120,8 @@ fn simplified(profile: &Profile, length: f64) -> Profile {
     Profile { pieces }
 }
 
-/// The reference line with as few records as possible. Cubics become `paramPoly3` with a parameter from 0 to 1,
-/// in the frame of their own first direction.
+/// The reference line with as few records as possible. Cubics become `paramPoly3` with a parameter from 0 to
+/// 1, in the frame of their own first direction.
 fn canonical_plan(plan: &[Geometry]) -> Vec<Geometry> {
     let mut records: Vec<Geometry> = Vec::new();
     for record in plan {

@@ -181,8 +181,8 @@ fn sorted(ids: &[i32]) -> Vec<i32> {
     ids
 }
 
-/// The largest differences of widths and of lane offsets in one lane section. Both sections are compared at the
-/// middles of 16 equal parts, because functions may jump at the borders.
+/// The largest differences of widths and of lane offsets in one lane section. Both sections are compared at
+/// the middles of 16 equal parts, because functions may jump at the borders.
 fn section_errors(hidden: &Road, road: &Road, index: usize) -> [f64; 2] {
     let start = |road: &Road| road.sections[index].s;
     let length = |road: &Road| road.section_end(index) - start(road);

@@ -30,8 +30,8 @@ pub fn chain(start: Pose, parts: &[(f64, Curve)]) -> Vec<Geometry> {
 
 /// The parts of a turn by `angle` radians with the radius `radius` in metres.
 ///
-/// Two clothoids each turn by `easing / 2` of the angle, so that the curvature is continuous. The easing 0 gives
-/// an arc.
+/// Two clothoids each turn by `easing / 2` of the angle, so that the curvature is continuous. The easing 0
+/// gives an arc.
 pub fn turn(angle: f64, radius: f64, easing: f64) -> Vec<(f64, Curve)> {
     let curvature = angle.signum() / radius;
     let (eased, arc) = (angle.abs() * easing / 2.0, angle.abs() * (1.0 - easing));
@@ -45,8 +45,9 @@ pub fn turn(angle: f64, radius: f64, easing: f64) -> Vec<(f64, Curve)> {
 
 /// A curve from one pose to another.
 ///
-/// If the directions meet in front of `start` and behind `end`, the curve is a turn between two lines. The turn
-/// takes the part `share` of the shorter line. Two arcs join parallel directions. Otherwise the curve is a cubic.
+/// If the directions meet in front of `start` and behind `end`, the curve is a turn between two lines. The
+/// turn takes the part `share` of the shorter line. Two arcs join parallel directions. Otherwise the curve is
+/// a cubic.
 pub fn connect(start: Pose, end: Pose, easing: f64, share: f64) -> Vec<Geometry> {
     let local = start.localize(&end);
     if local.heading.abs() < 1e-5 && local.y.abs() < 1e-4 && local.x > 0.0 {
@@ -58,7 +59,7 @@ pub fn connect(start: Pose, end: Pose, easing: f64, share: f64) -> Vec<Geometry>
         return chain(start, &lane_shift(local, share));
     }
     let is_turn = (SMALLEST_TURN..LARGEST_TURN).contains(&local.heading.abs());
-    if !is_turn || !(before > 0.1 && after > 0.1) {
+    if !(is_turn && before > 0.1 && after > 0.1) {
         return chain(start, &[cubic(local)]);
     }
     let tangent = share.clamp(0.1, 1.0) * before.min(after);

@@ -15,8 +15,8 @@ pub enum Split {
     Test,
 }
 
-/// The split of each of `count` maps: about the shares `validation` and `test`, and at least one map of each if
-/// there are three maps.
+/// The split of each of `count` maps: about the shares `validation` and `test`, and at least one map of each
+/// if there are three maps.
 pub fn split_maps(count: usize, validation: f64, test: f64, seed: u64) -> Vec<Split> {
     let mut order: Vec<usize> = (0..count).collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));

@@ -93,10 +93,8 @@ impl Xml<'_> {
 
     fn section(&mut self, section: &LaneSection) {
         self.line(2, &format!("<laneSection s=\"{}\">", section.s));
-        let sides: [(&str, fn(i32) -> bool); 3] =
-            [("left", |id| id > 0), ("center", |id| id == 0), ("right", |id| id < 0)];
-        for (side, holds) in sides {
-            let lanes: Vec<_> = section.lanes.iter().filter(|lane| holds(lane.id)).collect();
+        for (side, sign) in [("left", 1), ("center", 0), ("right", -1)] {
+            let lanes: Vec<_> = section.lanes.iter().filter(|lane| lane.id.signum() == sign).collect();
             if lanes.is_empty() {
                 continue;
             }

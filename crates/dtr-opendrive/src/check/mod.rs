@@ -20,7 +20,8 @@ pub enum Rule {
     LinksResolve,
     /// A road that a road links to links back, or belongs to the linked junction (section 10.3).
     LinksMutual,
-    /// Linked roads meet: the gap along the road is at most 0.1 m, and the headings differ by at most 0.02 rad.
+    /// Linked roads meet: the gap along the road is at most 0.1 m, and the headings differ by at most 0.02
+    /// rad.
     RoadsMeet,
     /// Each record of the plan view begins where the one before ends, within 0.02 m (section 9.2).
     PositionContinuous,

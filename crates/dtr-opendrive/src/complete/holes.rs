@@ -1,5 +1,7 @@
 //! Finds roads that a map names and does not have.
 
+use std::collections::HashSet;
+
 use crate::gap::Gap;
 use crate::map::{Contact, Link, Map, Road};
 
@@ -16,8 +18,8 @@ pub struct Hole {
     pub entry: Option<Link>,
     /// What the road's end touches, if the map says so.
     pub exit: Option<Link>,
-    /// What the unknown end of a connecting road may touch, the most likely first. A junction names only the road
-    /// by which traffic enters a connecting road, not the road by which it leaves.
+    /// What the unknown end of a connecting road may touch, the most likely first. A junction names only the
+    /// road by which traffic enters a connecting road, not the road by which it leaves.
     pub candidates: Vec<Link>,
 }
 
@@ -59,9 +61,9 @@ pub fn holes(map: &Map) -> Vec<Hole> {
     let connections = map.junctions.iter().flat_map(|junction| &junction.connections);
     let connected =
         connections.flat_map(|connection| [&connection.connecting, &connection.incoming]).flatten();
-    let known: std::collections::HashSet<&str> = map.roads.iter().map(|road| road.id.as_str()).collect();
+    let mut known: HashSet<&str> = map.roads.iter().map(|road| road.id.as_str()).collect();
     for id in linked.chain(connected.map(String::as_str)) {
-        if !known.contains(id) && !ids.contains(&id) {
+        if known.insert(id) {
             ids.push(id);
         }
     }

@@ -14,7 +14,8 @@ pub fn remove_road(file: &MapFile, id: &str) -> Result<String> {
     Ok(format!("{}{}", &file.text[..span.start], &file.text[span.end..]))
 }
 
-/// The text of the map with one more road. Neighbours that have no link at the contact get a link to the road.
+/// The text of the map with one more road. Neighbours that have no link at the contact get a link to the
+/// road.
 pub fn splice_road(file: &MapFile, road: &Road) -> Result<String> {
     let newline = if file.text.contains("\r\n") { "\r\n" } else { "\n" };
     let (at, indent) = match file.road_spans.last() {

@@ -8,8 +8,8 @@ pub use prompt::{PromptOptions, prompt};
 
 use crate::map::{Contact, Link, Map, Road};
 
-/// Roads that are shorter than this many metres are not hidden. Editors leave such roads at junctions, some of
-/// them a thousandth of a millimetre long.
+/// Roads that are shorter than this many metres are not hidden. Editors leave such roads at junctions, some
+/// of them a thousandth of a millimetre long.
 pub const SHORTEST_ROAD: f64 = 0.1;
 
 /// A missing road, as the rest of the map describes it: its id and what it joins.

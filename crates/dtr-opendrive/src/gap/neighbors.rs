@@ -85,7 +85,8 @@ fn touching(map: &Map, gap: &Gap, end: Contact) -> Vec<Neighbor> {
                 .filter_map(|road| Some((road, touching_end(road, &gap.road, end)?)))
                 .map(|(road, contact)| neighbor(map, gap, end, road, contact))
                 .collect();
-            // The reference line of a road that joins the innermost lanes usually touches the missing road's own.
+            // The reference line of a road that joins the innermost lanes usually touches the missing road's
+            // own.
             let innermost = |neighbor: &Neighbor| {
                 let ids = neighbor.lanes.iter().flat_map(|lane| &lane.links);
                 ids.map(|id| id.unsigned_abs()).min().unwrap_or(u32::MAX)

@@ -91,8 +91,8 @@ fn write_neighbor(text: &mut String, neighbor: &Neighbor, base: f64, options: &P
     text.push('\n');
 }
 
-/// Which lanes other connecting roads of the junction join, as `entry lane>exit lane`. A dot stands for a lane of
-/// a road that the gap does not touch.
+/// Which lanes other connecting roads of the junction join, as `entry lane>exit lane`. A dot stands for a
+/// lane of a road that the gap does not touch.
 fn sibling_pairs(map: &Map, gap: &Gap, junction: &str, neighbors: &Neighbors) -> Vec<String> {
     let mut pairs = Vec::new();
     let siblings =

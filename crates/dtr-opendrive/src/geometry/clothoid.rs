@@ -2,7 +2,8 @@
 
 use super::Pose;
 
-/// Nodes and weights of Gauss-Legendre quadrature with 10 points on -1..1. The negative nodes follow by symmetry.
+/// Nodes and weights of Gauss-Legendre quadrature with 10 points on -1..1. The negative nodes follow by
+/// symmetry.
 const NODES: [(f64, f64); 5] = [
     (0.148_874_338_981_631_21, 0.295_524_224_714_752_87),
     (0.433_395_394_129_247_2, 0.269_266_719_309_996_35),
@@ -13,9 +14,9 @@ const NODES: [(f64, f64); 5] = [
 
 /// The pose at the length `s` of a clothoid that starts at the origin along the x axis.
 ///
-/// The curvature at `s` is `start + rate * s`, in 1/m and 1/m². The position is the integral of the direction.
-/// It is computed in panels in which the direction turns by at most 1 radian, where the quadrature's error is
-/// below 1e-15 of the panel's length.
+/// The curvature at `s` is `start + rate * s`, in 1/m and 1/m². The position is the integral of the
+/// direction. It is computed in panels in which the direction turns by at most 1 radian, where the
+/// quadrature's error is below 1e-15 of the panel's length.
 pub fn clothoid(start: f64, rate: f64, s: f64) -> Pose {
     let curvature = start + rate * s;
     let turn = (start.abs().max(curvature.abs()) * s.abs()).min(1e6);

@@ -1,6 +1,7 @@
 //! The parts of an OpenDRIVE map that roads consist of, as types.
 //!
-//! Lengths are in metres and angles in radians, as in the standard. Ids are texts, as in OpenDRIVE 1.4 and later.
+//! Lengths are in metres and angles in radians, as in the standard. Ids are texts, as in OpenDRIVE 1.4 and
+//! later.
 
 mod junction;
 mod lane;

@@ -1,5 +1,7 @@
 //! Parts of ways that no road of the map covers, and the gaps that they fill.
 
+use std::collections::HashMap;
+
 use super::Way;
 use crate::complete::{Hole, holes};
 use crate::gap::{Gap, Neighbors};
@@ -46,9 +48,12 @@ pub fn missing_roads(map: &Map, ways: &[Way], points: &[Vec<[f64; 2]>]) -> Vec<M
     missing
 }
 
+/// A point of a road, and how far it covers ways in metres.
+type Covering = ([f64; 2], f64);
+
 /// Points of all roads in a grid, with the distance up to which each covers a way.
 struct Cover {
-    cells: std::collections::HashMap<(i64, i64), Vec<([f64; 2], f64)>>,
+    cells: HashMap<(i64, i64), Vec<Covering>>,
     size: f64,
 }
 
@@ -63,7 +68,7 @@ impl Cover {
             sides.fold(0.0, f64::max).min(40.0) + NEAR
         };
         let size = map.roads.iter().map(reach).fold(NEAR, f64::max);
-        let mut cover = Self { cells: std::collections::HashMap::new(), size };
+        let mut cover = Self { cells: HashMap::new(), size };
         for road in &map.roads {
             let count = (road.length / STEP).ceil().clamp(1.0, 10_000.0);
             for index in 0..=count as u32 {

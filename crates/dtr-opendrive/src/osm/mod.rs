@@ -46,8 +46,8 @@ pub struct Way {
     pub nodes: Vec<[f64; 2]>,
 }
 
-/// Reads the ways for cars of a file of OpenStreetMap (`.osm`). Refuses a file that breaks the format, with the
-/// line.
+/// Reads the ways for cars of a file of OpenStreetMap (`.osm`). Refuses a file that breaks the format, with
+/// the line.
 pub fn read_osm(bytes: &[u8], limits: &Limits) -> Result<Vec<Way>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| Error::new("the file is not UTF-8"))?;
@@ -85,8 +85,9 @@ pub fn read_osm(bytes: &[u8], limits: &Limits) -> Result<Vec<Way>> {
 
 /// The points of ways in the map's frame, in metres.
 ///
-/// The projection is that of the map's `geoReference` and `offset`. A map without them gets a projection that puts
-/// the middle of the ways on the middle of the roads, which is right only if the file covers the map's area.
+/// The projection is that of the map's `geoReference` and `offset`. A map without them gets a projection that
+/// puts the middle of the ways on the middle of the roads, which is right only if the file covers the map's
+/// area.
 pub fn project(ways: &[Way], map: &Map) -> Vec<Vec<[f64; 2]>> {
     let projection = Projection::of_map(map).unwrap_or_else(|| Projection::by_middle(ways, map));
     ways.iter().map(|way| way.nodes.iter().map(|&node| projection.to_map(node)).collect()).collect()

@@ -76,8 +76,8 @@ impl Projection {
     }
 }
 
-/// Easting and northing in metres with the scale 1 from the equator, by Krüger's series of the fourth order. The
-/// error is below a millimetre within 3000 km of the central meridian.
+/// Easting and northing in metres with the scale 1 from the equator, by Krüger's series of the fourth order.
+/// The error is below a millimetre within 3000 km of the central meridian.
 fn transverse_mercator(latitude: f64, longitude: f64) -> [f64; 2] {
     let n = FLATTENING / (2.0 - FLATTENING);
     let (n2, n3, n4) = (n * n, n.powi(3), n.powi(4));

@@ -33,8 +33,8 @@ pub(super) fn flip(map: &mut Map, id: &str) {
     }
 }
 
-/// `reversed_road` reverses the neighbours too. Only this road is reversed here, so its links to the neighbours get
-/// their own ends and ids back.
+/// `reversed_road` reverses the neighbours too. Only this road is reversed here, so its links to the
+/// neighbours get their own ends and ids back.
 fn restore_neighbors(road: &mut crate::map::Road) {
     for link in [&mut road.predecessor, &mut road.successor].into_iter().flatten() {
         if let Link::Road { contact, .. } = link {

@@ -62,9 +62,9 @@ pub(super) fn add_junction(growth: &mut Growth, id: &str, arms: &[Arm], height: 
     });
 }
 
-/// The pairs of an entering and a leaving lane, by connecting road. Innermost lanes turn left and outermost lanes
-/// turn right. All lanes go straight on, and the outermost lane splits or merges if the numbers differ. If
-/// `is_wide`, one connecting road has all lanes that go straight on; else each lane has its own.
+/// The pairs of an entering and a leaving lane, by connecting road. Innermost lanes turn left and outermost
+/// lanes turn right. All lanes go straight on, and the outermost lane splits or merges if the numbers differ.
+/// If `is_wide`, one connecting road has all lanes that go straight on; else each lane has its own.
 fn lane_pairs(from: &Arm, to: &Arm, is_wide: bool) -> Vec<Vec<(usize, usize)>> {
     let (entering, leaving) = (from.lanes.left.driving(), to.lanes.right.driving());
     let turn = wrap(to.mouth.heading - from.mouth.turned().heading);

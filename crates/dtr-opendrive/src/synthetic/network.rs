@@ -70,8 +70,8 @@ pub(super) fn grow(random: &mut impl Rng, options: &SyntheticOptions) -> Map {
     growth.map
 }
 
-/// Adds a chain of roads and a junction at its end. Returns the other arms of the junction. If the junction would
-/// be too close to another one, the chain ends without a junction.
+/// Adds a chain of roads and a junction at its end. Returns the other arms of the junction. If the junction
+/// would be too close to another one, the chain ends without a junction.
 #[expect(clippy::too_many_arguments, reason = "the chain begins with all of them")]
 fn lead_to_junction(
     random: &mut impl Rng,
@@ -113,8 +113,8 @@ fn lead_to_junction(
     Some(buds)
 }
 
-/// Adds two or three roads in a row. Returns the last road, the pose at its end, its lanes and its height there.
-/// `from` is the junction and the id that the first road must have, separated by a space.
+/// Adds two or three roads in a row. Returns the last road, the pose at its end, its lanes and its height
+/// there. `from` is the junction and the id that the first road must have, separated by a space.
 fn add_chain(
     random: &mut impl Rng,
     growth: &mut Growth,

@@ -8,8 +8,8 @@ use crate::geometry::Pose;
 use crate::map::{Cubic, Curve, Geometry, LaneSection, Profile, Road};
 use crate::shape::{chain, turn};
 
-// The rules by which the maps are designed. Real maps follow such rules too. Without them, the neighbours of a
-// hidden road would not tell how it looks.
+// The rules by which the maps are designed. Real maps follow such rules too. Without them, the neighbours of
+// a hidden road would not tell how it looks.
 
 /// The length in metres of the lines before and after bends.
 const LEAD: f64 = 20.0;
@@ -43,8 +43,8 @@ pub(super) fn road(id: usize, plan: Vec<Geometry>, sections: Vec<LaneSection>, h
     }
 }
 
-/// A random reference line: straight, a bend, or two bends of one radius. Its curvature is continuous in bends
-/// below `SHARP_RADIUS`.
+/// A random reference line: straight, a bend, or two bends of one radius. Its curvature is continuous in
+/// bends below `SHARP_RADIUS`.
 pub(super) fn random_line(random: &mut impl Rng, start: Pose) -> Vec<Geometry> {
     let bends = *[0, 1, 1, 2].get(random.random_range(0..4)).unwrap_or(&0);
     if bends == 0 {
@@ -71,8 +71,8 @@ fn rounded(length: f64) -> f64 {
     (length * 10.0).round() / 10.0
 }
 
-/// The lane sections of a road on which an outer driving lane of the right side begins or ends, and the lanes at
-/// its end. `None` if the side has the smallest or largest number of lanes.
+/// The lane sections of a road on which an outer driving lane of the right side begins or ends, and the lanes
+/// at its end. `None` if the side has the smallest or largest number of lanes.
 pub(super) fn lane_change(
     random: &mut impl Rng,
     lanes: &CrossSection,
@@ -105,8 +105,8 @@ pub(super) fn lane_change(
     Some((sections, after))
 }
 
-/// Links the lanes at the border after section `border`, where lane `id` begins or ends. Lanes further out have
-/// other ids on both sides of the border.
+/// Links the lanes at the border after section `border`, where lane `id` begins or ends. Lanes further out
+/// have other ids on both sides of the border.
 fn relink(sections: &mut [LaneSection], border: usize, id: i32, begins: bool) {
     for lane in sections[border].lanes.iter_mut().filter(|lane| lane.id <= id) {
         lane.successors = match (begins, lane.id == id) {

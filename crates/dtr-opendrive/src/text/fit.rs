@@ -1,5 +1,6 @@
-//! Closes a reference line: changes the written lengths and curvatures by as little as possible so that the line
-//! ends in the pose that the text names. Rounded numbers alone would end some decimetres away on long roads.
+//! Closes a reference line: changes the written lengths and curvatures by as little as possible so that the
+//! line ends in the pose that the text names. Rounded numbers alone would end some decimetres away on long
+//! roads.
 
 use super::Piece;
 use crate::geometry::{CubicCurve, Pose, wrap};
@@ -130,8 +131,9 @@ fn solve(mut matrix: [[f64; 3]; 3], mut right: [f64; 3]) -> [f64; 3] {
     for pivot in 0..3 {
         for row in pivot + 1..3 {
             let factor = matrix[row][pivot] / matrix[pivot][pivot];
-            for column in pivot..3 {
-                matrix[row][column] -= factor * matrix[pivot][column];
+            let upper = matrix[pivot];
+            for (value, above) in matrix[row].iter_mut().zip(upper).skip(pivot) {
+                *value -= factor * above;
             }
             right[row] -= factor * right[pivot];
         }

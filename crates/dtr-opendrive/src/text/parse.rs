@@ -68,9 +68,9 @@ fn parse_plan(line: &str) -> Result<([i64; 3], Vec<Piece>, [i64; 3])> {
 
 fn parse_shift(word: &str) -> Result<[i64; 3]> {
     let values: Vec<i64> = word.split(',').take(4).map(integer).collect::<Result<_>>()?;
-    match values.as_slice() {
-        &[t] => Ok([t, 0, 0]),
-        &[t, s, heading] => Ok([t, s, heading]),
+    match *values.as_slice() {
+        [t] => Ok([t, 0, 0]),
+        [t, s, heading] => Ok([t, s, heading]),
         _ => Err(Error::new(format!("not a lateral shift: {word:?}"))),
     }
 }

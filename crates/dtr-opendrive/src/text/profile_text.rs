@@ -1,7 +1,7 @@
 //! Widths, offsets and heights as texts: values in centimetres at the ends of each cubic, and slopes.
 //!
-//! `350` is constant, `350~0` goes from 350 to 0 with level ends, and `350~0/-12/5` has the slopes -0.012 at the
-//! start and 0.005 at the end. `350@1200:350~0` begins the second cubic at 1200 cm.
+//! `350` is constant, `350~0` goes from 350 to 0 with level ends, and `350~0/-12/5` has the slopes -0.012 at
+//! the start and 0.005 at the end. `350@1200:350~0` begins the second cubic at 1200 cm.
 
 use std::fmt;
 

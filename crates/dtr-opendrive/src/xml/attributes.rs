@@ -22,7 +22,7 @@ impl<'a> Node<'a> {
         let text = self.text(name)?;
         let value: f64 =
             text.trim().parse().map_err(|_| self.error(format!("`{name}` is not a number: {text:?}")))?;
-        if !(value.abs() <= LARGEST) {
+        if !value.is_finite() || value.abs() > LARGEST {
             return Err(self.error(format!("`{name}` is not a finite number below 1e9: {text:?}")));
         }
         Ok(value)

@@ -45,8 +45,8 @@ fn neighbors_without_links_get_links() {
     assert!(!completed.file.text.replace("\r\n", "").contains('\n'), "all lines end as before");
 }
 
-/// Removes each road, finds the hole and compares it with the road's own links. Returns how many gaps were found
-/// whole, and for how many connecting roads the first candidate is right.
+/// Removes each road, finds the hole and compares it with the road's own links. Returns how many gaps were
+/// found whole, and for how many connecting roads the first candidate is right.
 fn found_holes(file: &MapFile) -> (usize, usize, usize) {
     let gaps = gaps(&file.map);
     let (mut whole, mut likely) = (0, 0);

@@ -3,7 +3,8 @@
 use dtr_opendrive::geometry::clothoid;
 use dtr_opendrive::map::{Curve, Geometry};
 
-/// Start curvature, rate, length, x, y and heading, printed by `reference_clothoids.py` with scipy's `fresnel`.
+/// Start curvature, rate, length, x, y and heading, printed by `reference_clothoids.py` with scipy's
+/// `fresnel`.
 const CLOTHOIDS: [(f64, f64, f64, f64, f64, f64); 10] = [
     (0.0, 0.001, 30.0, 29.39816877132832, 4.435328616860129, 0.44999999999999996),
     (0.0, -0.002, 50.0, 26.593366248249016, -26.387313538533707, -2.5),
