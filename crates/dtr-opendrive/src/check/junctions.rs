@@ -57,18 +57,21 @@ fn check_connection(
         );
         return add(Rule::ConnectionContacts, message);
     }
+    if let Some((incoming_lane, connecting_lane)) = missing_lanes(incoming, connecting, connection) {
+        let message = format!(
+            "connection {number:?} links the lanes {incoming_lane} and {connecting_lane}, which do not exist"
+        );
+        add(Rule::ConnectionLanes, message);
+    }
+}
+
+/// The first pair of lanes that a connection links and of which one does not exist.
+fn missing_lanes(incoming: &Road, connecting: &Road, connection: &Connection) -> Option<(i32, i32)> {
     let (from, to) =
         (contact_section(incoming, connecting, connection), connecting.section_at(connection.contact));
-    for (incoming_lane, connecting_lane) in &connection.lane_links {
-        let has =
-            |section: Option<&LaneSection>, id: i32| section.is_none_or(|section| section.lane(id).is_some());
-        if !has(from, *incoming_lane) || !has(to, *connecting_lane) {
-            let message = format!(
-                "connection {number:?} links the lanes {incoming_lane} and {connecting_lane}, which do not exist"
-            );
-            add(Rule::ConnectionLanes, message);
-        }
-    }
+    let lacks =
+        |section: Option<&LaneSection>, id: i32| section.is_some_and(|section| section.lane(id).is_none());
+    connection.lane_links.iter().copied().find(|&(a, b)| lacks(from, a) || lacks(to, b))
 }
 
 /// The lane section of the incoming road at the connecting road.

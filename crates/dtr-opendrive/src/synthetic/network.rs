@@ -35,7 +35,7 @@ impl Growth {
 }
 
 pub(super) fn grow(random: &mut impl Rng, options: &SyntheticOptions) -> Map {
-    let map = Map { version: (1, 6), ..Map::default() };
+    let map = Map { version: (1, 7), ..Map::default() };
     let mut growth = Growth { map, next_id: random.random_range(0..400) };
     let mut buds: Vec<Bud> = Vec::new();
     let mut centers: Vec<Pose> = Vec::new();
