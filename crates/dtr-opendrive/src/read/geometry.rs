@@ -5,7 +5,7 @@ use crate::map::{Curve, Geometry};
 use crate::xml::Node;
 
 /// The largest turn of one record in radians. A record with a larger turn would take long to evaluate.
-const LARGEST_TURN: f64 = 10_000.0;
+const LARGEST_TURN: f64 = 500.0;
 
 pub(super) fn read_plan(node: Node<'_>) -> Result<Vec<Geometry>> {
     let plan: Vec<_> = node.all("geometry").map(read_geometry).collect::<Result<_>>()?;
