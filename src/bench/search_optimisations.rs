@@ -101,7 +101,7 @@ impl SearchCase {
         let start = Instant::now();
         let strategy = SearchStrategy::Greedy {};
         let outcome = search(&strategy, &self.layer_order, &self.stop, policy, &mut |batch| {
-            let scored = scorer.score_with_pruning(batch.candidates)?;
+            let scored = scorer.score_with_pruning(batch.candidates, None)?;
             if let [ScoredCandidate { score: CandidateScore::Complete(base_score), .. }] = scored.as_slice()
                 && prune
                 && batch.candidates[0].mask.layers().is_empty()

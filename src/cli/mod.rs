@@ -8,6 +8,7 @@ mod doctor;
 mod export;
 mod generate;
 mod init;
+mod model_args;
 mod plan;
 mod prune;
 mod publish;

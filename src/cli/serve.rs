@@ -1,13 +1,12 @@
 //! `dtr serve DIR`: serves a base or an exported hybrid over HTTP.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use clap::Args;
 
-use super::DeviceArgs;
+use super::model_args::ModelArgs;
 use dtr_core::error::{Error, Result};
-use dtr_model::{ChatTemplate, LoadedModel, unused_tensors_note};
+use dtr_model::ChatTemplate;
 use dtr_serve::engine::EngineLimits;
 use dtr_serve::http::{AccessToken, ServedModel, Server};
 
@@ -21,8 +20,8 @@ const TOKEN_VARIABLE: &str = "DTR_SERVE_TOKEN";
 /// If the environment variable `DTR_SERVE_TOKEN` is set, clients must send its value as their API key.
 #[derive(Args)]
 pub struct ServeCommand {
-    /// Directory of a base or of a hybrid that `dtr export` wrote, or a GGUF file.
-    directory: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Name by which clients select the model; by default the name of the directory.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -41,8 +40,6 @@ pub struct ServeCommand {
     /// Size of the prefix cache in MiB; 0 turns the cache off.
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     prefix_cache: u32,
-    #[command(flatten)]
-    device: DeviceArgs,
 }
 
 impl ServeCommand {
@@ -56,12 +53,9 @@ impl ServeCommand {
         };
         // An address that is taken is found before the model is read.
         let server = Server::bind(SocketAddr::new(self.host, self.port), token)?;
-        let model = LoadedModel::read(&self.directory, &self.device.device.open_all_return_first()?)?;
-        if let Some(note) = unused_tensors_note(&self.directory, &model.unused_tensors) {
-            eprintln!("{note}");
-        }
+        let model = self.model.read()?;
         let template = self.read_chat_template()?;
-        let model = ServedModel::start(name, &self.directory, model, template, limits)?;
+        let model = ServedModel::start(name, &self.model.directory, model, template, limits)?;
         eprintln!("serving `{}` at http://{}", model.id, server.address());
         server.run(model)?;
         Ok(0)
@@ -89,17 +83,17 @@ impl ServeCommand {
         if let Some(name) = &self.name {
             return Ok(name.clone());
         }
-        let path = self.directory.canonicalize();
-        let path = path.map_err(|cause| Error::io("open", &self.directory, cause))?;
+        let path = self.model.directory.canonicalize();
+        let path = path.map_err(|cause| Error::io("open", &self.model.directory, cause))?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         Ok(name.unwrap_or_else(|| "model".to_owned()))
     }
 
     /// Returns the model's chat template, if it has one.
     fn read_chat_template(&self) -> Result<Option<ChatTemplate>> {
-        if !ChatTemplate::exists(&self.directory)? {
+        if !ChatTemplate::exists(&self.model.directory)? {
             return Ok(None);
         }
-        ChatTemplate::read(&self.directory, jiff::ZonedDateTime::now().datetime()).map(Some)
+        ChatTemplate::read(&self.model.directory, jiff::ZonedDateTime::now().datetime()).map(Some)
     }
 }

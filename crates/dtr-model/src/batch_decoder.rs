@@ -95,22 +95,20 @@ impl<'a> BatchDecoder<'a> {
     }
 
     /// Moves the rows `kept`, in this order, to a new state of `rows` rows with space for `capacity` tokens
-    /// each. The other rows are unused.
-    ///
-    /// # Panics
-    /// Panics if steps are recorded, because a recorded step has a fixed number of rows.
+    /// each. The other rows are unused. A device that records steps records the next step again.
     pub fn resize(&mut self, kept: &[usize], rows: usize, capacity: usize) {
-        let Rows::Host { positions, tokens } = &mut self.rows else {
-            panic!("a recorded step has a fixed number of rows")
-        };
+        let (positions, tokens) = (self.rows.positions(), self.next_tokens());
         let mut state = self.state.empty_rows(rows, capacity);
-        for (row, &from) in kept.iter().enumerate() {
-            state.copy_row(row, &self.state, from, positions[from]);
-        }
+        dtr_ops::run_on_device_thread(&self.model.device(), || {
+            for (row, &from) in kept.iter().enumerate() {
+                state.copy_row(row, &self.state, from, positions[from]);
+            }
+        });
         let unused = std::iter::repeat((0, 0));
         let kept = kept.iter().map(|&row| (positions[row], tokens[row]));
-        (*positions, *tokens) = kept.chain(unused).take(rows).unzip();
-        (self.state, self.capacity) = (state, capacity);
+        let (positions, tokens) = kept.chain(unused).take(rows).unzip();
+        let rows = Rows::new(self.model, positions, tokens, capacity);
+        *self = Self { model: self.model, state, capacity, rows, replay: None, num_steps: 0 };
     }
 
     /// Returns whether steps are recorded as a CUDA graph. The host then need not read the tokens of each
@@ -211,6 +209,14 @@ impl Rows {
                 tokens: TokenBuffer::new(&tokens, MAX_UNREAD_STEPS, &device),
                 counter,
             },
+        }
+    }
+
+    /// Returns the position of the next token of each row.
+    fn positions(&self) -> Vec<usize> {
+        match self {
+            Self::Host { positions, .. } => positions.clone(),
+            Self::Device { counter, .. } => counter.read(),
         }
     }
 

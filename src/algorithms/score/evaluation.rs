@@ -6,7 +6,7 @@ use dtr_model::{Hybrid, PartialRun};
 use super::accumulator::{ScoreAccumulator, TokenLogLikelihood};
 use super::batch::Batch;
 use super::{CandidateScore, PartBounds, ScoredCandidate};
-use crate::algorithms::candidate::Candidate;
+use crate::algorithms::candidate::{Candidate, PruneBelow};
 
 /// A candidate that is being scored.
 pub(super) struct Evaluation<'a> {
@@ -16,7 +16,7 @@ pub(super) struct Evaluation<'a> {
     /// states.
     pub first_layer: usize,
     scores: ScoreAccumulator<'a>,
-    /// The bounds of the score after each part, if the candidate may be pruned.
+    /// The bounds of the score after each part but the last.
     parts: Vec<PartBounds>,
     /// The score, if the candidate was pruned.
     pruned: Option<CandidateScore>,
@@ -57,10 +57,16 @@ impl<'a> Evaluation<'a> {
         let padded: u64 = batches.iter().map(|batch| batch.num_tokens() as u64).sum();
         self.layer_tokens += self.layer_tokens(padded);
         self.scores.add(scored, batches.iter().map(|batch| batch.num_unpadded_tokens()).sum());
-        if let (Some(prune_below), Some(bounds)) = (&self.candidate.prune_below, self.scores.open_bounds()) {
-            let part = PartBounds { bounds, tokens: self.scores.tokens() };
-            self.parts.push(part);
-            self.pruned = PartBounds::prune(&[part], prune_below);
+        if let Some(bounds) = self.scores.open_bounds() {
+            self.parts.push(PartBounds { bounds, tokens: self.scores.tokens() });
+            self.prune(self.candidate.prune_below);
+        }
+    }
+
+    /// Prunes the candidate if its score can no longer reach `threshold`.
+    pub fn prune(&mut self, threshold: Option<PruneBelow>) {
+        if self.pruned.is_none() {
+            self.pruned = threshold.and_then(|threshold| PartBounds::prune(&self.parts, &threshold));
         }
     }
 

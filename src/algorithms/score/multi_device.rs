@@ -4,7 +4,7 @@ use dtr_core::error::Result;
 use dtr_model::{BaseModel, Mask, Twins};
 
 use super::{CandidateScore, ScoreResult, ScoredCandidate, TaskScorer};
-use crate::algorithms::candidate::Candidate;
+use crate::algorithms::candidate::{Candidate, NewestThreshold};
 use crate::algorithms::parallel::map_in_threads;
 use crate::data::TaskRequests;
 
@@ -40,11 +40,15 @@ impl<'a> MultiDeviceScorer<'a> {
 
     /// Scores candidates as [`TaskScorer::score_with_pruning`] does. Each of `n` devices scores every `n`-th
     /// candidate.
-    pub fn score_with_pruning(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
+    pub fn score_with_pruning(
+        &mut self,
+        candidates: &[Candidate<'_>],
+        newest_threshold: Option<&NewestThreshold<'_>>,
+    ) -> Result<Vec<ScoredCandidate>> {
         let num_scorers = self.scorers.len();
         let by_device = map_in_threads(self.scorers.iter_mut().enumerate(), |(index, scorer)| {
             let share: Vec<_> = candidates.iter().skip(index).step_by(num_scorers).copied().collect();
-            scorer.score_with_pruning(&share)
+            scorer.score_with_pruning(&share, newest_threshold)
         })?;
         let mut by_device: Vec<_> = by_device.into_iter().map(Vec::into_iter).collect();
         Ok((0..candidates.len()).filter_map(|index| by_device[index % num_scorers].next()).collect())

@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::evaluation::Evaluation;
 use super::pass_limits::PassLimits;
 use super::{CandidateScore, ScoreResult, ScoredCandidate};
-use crate::algorithms::candidate::Candidate;
+use crate::algorithms::candidate::{Candidate, NewestThreshold};
 use crate::algorithms::parallel::map_in_parallel_on_cpu;
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests};
 
@@ -98,30 +98,40 @@ impl<'a> Scorer<'a> {
     /// Fails if a log-likelihood is not finite.
     pub fn score(&mut self, incumbent: &Mask, mask: &Mask) -> Result<ScoreResult> {
         let candidate = Candidate { incumbent, mask, prune_below: None };
-        match self.score_with_pruning(&[candidate])?.pop() {
+        match self.score_with_pruning(&[candidate], None)?.pop() {
             Some(ScoredCandidate { score: CandidateScore::Complete(result), .. }) => Ok(result),
             _ => unreachable!("a candidate without a threshold is never pruned"),
         }
     }
 
     /// Scores candidates in parallel. Prunes each candidate as soon as its score can no longer reach its
-    /// threshold.
+    /// threshold. If `newest_threshold` is given, also prunes candidates that can no longer reach that
+    /// threshold, which is read after each part.
     ///
     /// # Errors
-    /// Fails if a log-likelihood is not finite.
-    pub fn score_with_pruning(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
+    /// Fails if a log-likelihood is not finite, or if the newest threshold cannot be read.
+    pub fn score_with_pruning(
+        &mut self,
+        candidates: &[Candidate<'_>],
+        newest_threshold: Option<&NewestThreshold<'_>>,
+    ) -> Result<Vec<ScoredCandidate>> {
         let mut scored = Vec::new();
         for siblings in candidates.chunk_by(|one, other| one.incumbent == other.incumbent) {
             self.set_incumbent(siblings[0].incumbent);
             let mut evaluations: Vec<Evaluation<'_>> =
                 siblings.iter().map(|candidate| self.evaluation(*candidate)).collect();
             // Without thresholds, no candidate can be pruned, so all parts are scored at once.
-            let is_pruning = siblings.iter().any(|candidate| candidate.prune_below.is_some());
+            let is_pruning = newest_threshold.is_some()
+                || siblings.iter().any(|candidate| candidate.prune_below.is_some());
             let num_parts = self.parts.len();
             let parts_at_once = if is_pruning { 1 } else { num_parts };
             for first in (0..num_parts).step_by(parts_at_once.max(1)) {
                 let remaining = evaluations.iter_mut().filter(|evaluation| !evaluation.is_pruned()).collect();
                 self.score_parts(first..first + parts_at_once, remaining)?;
+                if let Some(newest_threshold) = newest_threshold {
+                    let threshold = newest_threshold()?;
+                    evaluations.iter_mut().for_each(|evaluation| evaluation.prune(threshold));
+                }
             }
             scored.extend(evaluations.into_iter().map(Evaluation::finish));
         }

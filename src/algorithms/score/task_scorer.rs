@@ -4,7 +4,7 @@ use dtr_core::error::Result;
 use dtr_model::{BaseModel, Mask, Twins};
 
 use super::{CandidateScore, GenerationScorer, ScoreResult, ScoredCandidate, Scorer};
-use crate::algorithms::candidate::Candidate;
+use crate::algorithms::candidate::{Candidate, NewestThreshold};
 use crate::data::TaskRequests;
 
 /// A scorer of hybrids of one base on one split of a task.
@@ -52,14 +52,20 @@ impl<'a> TaskScorer<'a> {
         }
     }
 
-    /// Scores candidates. Prunes a candidate as soon as its score can no longer reach its threshold.
+    /// Scores candidates. Prunes a candidate as soon as its score can no longer reach its threshold, or
+    /// `newest_threshold`, which is read after each part.
     ///
     /// # Errors
-    /// Fails if the model computes a value that is not finite, or if an answer cannot be scored.
-    pub fn score_with_pruning(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
+    /// Fails if the model computes a value that is not finite, if an answer cannot be scored, or if the newest
+    /// threshold cannot be read.
+    pub fn score_with_pruning(
+        &mut self,
+        candidates: &[Candidate<'_>],
+        newest_threshold: Option<&NewestThreshold<'_>>,
+    ) -> Result<Vec<ScoredCandidate>> {
         match self {
-            Self::Choices(scorer) => scorer.score_with_pruning(candidates),
-            Self::Generation(scorer) => scorer.score_with_pruning(candidates),
+            Self::Choices(scorer) => scorer.score_with_pruning(candidates, newest_threshold),
+            Self::Generation(scorer) => scorer.score_with_pruning(candidates, newest_threshold),
         }
     }
 

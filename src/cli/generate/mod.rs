@@ -9,12 +9,13 @@ use std::time::Instant;
 use clap::Args;
 
 use self::prompt_file::{OrderedLines, read_prompt_lines, text_fields};
-use super::{DeviceArgs, print_json};
+use super::model_args::ModelArgs;
+use super::print_json;
 use crate::data::{ChatMessages, encode_prompt};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::seed::Seed;
 use dtr_model::generate::{GeneratedText, GenerationConfig, StopReason, generate, generate_all};
-use dtr_model::{ChatTemplate, LoadedModel, read_eos_token_ids, unused_tensors_note};
+use dtr_model::{ChatTemplate, LoadedModel, read_eos_token_ids};
 
 /// Continue a prompt, or each prompt of a file, with a base or an exported hybrid.
 ///
@@ -22,8 +23,8 @@ use dtr_model::{ChatTemplate, LoadedModel, read_eos_token_ids, unused_tensors_no
 /// `--prompts`, writes one JSON object for each prompt, in the order of the file.
 #[derive(Args)]
 pub struct GenerateCommand {
-    /// Directory of a base or of a hybrid that `dtr export` wrote, or a GGUF file.
-    directory: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Prompt; `-` reads the prompt from standard input.
     #[arg(allow_hyphen_values = true, required_unless_present = "prompts")]
     prompt: Option<String>,
@@ -55,8 +56,6 @@ pub struct GenerateCommand {
     /// Seed of the random sampling.
     #[arg(long, default_value_t = 0)]
     seed: u32,
-    #[command(flatten)]
-    device: DeviceArgs,
     /// Print the token counts, the text and the stop reason as JSON after the generation.
     #[arg(long)]
     json: bool,
@@ -86,11 +85,8 @@ impl GenerateCommand {
         let format = PromptFormat::read(&self)?;
         let lines = self.prompts.as_deref().map(read_prompt_lines).transpose()?;
         let prompt = self.prompt.as_deref().map(|prompt| format.render(&read_prompt(prompt)?)).transpose()?;
-        let eos_token_ids = read_eos_token_ids(&self.directory)?;
-        let model = LoadedModel::read(&self.directory, &self.device.device.open_all_return_first()?)?;
-        if let Some(note) = unused_tensors_note(&self.directory, &model.unused_tensors) {
-            eprintln!("{note}");
-        }
+        let eos_token_ids = read_eos_token_ids(&self.model.directory)?;
+        let model = self.model.read()?;
         let config = GenerationConfig {
             max_tokens: self.max_tokens,
             temperature: self.temperature,
@@ -119,7 +115,7 @@ struct PromptFormat {
 
 impl PromptFormat {
     fn read(command: &GenerateCommand) -> Result<Self> {
-        let template = || ChatTemplate::read(&command.directory, jiff::ZonedDateTime::now().datetime());
+        let template = || ChatTemplate::read(&command.model.directory, jiff::ZonedDateTime::now().datetime());
         let template = command.chat.then(template).transpose()?;
         Ok(Self { chat: template.map(|template| (template, command.system.clone())) })
     }

@@ -272,7 +272,7 @@ impl<'a> SearchRun<'a> {
     ) -> Result<()> {
         let watch = self.context.meter.start();
         let to_score: Vec<Candidate<'_>> = claimed.iter().map(|(index, ..)| candidates[*index]).collect();
-        let scored = scorer.score_with_pruning(&to_score)?;
+        let scored = scorer.score_with_pruning(&to_score, None)?;
         let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
         self.count_seconds(claimed.len(), spent.seconds);
         self.task.before_checkpoint()?;

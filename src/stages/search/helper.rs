@@ -24,6 +24,10 @@ use dtr_ops::is_cpu;
 /// each look, because a look reads the leases of all candidates, and hundreds of workers may share the folder.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(4)];
 
+/// The time between two looks for the next round, as a share of the time of the last candidates. A helper has
+/// nothing to do between two rounds, and short candidates mean short rounds.
+const SHARE_OF_WAIT: f64 = 0.05;
+
 /// Looks for work in a search that another process runs, and helps as long as there is some.
 pub(super) struct Helper<'a> {
     context: &'a RunContext<'a>,
@@ -73,13 +77,21 @@ impl<'a> Helper<'a> {
             round_files,
             scorer: MultiDeviceScorer::new(replicas.iter().zip(twins.iter()), &validation, of_base),
             pruned: BTreeMap::new(),
+            look: PAUSES[0],
         };
         self.pause = PAUSES[0];
         let mut pause = PAUSES[0];
         while context.store.is_running(self.cell.id())? {
             context.check_interrupted()?;
             let Some(round) = work.round_files.read()? else { return Ok(()) };
-            let is_useful = work.score_share(&round)? || work.wait_for_round(&round, pause)?;
+            let start = Instant::now();
+            let is_useful = match work.score_share(&round)? {
+                true => {
+                    work.look = start.elapsed().mul_f64(SHARE_OF_WAIT).min(PAUSES[0]);
+                    true
+                }
+                false => work.wait_for_round(&round, pause)?,
+            };
             pause = if is_useful { PAUSES[0] } else { next_pause(pause) };
         }
         Ok(())
@@ -99,6 +111,8 @@ struct HelpedSearch<'a> {
     scorer: MultiDeviceScorer<'a>,
     /// The bounds of the candidates that this process has pruned, by the names of their masks.
     pruned: BTreeMap<String, Vec<PartBounds>>,
+    /// The time between two looks for the next round.
+    look: Duration,
 }
 
 impl<'a> HelpedSearch<'a> {
@@ -112,7 +126,14 @@ impl<'a> HelpedSearch<'a> {
         let candidates =
             claimed.iter().map(|(mask, ..)| Candidate { incumbent: &incumbent, mask, prune_below });
         let watch = self.context.meter.start();
-        let scored = self.scorer.score_with_pruning(&candidates.collect::<Vec<_>>())?;
+        let round_files = &self.round_files;
+        // The threshold rises while this process scores, because the search scores other candidates.
+        let newest_threshold = || {
+            let newest = round_files.read()?.filter(|newest| newest.incumbent() == incumbent);
+            Ok(newest.and_then(|newest| newest.prune_below()))
+        };
+        let candidates: Vec<Candidate<'_>> = candidates.collect();
+        let scored = self.scorer.score_with_pruning(&candidates, Some(&newest_threshold))?;
         let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
         for ((mask, _, claimed), one) in claimed.iter().zip(scored) {
             match one.score {
@@ -134,7 +155,7 @@ impl<'a> HelpedSearch<'a> {
     fn wait_for_round(&self, round: &OpenRound, limit: Duration) -> Result<bool> {
         let start = Instant::now();
         loop {
-            thread::sleep(PAUSES[0]);
+            thread::sleep(self.look);
             self.context.check_interrupted()?;
             if self.round_files.read()?.as_ref() != Some(round) {
                 return Ok(true);

@@ -25,7 +25,7 @@ use serde::Serialize;
 pub use self::batch_generator::{BatchGenerator, GenerationLimits};
 pub use self::prefill::{max_tokens_per_pass, rows_of_logits};
 pub use self::prompt_pass::PromptPass;
-pub use self::sampling::{Sampler, SamplingConfig};
+pub use self::sampling::{Sampler, SamplingConfig, nan_logit};
 pub use self::stop_string_detector::StopStringDetector;
 use self::stop_string_detector::text_before_stop_strings;
 use crate::{Hybrid, Tokenizer};

@@ -53,6 +53,11 @@ impl PositionCounter {
         copy_ints(&self.0, row, &int_tensor(&[position], &self.0.device()));
     }
 
+    /// Returns the position of each batch row. Waits until the device has computed them.
+    pub fn read(&self) -> Vec<usize> {
+        self.0.to_data().iter::<i32>().map(|position| position as usize).collect()
+    }
+
     /// Applies RoPE to `x_bhtk`. The first token of each batch row is at the row's position. `tables` holds
     /// the cosines and the sines of all positions.
     ///

@@ -26,6 +26,11 @@ impl PositionCounter {
         match self.0 {}
     }
 
+    /// Returns the position of each batch row.
+    pub fn read(&self) -> Vec<usize> {
+        match self.0 {}
+    }
+
     pub(crate) fn rotate(&self, _: Tensor<4>, _: [Tensor<4>; 2]) -> Tensor<4> {
         match self.0 {}
     }

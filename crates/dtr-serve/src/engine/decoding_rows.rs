@@ -1,20 +1,30 @@
-//! The rows that are decoded together. On a CPU, their number and their length follow the prompts.
+//! The rows that are decoded together. Their number and their length follow the prompts.
 
+use super::TokenLogProbs;
 use super::log_probs::token_log_probs;
 use super::prompt_run::PromptRun;
 use super::{EndReason, EngineEvent, QueuedPrompt};
-use dtr_core::error::Result;
-use dtr_model::generate::{Sampler, rows_of_logits};
+use dtr_model::generate::{Sampler, nan_logit, rows_of_logits};
 use dtr_model::{BatchDecoder, DecoderState, FilledRow, Hybrid};
 
 /// The lengths of rows are multiples of this number of tokens, so that rows seldom grow.
 const LENGTH_STEP: usize = 64;
 
+/// The shortest length of rows on a device that records steps. Each growth there records a step again, so
+/// lengths also double.
+const MIN_RECORDED_LENGTH: usize = 1024;
+
+/// The largest number of recorded steps after which the host reads the tokens. Clients receive the tokens of
+/// these steps at once.
+const STEPS_PER_READ: usize = 8;
+
+/// The number of steps after which unused rows return to the first position, where a row costs least. Each
+/// step moves unused rows to the next position too.
+const STEPS_PER_RESET: usize = 64;
+
 /// The rows that are decoded together.
 pub struct DecodingRows<'a> {
     model: &'a Hybrid<'a>,
-    /// The number of rows on a device that records steps.
-    max_rows: usize,
     /// The text of each row of the decoder, or `None` if the row is unused.
     rows: Vec<Option<RowText>>,
     decoder: Option<BatchDecoder<'a>>,
@@ -22,6 +32,8 @@ pub struct DecodingRows<'a> {
     length: usize,
     /// The number of tokens that the model generated.
     num_new_tokens: u64,
+    /// The number of steps since unused rows returned to the first position.
+    steps_since_reset: usize,
 }
 
 /// The text of a row.
@@ -37,36 +49,58 @@ impl RowText {
         self.queued.request.prompt.len() + self.queued.request.max_new_tokens
     }
 
+    /// Returns the number of tokens that the text can still get.
+    fn remaining_tokens(&self) -> usize {
+        self.queued.request.max_new_tokens - self.num_new_tokens
+    }
+
+    /// Returns whether the most likely token always comes next, and no log-probabilities are needed.
+    fn needs_no_logits(&self) -> bool {
+        self.queued.request.sampling.is_greedy() && self.queued.request.log_probs.is_none()
+    }
+
+    /// Reports an event. If the client has gone, the engine frees the row before its next step.
+    fn send(&self, event: EngineEvent) {
+        let _ = self.queued.events.send(event);
+    }
+
     /// Chooses the token after `logits` and reports it. Returns the token, or `None` if the text has ended.
     fn choose(&mut self, logits: &[f32]) -> Option<u32> {
-        let QueuedPrompt { request, events } = &self.queued;
-        // If the client has gone, the engine frees the row before its next step.
-        let send = |event| drop(events.send(event));
+        let request = &self.queued.request;
         if request.max_new_tokens == 0 {
-            send(EngineEvent::Ended(EndReason::MaxTokens));
+            self.send(EngineEvent::Ended(EndReason::MaxTokens));
             return None;
         }
-        let token: Result<u32> = self.sampler.choose_token(logits);
-        let token = token.map_err(|error| send(EngineEvent::Failed(error.to_string()))).ok()?;
+        let num_top = request.log_probs;
+        match self.sampler.choose_token(logits) {
+            Ok(token) => self.push(token, num_top.map(|num_top| token_log_probs(logits, token, num_top))),
+            Err(error) => {
+                self.send(EngineEvent::Failed(error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Reports the next token. Returns the token, or `None` if the text has ended.
+    fn push(&mut self, token: u32, log_probs: Option<TokenLogProbs>) -> Option<u32> {
         self.num_new_tokens += 1;
-        let log_probs = request.log_probs.map(|num_top| token_log_probs(logits, token, num_top));
-        send(EngineEvent::Token(token, log_probs));
-        let reason = if request.eos_token_ids.contains(&token) {
+        self.send(EngineEvent::Token(token, log_probs));
+        let reason = if self.queued.request.eos_token_ids.contains(&token) {
             EndReason::EndToken
-        } else if self.num_new_tokens == request.max_new_tokens {
+        } else if self.remaining_tokens() == 0 {
             EndReason::MaxTokens
         } else {
             return Some(token);
         };
-        send(EngineEvent::Ended(reason));
+        self.send(EngineEvent::Ended(reason));
         None
     }
 }
 
 impl<'a> DecodingRows<'a> {
-    /// Creates at most `max_rows` rows, all of them unused.
-    pub fn new(model: &'a Hybrid<'a>, max_rows: usize) -> Self {
-        Self { model, max_rows, rows: Vec::new(), decoder: None, length: 0, num_new_tokens: 0 }
+    /// Creates the rows of `model`. There are no rows before the first prompt.
+    pub fn new(model: &'a Hybrid<'a>) -> Self {
+        Self { model, rows: Vec::new(), decoder: None, length: 0, num_new_tokens: 0, steps_since_reset: 0 }
     }
 
     /// Returns the number of used rows.
@@ -97,39 +131,40 @@ impl<'a> DecodingRows<'a> {
 
     /// Returns an unused row with space for `length` tokens. `like` is a state of the model.
     fn reserve_row(&mut self, like: &DecoderState, length: usize) -> usize {
-        let context = self.model.config().max_positions;
-        let is_recorded = self.decoder.as_ref().is_some_and(BatchDecoder::is_recorded);
         let unused = self.rows.iter().position(Option::is_none);
-        match unused {
-            Some(row) if is_recorded || length <= self.length => return row,
-            _ => {}
+        if let Some(row) = unused.filter(|_| length <= self.length) {
+            return row;
         }
         if self.decoder.is_none() {
-            let decoder = BatchDecoder::with_unused_rows(self.model, like, 1, LENGTH_STEP);
-            if decoder.is_recorded() {
-                // The number and the length of rows cannot change later.
-                let decoder = BatchDecoder::with_unused_rows(self.model, like, self.max_rows, context);
-                self.decoder = Some(decoder);
-                self.rows.resize_with(self.max_rows, || None);
-                self.length = context;
-                return 0;
-            }
-            self.decoder = Some(decoder);
+            self.decoder = Some(BatchDecoder::with_unused_rows(self.model, like, 1, LENGTH_STEP));
             self.rows.resize_with(1, || None);
         }
-        let lengths = self.rows.iter().flatten().map(RowText::max_length);
-        let length = lengths.chain([length]).max().expect("there is a length");
-        self.resize((self.num_used() + 1).next_power_of_two(), length.next_multiple_of(LENGTH_STEP));
+        let num_rows = (self.num_used() + 1).next_power_of_two();
+        let num_rows = if self.is_recorded() { num_rows.max(self.rows.len()) } else { num_rows };
+        self.resize(num_rows, length);
         self.rows.iter().position(Option::is_none).expect("there is a row more than used rows")
     }
 
-    /// Gives the decoder `rows` rows of `length` tokens. The used rows come first.
+    /// Returns whether the device records steps. Rows then do not shrink, because the next step would have to
+    /// be recorded again.
+    fn is_recorded(&self) -> bool {
+        self.decoder.as_ref().is_some_and(BatchDecoder::is_recorded)
+    }
+
+    /// Gives the decoder `rows` rows with space for `length` tokens, and for the texts of the used rows. The
+    /// used rows come first.
     fn resize(&mut self, rows: usize, length: usize) {
+        let lengths = self.rows.iter().flatten().map(RowText::max_length);
+        let length = lengths.chain([length]).max().expect("there is a length");
+        let context = self.model.config().max_positions;
+        self.length = match self.is_recorded() {
+            true => length.next_power_of_two().max(MIN_RECORDED_LENGTH).max(self.length).min(context),
+            false => length.next_multiple_of(LENGTH_STEP),
+        };
         let kept: Vec<usize> = (0..self.rows.len()).filter(|&row| self.rows[row].is_some()).collect();
-        self.decoder.as_mut().expect("rows have a decoder").resize(&kept, rows, length);
+        self.decoder.as_mut().expect("rows have a decoder").resize(&kept, rows, self.length);
         self.rows.retain(Option::is_some);
         self.rows.resize_with(rows, || None);
-        self.length = length;
     }
 
     /// Frees the rows whose clients have gone, and unused rows if most rows are unused.
@@ -141,43 +176,69 @@ impl<'a> DecodingRows<'a> {
                 decoder.release_row(row);
             }
         }
-        let is_recorded = decoder.is_recorded();
         let num_used = self.num_used();
-        if !is_recorded && num_used == 0 {
+        if self.is_recorded() {
+            return;
+        }
+        if num_used == 0 {
             (self.decoder, self.length) = (None, 0);
             self.rows.clear();
-        } else if !is_recorded && 2 * num_used < self.rows.len() {
-            let lengths = self.rows.iter().flatten().map(RowText::max_length);
-            let length = lengths.max().expect("a row is used").next_multiple_of(LENGTH_STEP);
-            self.resize(num_used.next_power_of_two(), length);
+        } else if 2 * num_used < self.rows.len() {
+            self.resize(num_used.next_power_of_two(), 0);
         }
     }
 
-    /// Decodes one token of each used row.
-    pub fn step(&mut self) {
-        let Some(decoder) = self.decoder.as_mut().filter(|_| self.rows.iter().any(Option::is_some)) else {
-            return;
-        };
-        // Each step moves unused rows to the next position too. A row costs least at the first position.
-        if !decoder.is_recorded() {
-            let unused = (0..self.rows.len()).filter(|&row| self.rows[row].is_none());
-            unused.for_each(|row| decoder.release_row(row));
+    /// Decodes at least one token of each used row. Decodes several if `can_decode_several` and if the device
+    /// records steps and chooses the tokens of all rows.
+    pub fn step(&mut self, can_decode_several: bool) {
+        self.reset_unused_rows();
+        let Some(decoder) = self.decoder.as_mut() else { return };
+        let used = || self.rows.iter().flatten();
+        let Some(remaining) = used().map(RowText::remaining_tokens).min() else { return };
+        if decoder.is_recorded() && used().all(RowText::needs_no_logits) {
+            let num_steps = if can_decode_several { remaining.min(STEPS_PER_READ) } else { 1 };
+            let steps = decoder.steps(num_steps);
+            self.steps_since_reset += num_steps;
+            for tokens in steps {
+                self.push_tokens(|row, text| match tokens[row] {
+                    u32::MAX => {
+                        text.send(EngineEvent::Failed(nan_logit().to_string()));
+                        None
+                    }
+                    token => text.push(token, None),
+                });
+            }
+        } else {
+            let logits = rows_of_logits(decoder.logits());
+            self.steps_since_reset += 1;
+            let tokens = self.push_tokens(|row, text| text.choose(&logits[row]));
+            self.decoder.as_mut().expect("rows have a decoder").set_next_tokens(&tokens);
         }
-        let logits = rows_of_logits(decoder.logits());
+    }
+
+    /// Adds the token that `next` returns to each text, and frees the rows of the texts that have ended.
+    /// Returns the token of each row.
+    fn push_tokens(&mut self, next: impl Fn(usize, &mut RowText) -> Option<u32>) -> Vec<u32> {
         let mut tokens = vec![0; self.rows.len()];
-        let mut ended = Vec::new();
         for (row, text) in self.rows.iter_mut().enumerate() {
-            let Some(next) = text.as_mut().map(|text| text.choose(&logits[row])) else { continue };
+            let Some(next) = text.as_mut().map(|text| next(row, text)) else { continue };
             self.num_new_tokens += 1;
             match next {
                 Some(token) => tokens[row] = token,
-                None => {
-                    *text = None;
-                    ended.push(row);
-                }
+                None => *text = None,
             }
         }
-        decoder.set_next_tokens(&tokens);
-        ended.into_iter().for_each(|row| decoder.release_row(row));
+        tokens
+    }
+
+    /// Returns unused rows to the first position from time to time.
+    fn reset_unused_rows(&mut self) {
+        let Some(decoder) = self.decoder.as_mut().filter(|_| self.steps_since_reset >= STEPS_PER_RESET)
+        else {
+            return;
+        };
+        self.steps_since_reset = 0;
+        let unused = (0..self.rows.len()).filter(|&row| self.rows[row].is_none());
+        unused.for_each(|row| decoder.release_row(row));
     }
 }

@@ -176,10 +176,12 @@ impl Engine {
         let shared = Arc::clone(&numbers);
         let work = move || {
             let hybrid = model.hybrid();
-            let mut worker = Worker::new(&hybrid, limits, border, receiver, shared);
-            // If the engine was dropped before this line, nobody waits for the size.
-            let _ = on_started.send(worker.measure_snapshot());
-            worker.run();
+            dtr_ops::run_on_device_thread(&hybrid.device(), || {
+                let mut worker = Worker::new(&hybrid, limits, border, receiver, shared);
+                // If the engine was dropped before this line, nobody waits for the size.
+                let _ = on_started.send(worker.measure_snapshot());
+                worker.run();
+            });
         };
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())

@@ -42,7 +42,7 @@ impl<'a> Worker<'a> {
             queue,
             cache: PrefixCache::new(border, limits.prefix_cache_bytes),
             prompts: VecDeque::new(),
-            rows: DecodingRows::new(model, limits.rows),
+            rows: DecodingRows::new(model),
             numbers,
         }
     }
@@ -60,7 +60,7 @@ impl<'a> Worker<'a> {
     pub fn run(&mut self) {
         while self.take_prompts() {
             self.read_prompts();
-            self.rows.step();
+            self.rows.step(self.prompts.is_empty());
             self.rows.free_rows();
             self.report_numbers();
         }

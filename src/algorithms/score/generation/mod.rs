@@ -14,10 +14,13 @@ use dtr_ops::{is_cpu, run_on_device_thread};
 
 use super::result::TextAnswer;
 use super::{CandidateScore, PartBounds, ScoreResult, ScoredCandidate};
-use crate::algorithms::candidate::{Candidate, PruneBelow};
+use crate::algorithms::candidate::{Candidate, NewestThreshold, PruneBelow};
 use crate::data::generation_requests::GenerationRequests;
 use answers::AnswerAccumulator;
 use rows::generation_rows;
+
+/// Returns the thresholds below which a candidate is pruned.
+type Thresholds<'a> = dyn Fn() -> Result<[Option<PruneBelow>; 2]> + Sync + 'a;
 
 /// Scores hybrids of one base on one split, by the texts that the hybrids generate.
 pub struct GenerationScorer<'a> {
@@ -70,19 +73,27 @@ impl<'a> GenerationScorer<'a> {
     /// # Errors
     /// Fails if the model computes NaN, or if an answer cannot be scored.
     pub fn score(&self, mask: &Mask) -> Result<ScoreResult> {
-        match self.score_candidate(mask, None)?.score {
+        match self.score_candidate(mask, &|| Ok([None; 2]))?.score {
             CandidateScore::Complete(result) => Ok(result),
             CandidateScore::Pruned { .. } => unreachable!("a candidate without a threshold is never pruned"),
         }
     }
 
     /// Scores candidates one after the other. Prunes a candidate as soon as its score can no longer reach its
-    /// threshold.
+    /// threshold, or `newest_threshold`, which is read after each part.
     ///
     /// # Errors
-    /// Fails if a model computes NaN, or if an answer cannot be scored.
-    pub fn score_with_pruning(&self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
-        let score = |one: &Candidate<'_>| self.score_candidate(one.mask, one.prune_below.as_ref());
+    /// Fails if a model computes NaN, if an answer cannot be scored, or if the newest threshold cannot be
+    /// read.
+    pub fn score_with_pruning(
+        &self,
+        candidates: &[Candidate<'_>],
+        newest_threshold: Option<&NewestThreshold<'_>>,
+    ) -> Result<Vec<ScoredCandidate>> {
+        let score = |one: &Candidate<'_>| {
+            let newest = || newest_threshold.map_or(Ok(None), |newest| newest());
+            self.score_candidate(one.mask, &|| Ok([one.prune_below, newest()?]))
+        };
         candidates.iter().map(score).collect()
     }
 
@@ -104,8 +115,8 @@ impl<'a> GenerationScorer<'a> {
         CandidateScore::Complete(known)
     }
 
-    fn score_candidate(&self, mask: &Mask, prune_below: Option<&PruneBelow>) -> Result<ScoredCandidate> {
-        let run = || self.generate_answers(mask, prune_below);
+    fn score_candidate(&self, mask: &Mask, thresholds: &Thresholds<'_>) -> Result<ScoredCandidate> {
+        let run = || self.generate_answers(mask, thresholds);
         let device = self.base.decoder.device();
         let scored = if is_cpu(&device) { run() } else { run_on_device_thread(&device, run) };
         scored.map_err(|error| {
@@ -115,7 +126,8 @@ impl<'a> GenerationScorer<'a> {
         })
     }
 
-    fn generate_answers(&self, mask: &Mask, prune_below: Option<&PruneBelow>) -> Result<ScoredCandidate> {
+    /// Answers the items part by part, until the candidate is pruned.
+    fn generate_answers(&self, mask: &Mask, thresholds: &Thresholds<'_>) -> Result<ScoredCandidate> {
         let hybrid = match self.twins {
             Some(twins) => Hybrid::new(&self.base.decoder, twins, mask),
             None => Hybrid::from_base(&self.base.decoder),
@@ -127,11 +139,11 @@ impl<'a> GenerationScorer<'a> {
         let mut parts = Vec::new();
         for part in &self.parts {
             self.answer_part(&generator, part, &mut answers)?;
-            if let (Some(prune_below), Some(bounds)) = (prune_below, answers.open_bounds()) {
-                parts.push(PartBounds { bounds, tokens: answers.tokens() });
-                if let Some(score) = PartBounds::prune(&parts, prune_below) {
-                    return Ok(ScoredCandidate { score, parts, layer_tokens: layer_tokens(&answers) });
-                }
+            let Some(bounds) = answers.open_bounds() else { continue };
+            parts.push(PartBounds { bounds, tokens: answers.tokens() });
+            let prune = |threshold: &PruneBelow| PartBounds::prune(&parts, threshold);
+            if let Some(score) = thresholds()?.iter().flatten().find_map(prune) {
+                return Ok(ScoredCandidate { score, parts, layer_tokens: layer_tokens(&answers) });
             }
         }
         let layer_tokens = layer_tokens(&answers);

@@ -78,7 +78,7 @@ fn parts_change_no_answer_and_pruning_gives_bounds_of_the_score() {
         for score in [None, Some(0.01), Some(0.5), Some(0.99)] {
             let prune_below = score.map(|score| PruneBelow { score, prunes_ties: true });
             let candidate = Candidate { incumbent: &none, mask: &mask, prune_below };
-            let scored = scorer.score_with_pruning(&[candidate]).unwrap().remove(0).score;
+            let scored = scorer.score_with_pruning(&[candidate], None).unwrap().remove(0).score;
             assert_eq!(scored, scorer.prune_with_known_score(&candidate, exact.clone()), "{score:?}");
             match scored {
                 CandidateScore::Complete(result) => assert_eq!(result, exact),

@@ -5,6 +5,7 @@ mod gpu;
 mod shared_prefixes;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 
@@ -125,7 +126,7 @@ fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
             for least in [0.2, 0.3, 0.5, 0.9] {
                 let prune_below = Some(PruneBelow { score: least, prunes_ties: false });
                 let candidate = Candidate { incumbent: &none, mask: &mask, prune_below };
-                let scored = scorer.score_with_pruning(&[candidate]).unwrap().remove(0).score;
+                let scored = scorer.score_with_pruning(&[candidate], None).unwrap().remove(0).score;
                 assert_eq!(scorer.prune_with_known_score(&candidate, whole.clone()), scored);
                 match scored {
                     CandidateScore::Complete(result) => assert_eq!(result, whole),
@@ -139,6 +140,37 @@ fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
         }
     }
     assert!(num_pruned > 20, "{num_pruned}");
+}
+
+/// A helper learns the threshold late. From its bounds, the search finds where it would have pruned itself.
+#[test]
+fn a_threshold_that_is_known_late_prunes_with_the_bounds_of_an_early_one() {
+    let (none, mut num_pruned) = (Mask::empty(), 0);
+    for (variant, base, requests) in cases() {
+        let twins = twins(&variant, &base);
+        let own = Scorer::new(&base, Some(&twins), &requests).score(&none, &none).unwrap();
+        let mask = none.with_layer(1);
+        let mut scorer = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
+        let whole = scorer.score(&none, &mask).unwrap();
+        for (least, unknown) in [(0.2, 1), (0.5, 0), (0.5, 2), (0.9, 2), (0.9, 1000)] {
+            let threshold = PruneBelow { score: least, prunes_ties: false };
+            let num_reads = AtomicUsize::new(0);
+            let newest = || Ok((num_reads.fetch_add(1, Ordering::Relaxed) >= unknown).then_some(threshold));
+            let candidate = Candidate { incumbent: &none, mask: &mask, prune_below: None };
+            let scored = scorer.score_with_pruning(&[candidate], Some(&newest)).unwrap().remove(0);
+            let candidate = Candidate { prune_below: Some(threshold), ..candidate };
+            let expected = scorer.prune_with_known_score(&candidate, whole.clone());
+            match scored.score {
+                CandidateScore::Complete(result) => assert_eq!(result, whole),
+                CandidateScore::Pruned { .. } => {
+                    num_pruned += 1;
+                    assert!(scored.parts.len() > unknown, "pruned before the threshold was known");
+                    assert_eq!(PartBounds::prune(&scored.parts, &threshold), Some(expected));
+                }
+            }
+        }
+    }
+    assert!(num_pruned > 10, "{num_pruned}");
 }
 
 /// The candidates have different incumbents, and some candidates are pruned.
@@ -159,11 +191,16 @@ fn candidates_of_one_batch_are_scored_as_one_by_one() {
             })
             .collect();
         let mut scorer = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
-        let together = scorer.score_with_pruning(&candidates).unwrap();
+        let together = scorer.score_with_pruning(&candidates, None).unwrap();
         assert!(together.iter().any(|one| matches!(one.score, CandidateScore::Pruned { .. })));
         for (candidate, scored) in candidates.iter().zip(together) {
             let mut alone = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
-            assert_eq!(alone.score_with_pruning(&[*candidate]).unwrap(), [scored], "{:?}", candidate.mask);
+            assert_eq!(
+                alone.score_with_pruning(&[*candidate], None).unwrap(),
+                [scored],
+                "{:?}",
+                candidate.mask
+            );
         }
     }
 }
@@ -178,7 +215,7 @@ fn a_split_without_items_has_a_score_of_no_items() {
     let mut scorer = Scorer::with_pruning_parts(&base, None, &requests, &whole);
     for prune_below in [None, Some(PruneBelow { score: 0.5, prunes_ties: false })] {
         let candidate = Candidate { incumbent: &none, mask: &none, prune_below };
-        let scored = scorer.score_with_pruning(&[candidate]).unwrap().remove(0);
+        let scored = scorer.score_with_pruning(&[candidate], None).unwrap().remove(0);
         assert!(matches!(scored.score, CandidateScore::Complete(result) if result.items.is_empty()));
     }
 }
