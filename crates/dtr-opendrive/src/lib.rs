@@ -16,7 +16,7 @@
 //! | [`metric`], [`baseline`] | the score of a road, and completion without a model |
 //! | [`synthetic`], [`shape`] | maps from a seed |
 //! | [`complete`], [`osm`] | holes of maps, edits of their text, drawings, roads of OpenStreetMap |
-//! | [`write`], [`write_map`] | XML of roads and maps |
+//! | [`mod@write`], [`write_map`] | XML of roads and maps |
 //!
 //! # The text of a gap
 //!
