@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use dtr::algorithms::candidate::CandidateBatch;
+use dtr::algorithms::candidate::Candidate;
 use dtr::algorithms::score::ScoreBounds;
 use dtr::algorithms::search::{BatchPolicy, SearchStrategy, StopCriterion, search};
 use dtr_core::error::Result;
@@ -44,8 +44,8 @@ fn main() -> Result<()> {
         let num_equal = predicted.iter().zip(&expected).filter(|(a, b)| a == b).count();
         num_equal as f64 / ids.len() as f64
     };
-    let mut score = |batch: &CandidateBatch<'_>| {
-        Ok(batch.candidates.iter().map(|candidate| ScoreBounds::exact(agreement(candidate.mask))).collect())
+    let mut score = |batch: &[Candidate<'_>]| {
+        Ok(batch.iter().map(|candidate| ScoreBounds::exact(agreement(candidate.mask))).collect())
     };
 
     let layers: Vec<u32> = (0..base.decoder.config.num_layers as u32).collect();

@@ -2,13 +2,17 @@
 //!
 //! Each base has one job for its distillation, and then an array of equal workers. A worker claims one search
 //! after the other. A worker without a search of its own helps with a search of another worker, and keeps its
-//! GPU until all searches of its base have ended.
+//! GPU until all searches of its base have ended. Helpers and the worker that runs a search take parts of the
+//! task's items, and score a group of candidates on each part.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// The number of candidates that a process claims at once on one GPU.
-const CANDIDATES_PER_BATCH: usize = 8;
+/// The number of candidates that a search scores together on one GPU.
+const CANDIDATES_PER_GROUP: usize = 8;
+
+/// The number of parts into which the items of a task are divided.
+const NUM_PARTS: usize = 12;
 
 /// A search lets others help if a candidate takes longer than this, in seconds.
 const MIN_SECONDS_FOR_HELP: f64 = 2.0;
@@ -47,16 +51,31 @@ impl SearchWork {
         self.seconds_before + self.candidate_seconds * units + self.seconds_after
     }
 
-    /// Returns the seconds that the search takes however many processes help it. While the search scores the
-    /// first candidate of a round, helpers can score all others.
+    /// Returns the seconds that the search takes however many processes help it: one part of each group.
     pub fn longest_chain(&self) -> f64 {
-        match self.is_helped() {
-            true => {
-                let rounds = self.rounds.len() as f64;
-                self.seconds_before + self.candidate_seconds * rounds + self.seconds_after
-            }
-            false => self.seconds_alone(),
-        }
+        let of_groups = self.seconds_alone() - self.seconds_before - self.seconds_after;
+        self.seconds_before + of_groups / self.num_parts() as f64 + self.seconds_after
+    }
+
+    /// Returns the groups of candidates that are scored together, each with its number of candidates and the
+    /// seconds of each part. The first candidate of a round is a group, because it sets the threshold.
+    fn groups(&self) -> Vec<(usize, f64)> {
+        let of_round = |round: &Vec<bool>| -> Vec<(usize, f64)> {
+            let (first, rest) = round.split_at(1.min(round.len()));
+            let groups = first.chunks(1).chain(rest.chunks(CANDIDATES_PER_GROUP));
+            groups
+                .map(|group| {
+                    let units: f64 = group.iter().map(|complete| cost(*complete)).sum();
+                    (group.len(), self.candidate_seconds * units / self.num_parts() as f64)
+                })
+                .collect()
+        };
+        self.rounds.iter().flat_map(of_round).collect()
+    }
+
+    /// Returns the number of parts that processes take one by one. A search that nobody helps has one part.
+    fn num_parts(&self) -> usize {
+        if self.is_helped() { NUM_PARTS } else { 1 }
     }
 
     fn is_helped(&self) -> bool {
@@ -87,13 +106,14 @@ pub struct Outcome {
     pub busy: f64,
     /// The time that workers held a GPU without computing, over all GPUs.
     pub idle: f64,
-    /// The number of candidates that helpers scored.
+    /// The number of parts that helpers scored.
     pub num_helped: usize,
     /// The largest number of workers that ran, and that waited, at the same time.
     pub max_running: usize,
     pub max_waiting: usize,
-    /// The largest number of candidates that were scored in one minute.
+    /// The largest number of candidates, and of parts, that were scored in one minute.
     pub max_scores_per_minute: usize,
+    pub max_parts_per_minute: usize,
 }
 
 /// Returns the lower bound of the makespan: `max(work / G, longest chain)`.
@@ -114,13 +134,13 @@ pub fn lower_bound(bases: &[BaseWork], cluster: Cluster) -> f64 {
 /// A search that has begun.
 struct RunningSearch<'a> {
     work: &'a SearchWork,
-    round: usize,
-    /// The indices of the candidates of the round that nobody has claimed.
-    free: Vec<usize>,
-    /// The number of candidates of the round that are claimed and not scored yet.
+    /// The groups of candidates, as [`SearchWork::groups`] returns them, and the index of the current one.
+    groups: Vec<(usize, f64)>,
+    group: usize,
+    /// The number of parts of the group that nobody has claimed.
+    num_free: usize,
+    /// The number of parts of the group that are claimed and not scored yet.
     num_claimed: usize,
-    has_threshold: bool,
-    num_helpers: usize,
 }
 
 /// What a process does until its next event.
@@ -131,11 +151,8 @@ enum Activity {
     Load,
     Before(usize),
     After(usize),
-    /// Scores claimed candidates of a search.
-    Score {
-        search: usize,
-        candidates: Vec<usize>,
-    },
+    /// Scores a group of candidates of a search on one part.
+    Score(usize),
     /// Waits for other processes.
     Wait,
 }
@@ -201,6 +218,7 @@ struct Simulation<'a> {
     /// The workers that wait for others.
     waiting: Vec<usize>,
     scores_by_minute: Vec<usize>,
+    parts_by_minute: Vec<usize>,
     outcome: Outcome,
 }
 
@@ -223,6 +241,7 @@ impl<'a> Simulation<'a> {
             num_free_gpus: cluster.num_gpus,
             waiting: Vec::new(),
             scores_by_minute: Vec::new(),
+            parts_by_minute: Vec::new(),
             outcome: Outcome {
                 makespan: 0.0,
                 busy: 0.0,
@@ -231,6 +250,7 @@ impl<'a> Simulation<'a> {
                 max_running: 0,
                 max_waiting: 0,
                 max_scores_per_minute: 0,
+                max_parts_per_minute: 0,
             },
         }
     }
@@ -293,23 +313,21 @@ impl<'a> Simulation<'a> {
         match activity {
             Activity::Distil => base.is_distilled = true,
             Activity::Load | Activity::Wait => {}
-            Activity::Before(search) => open_round(&mut base.running[search], 0),
+            Activity::Before(search) => open_group(&mut base.running[search], 0),
             Activity::After(search) => {
                 base.running[search] = None;
                 base.num_done += 1;
                 worker.own = None;
                 self.outcome.makespan = self.now;
             }
-            Activity::Score { search, candidates } => {
-                let minute = (self.now / 60.0) as usize;
-                self.scores_by_minute.resize(self.scores_by_minute.len().max(minute + 1), 0);
-                self.scores_by_minute[minute] += candidates.len();
-                let running = base.running[search].as_mut().expect("a search waits for its candidates");
-                running.num_claimed -= candidates.len();
-                running.has_threshold |= candidates.contains(&0);
-                if running.free.is_empty() && running.num_claimed == 0 {
-                    let next = running.round + 1;
-                    open_round(&mut base.running[search], next);
+            Activity::Score(search) => {
+                let running = base.running[search].as_mut().expect("a search waits for its parts");
+                running.num_claimed -= 1;
+                count(&mut self.parts_by_minute, self.now, 1);
+                if (running.num_free, running.num_claimed) == (0, 0) {
+                    count(&mut self.scores_by_minute, self.now, running.groups[running.group].0);
+                    let next = running.group + 1;
+                    open_group(&mut base.running[search], next);
                 }
             }
         }
@@ -334,11 +352,10 @@ impl<'a> Simulation<'a> {
             let own = self.bases[base].running.len();
             let search = RunningSearch {
                 work: &work.searches[own],
-                round: 0,
-                free: Vec::new(),
+                groups: work.searches[own].groups(),
+                group: 0,
+                num_free: 0,
                 num_claimed: 0,
-                has_threshold: false,
-                num_helpers: 0,
             };
             self.bases[base].running.push(Some(search));
             self.workers[id].own = Some(own);
@@ -355,31 +372,22 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// Continues the search that a worker runs: claims candidates, or waits for helpers.
+    /// Continues the search that a worker runs: takes a part, or waits for helpers.
     fn continue_search(&mut self, id: usize, own: usize) {
-        let running = self.bases[self.workers[id].base].running[own].as_mut().expect("the search runs");
-        if running.round == running.work.rounds.len() {
+        let running = self.bases[self.workers[id].base].running[own].as_ref().expect("the search runs");
+        if running.group == running.groups.len() {
             let seconds = running.work.seconds_after;
             return self.begin(id, Activity::After(own), seconds);
         }
-        if running.free.is_empty() {
-            return self.waiting.push(id);
+        match running.num_free {
+            0 => self.waiting.push(id),
+            _ => self.score_part(id, own),
         }
-        // The first candidate of a round is scored alone, because it sets the threshold.
-        let share = match (running.has_threshold, running.num_helpers) {
-            (false, _) => 1,
-            (true, 0) => CANDIDATES_PER_BATCH,
-            (true, helpers) => fair_share(running.free.len(), 1 + helpers).min(CANDIDATES_PER_BATCH),
-        };
-        let share = share.min(running.free.len());
-        let candidates: Vec<usize> = running.free.drain(..share).collect();
-        self.score(id, own, candidates);
     }
 
-    /// Lets a worker help a search. Returns false if no search has a free candidate.
+    /// Lets a worker help a search. Returns false if no search has a free part.
     fn try_help(&mut self, id: usize) -> bool {
-        let base = self.workers[id].base;
-        let searches = &mut self.bases[base].running;
+        let searches = &self.bases[self.workers[id].base].running;
         if !self.cluster.helps {
             return false;
         }
@@ -390,37 +398,24 @@ impl<'a> Simulation<'a> {
                 .collect();
             let Some(helped) = helped.get(id % helped.len().max(1)) else { return false };
             self.workers[id].helped = Some(*helped);
-            searches[*helped].as_mut().expect("the search runs").num_helpers += 1;
         }
         let helped = self.workers[id].helped.expect("a search was chosen");
-        let running = searches[helped].as_mut().expect("the search runs");
-        if running.free.is_empty() {
+        if searches[helped].as_ref().expect("the search runs").num_free == 0 {
             return false;
         }
-        let share = fair_share(running.free.len(), 2).min(CANDIDATES_PER_BATCH);
-        // Helpers leave the first candidate of a round to the search.
-        let start = usize::from(running.free[0] == 0);
-        let candidates: Vec<usize> = match running.has_threshold {
-            true => running.free.split_off(running.free.len() - share),
-            false => running.free.drain(start..running.free.len().min(start + share)).collect(),
-        };
-        if candidates.is_empty() {
-            return false;
-        }
-        self.outcome.num_helped += candidates.len();
-        self.score(id, helped, candidates);
+        self.outcome.num_helped += 1;
+        self.score_part(id, helped);
         true
     }
 
-    /// Lets a worker score candidates that it has claimed.
-    fn score(&mut self, id: usize, search: usize, candidates: Vec<usize>) {
+    /// Lets a worker score a free part.
+    fn score_part(&mut self, id: usize, search: usize) {
         let base = self.workers[id].base;
         let running = self.bases[base].running[search].as_mut().expect("the search runs");
-        running.num_claimed += candidates.len();
-        let round = &running.work.rounds[running.round];
-        let of_one = |index: &usize| if running.has_threshold { cost(round[*index]) } else { 1.0 };
-        let seconds = running.work.candidate_seconds * candidates.iter().map(of_one).sum::<f64>();
-        self.begin(id, Activity::Score { search, candidates }, seconds);
+        running.num_free -= 1;
+        running.num_claimed += 1;
+        let (_, seconds) = running.groups[running.group];
+        self.begin(id, Activity::Score(search), seconds);
     }
 
     /// Lets the waiting workers look for work.
@@ -431,19 +426,23 @@ impl<'a> Simulation<'a> {
     }
 
     fn outcome(mut self) -> Outcome {
-        self.outcome.max_scores_per_minute = self.scores_by_minute.into_iter().max().unwrap_or_default();
+        let most = |by_minute: Vec<usize>| by_minute.into_iter().max().unwrap_or_default();
+        self.outcome.max_scores_per_minute = most(self.scores_by_minute);
+        self.outcome.max_parts_per_minute = most(self.parts_by_minute);
         self.outcome
     }
 }
 
-/// Opens a round of a search. After the last round, no candidate is left.
-fn open_round(search: &mut Option<RunningSearch<'_>>, round: usize) {
-    let search = search.as_mut().expect("a search without an end runs");
-    let num_candidates = search.work.rounds.get(round).map_or(0, Vec::len);
-    (search.round, search.free, search.has_threshold) = (round, (0..num_candidates).collect(), false);
+/// Adds `number` to the minute of the time `now`.
+fn count(by_minute: &mut Vec<usize>, now: f64, number: usize) {
+    let minute = (now / 60.0) as usize;
+    by_minute.resize(by_minute.len().max(minute + 1), 0);
+    by_minute[minute] += number;
 }
 
-/// Returns the number of candidates that a process claims at once, as `dtr` does.
-fn fair_share(num_open: usize, num_processes: usize) -> usize {
-    (num_open / (2 * num_processes)).max(1)
+/// Opens a group of a search. After the last group, no part is left.
+fn open_group(search: &mut Option<RunningSearch<'_>>, group: usize) {
+    let search = search.as_mut().expect("a search without an end runs");
+    let is_open = group < search.groups.len();
+    (search.group, search.num_free) = (group, if is_open { search.work.num_parts() } else { 0 });
 }

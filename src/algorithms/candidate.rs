@@ -1,6 +1,5 @@
 //! The candidates that a search asks a scorer to score, and the threshold below which scoring stops early.
 
-use dtr_core::error::Result;
 use dtr_model::Mask;
 
 /// A hybrid whose score a search requests.
@@ -16,19 +15,6 @@ pub struct Candidate<'a> {
     /// The score below which the candidate is pruned. `None` requests the exact score.
     pub prune_below: Option<PruneBelow>,
 }
-
-/// Candidates that a search asks a scorer to score together.
-#[derive(Clone, Copy, Debug)]
-pub struct CandidateBatch<'a> {
-    /// The candidates.
-    pub candidates: &'a [Candidate<'a>],
-    /// The masks of the candidates in later batches of the same round, in the order of these batches.
-    pub later: &'a [Mask],
-}
-
-/// Returns the threshold of candidates that are being scored. It can rise while they are scored, because another
-/// process scores other candidates of their round.
-pub type NewestThreshold<'a> = dyn Fn() -> Result<Option<PruneBelow>> + Sync + 'a;
 
 /// The score below which a candidate is pruned. A candidate with a lower score can neither win its round nor
 /// enter the beam, so a scorer need not compute its exact score.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use dtr_core::error::Result;
 
 use super::search_case::SearchCase;
-use crate::algorithms::score::{CandidateScore, ScoredCandidate, Scorer, candidates_per_batch};
+use crate::algorithms::score::{CandidateScore, ScoredCandidate, Scorer, SplitScorer, candidates_per_batch};
 use crate::algorithms::search::{BatchPolicy, SearchOutcome, SearchStrategy, search};
 use crate::data::scoring_requests::ScoringRequests;
 use crate::stats::median;
@@ -101,10 +101,10 @@ impl SearchCase {
         let start = Instant::now();
         let strategy = SearchStrategy::Greedy {};
         let outcome = search(&strategy, &self.layer_order, &self.stop, policy, &mut |batch| {
-            let scored = scorer.score_with_pruning(batch.candidates, None)?;
+            let scored = scorer.score_with_pruning(batch)?;
             if let [ScoredCandidate { score: CandidateScore::Complete(base_score), .. }] = scored.as_slice()
                 && prune
-                && batch.candidates[0].mask.layers().is_empty()
+                && batch[0].mask.layers().is_empty()
             {
                 layer_tokens += scorer.layer_tokens();
                 scorer = Scorer::with_pruning_parts(&self.base, Some(&self.twins), &requests, base_score);

@@ -57,11 +57,12 @@ impl<'a> RunningCell<'a> {
         spec: &CellSpec,
         name: String,
     ) -> Result<ClaimOutcome<'a, T>> {
-        Self::claim_with_work(context, spec, name, || Ok(()))
+        Self::claim_with_work(context, spec, name, || Ok(false))
     }
 
     /// Claims a cell as [`Self::claim_blocking`] does. Calls `work` again and again while another process
-    /// works on the cell, so that this process can do something useful meanwhile.
+    /// works on the cell, so that this process can do something useful meanwhile. `work` returns whether the
+    /// other process has ended its work.
     ///
     /// # Errors
     /// Fails as [`Self::claim_blocking`] does, and with the error of `work`.
@@ -69,7 +70,7 @@ impl<'a> RunningCell<'a> {
         context: &'a RunContext<'a>,
         spec: &CellSpec,
         name: String,
-        mut work: impl FnMut() -> Result<()>,
+        mut work: impl FnMut() -> Result<bool>,
     ) -> Result<ClaimOutcome<'a, T>> {
         let mut is_reported = false;
         let claim = context.store.claim_blocking(&spec.id, |waited| {
@@ -77,8 +78,9 @@ impl<'a> RunningCell<'a> {
                 context.progress.print_line(&format!("{name}: waiting for another process that works on it"));
                 is_reported = true;
             }
-            work()?;
-            context.check_interrupted()
+            let has_ended = work()?;
+            context.check_interrupted()?;
+            Ok(has_ended)
         })?;
         let state = context.store.cell_state(&spec.id, CheckDepth::Full)?;
         Ok(match (state, context.store.find::<T>(&spec.id)?) {

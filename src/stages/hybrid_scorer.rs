@@ -4,7 +4,7 @@ use super::cell::Cell;
 use super::models::ModelCache;
 use super::score::ScoreJob;
 use super::search::SearchJob;
-use crate::algorithms::score::{ScoreResult, TaskScorer};
+use crate::algorithms::score::{ScoreResult, task_scorer};
 use crate::observer::Observer;
 use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell};
 use dtr_core::error::Result;
@@ -46,11 +46,11 @@ impl HybridScorer<'_> {
         let requests = models.load_task_requests(context, &job.base, &job.task, job.split, &job.identity)?;
         if job.tuned.is_some() {
             let hybrid = models.load_tuned_model(context, search, job)?;
-            return TaskScorer::new(&hybrid, None, &requests, None).score(&Mask::empty());
+            return task_scorer(&hybrid, None, &requests, None).score(&Mask::empty(), &Mask::empty());
         }
         let mask: Mask = job.layers.iter().copied().collect();
         let replicas = models.load_replicas(context, &search.base)?;
         let twins = models.load_twins(context, &search.base, &search.variant, &search.twins)?;
-        TaskScorer::new(&replicas[0], Some(&twins[0]), &requests, None).score(&mask)
+        task_scorer(&replicas[0], Some(&twins[0]), &requests, None).score(&Mask::empty(), &mask)
     }
 }

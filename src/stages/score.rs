@@ -8,7 +8,7 @@ use super::identity::SplitIdentity;
 use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
-use crate::algorithms::score::{ScoreResult, TaskScorer};
+use crate::algorithms::score::{ScoreResult, task_scorer};
 use crate::data::Split;
 use crate::data::Task;
 use crate::resources::{ResourceEstimate, weight_bytes};
@@ -136,7 +136,7 @@ impl ScoreJob {
         let base = &models.load_replicas(context, &self.base)?[0];
         let requests =
             models.load_task_requests(context, &self.base, &self.task, self.split, &self.identity)?;
-        let result = TaskScorer::new(base, None, &requests, None).score(&Mask::empty())?;
+        let result = task_scorer(base, None, &requests, None).score(&Mask::empty(), &Mask::empty())?;
         recorder.finish(0, &[], Vec::new(), result)?;
         Ok(CompletedBy::ThisProcess)
     }

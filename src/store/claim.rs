@@ -144,14 +144,14 @@ impl Store {
     /// Claims a cell. Waits while another process works on the cell.
     ///
     /// After each attempt that finds the cell claimed, and then at least five times a second, calls `on_wait`
-    /// with the time waited so far. An error from `on_wait` ends the wait.
+    /// with the time waited so far. If `on_wait` returns true, tries again at once. An error ends the wait.
     ///
     /// # Errors
     /// Fails as [`Store::try_claim`] does, and with the error of `on_wait`.
     pub fn claim_blocking(
         &self,
         cell: &CellId,
-        mut on_wait: impl FnMut(Duration) -> Result<()>,
+        mut on_wait: impl FnMut(Duration) -> Result<bool>,
     ) -> Result<Claim> {
         let start = Instant::now();
         loop {
@@ -160,8 +160,7 @@ impl Store {
                 Err(state) => self.pause(state.is_held_elsewhere(), start.elapsed()),
             };
             let next = Instant::now() + pause;
-            loop {
-                on_wait(start.elapsed())?;
+            while !on_wait(start.elapsed())? {
                 let rest = next.saturating_duration_since(Instant::now());
                 std::thread::sleep(rest.min(WAIT_PAUSE));
                 if rest <= WAIT_PAUSE {
@@ -249,7 +248,7 @@ mod tests {
         assert_eq!(test.store.claim_blocking(&cell("a"), stop).unwrap_err().to_string(), "stopped");
         let release = |_| {
             held = None;
-            Ok(())
+            Ok(true)
         };
         test.store.claim_blocking(&cell("a"), release).unwrap();
     }

@@ -3,7 +3,7 @@
 
 use burn::tensor::Device;
 use dtr::algorithms::distil::{DistilConfig, DistilResult, Student, distil};
-use dtr::algorithms::score::Scorer;
+use dtr::algorithms::score::{Scorer, SplitScorer};
 use dtr::data::scoring_requests::ScoringRequests;
 use dtr::data::token_sequences::TokenSequences;
 use dtr::data::{Split, load_items};

@@ -6,7 +6,7 @@
 use std::fs;
 
 use burn::tensor::Device;
-use dtr::algorithms::score::Scorer;
+use dtr::algorithms::score::{Scorer, SplitScorer};
 use dtr::data::scoring_requests::ScoringRequests;
 use dtr::data::{Item, Metric};
 use dtr_model::{BaseModel, Mask};

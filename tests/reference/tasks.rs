@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::support::{fixture, public_folder};
 use burn::tensor::Device;
 use dtr::algorithms::score::ScoreResult;
-use dtr::algorithms::score::Scorer;
+use dtr::algorithms::score::{Scorer, SplitScorer};
 use dtr::data::scoring_requests::ScoringRequests;
 use dtr::data::{Metric, Task, TaskSource};
 use dtr::data::{Split, load_items};

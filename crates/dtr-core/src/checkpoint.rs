@@ -41,13 +41,26 @@ impl CheckpointFile {
     /// # Errors
     /// Fails when the file cannot be written.
     pub fn write(&self, content: &[u8]) -> Result<()> {
-        let mut hasher = self.hasher();
-        hasher.update(content);
-        let digest = Digest::from(hasher.finalize());
         files::write_atomically(&self.path, |file| {
-            file.write_all(format!("{digest}\n").as_bytes())?;
+            file.write_all(self.header(content).as_bytes())?;
             file.write_all(content)
         })
+    }
+
+    /// Writes `content` and its digest as [`CheckpointFile::write`] does, unless the file exists. Returns whether
+    /// the file was created. Does not sync the file, so a power failure may remove or damage it.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be written.
+    pub fn create(&self, content: &[u8]) -> Result<bool> {
+        files::create_marker_file(&self.path, &[self.header(content).as_bytes(), content].concat())
+    }
+
+    /// Returns the file's header: the digest of the owner and of `content`, and a line break.
+    fn header(&self, content: &[u8]) -> String {
+        let mut hasher = self.hasher();
+        hasher.update(content);
+        format!("{}\n", Digest::from(hasher.finalize()))
     }
 
     /// Reads the content. Returns `None` if the file does not exist.

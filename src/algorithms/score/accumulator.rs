@@ -1,10 +1,12 @@
 //! Adds up the log-likelihoods of a split's items while the split is scored part by part.
 
+use serde::{Deserialize, Serialize};
+
 use super::{ChoiceAnswer, ItemAnswer, ScoreBounds, ScoreResult};
 use crate::data::scoring_requests::ScoringRequests;
 
 /// The log-likelihood of one token of a choice.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct TokenLogLikelihood {
     /// The index of the item.
     pub item: usize,

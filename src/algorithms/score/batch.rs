@@ -83,6 +83,11 @@ impl Batch {
         (self.num_tokens() * num_layers.saturating_sub(self.cached_states.len())) as u64
     }
 
+    /// Returns the number of layers whose hidden states are cached.
+    pub(super) fn num_cached(&self) -> usize {
+        self.cached_states.len()
+    }
+
     /// Removes the cached hidden states after `layer` and after all later layers.
     pub(super) fn truncate_cache(&mut self, layer: usize) {
         self.cached_states.truncate(layer);

@@ -1,9 +1,6 @@
 //! The score of a candidate. If the candidate was pruned, only the bounds of its score are known.
 
-use serde::{Deserialize, Serialize};
-
 use super::{ScoreBounds, ScoreResult};
-use crate::algorithms::candidate::PruneBelow;
 
 /// The result of scoring a candidate.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,31 +34,12 @@ impl CandidateScore {
     }
 }
 
-/// The bounds of a candidate's score after a part of the split, while some items are still to be scored.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PartBounds {
-    /// The bounds.
-    pub bounds: ScoreBounds,
-    /// The number of tokens that the model has processed so far, without padding.
-    pub tokens: u64,
-}
-
-impl PartBounds {
-    /// Returns the score of a candidate that would be pruned after one of `parts`. Returns `None` if it would
-    /// not be pruned after any of them.
-    pub fn prune(parts: &[Self], prune_below: &PruneBelow) -> Option<CandidateScore> {
-        let pruned = parts.iter().find(|part| prune_below.prunes(part.bounds.upper))?;
-        Some(CandidateScore::Pruned { bounds: pruned.bounds, tokens: pruned.tokens })
-    }
-}
-
 /// A candidate's score, and the work of computing this score.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredCandidate {
     /// The score.
     pub score: CandidateScore,
-    /// The bounds of the score after each part that was scored, if the candidate was pruned. Otherwise empty.
-    pub parts: Vec<PartBounds>,
-    /// The work in tokens times layers. The tokens include padding.
+    /// The work in tokens times layers. The tokens include padding. The work on parts that were scored after the
+    /// pruning, because the pruning was not known yet, is included.
     pub layer_tokens: u64,
 }

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use dtr_core::error::Result;
+use dtr_core::error::{Error, Result};
 use dtr_model::{Decoder, Hybrid, Mask, PartialRun, Twins};
 use dtr_ops::{is_cpu, run_on_device_thread};
 
 use super::accumulator::{ScoreAccumulator, TokenLogLikelihood};
 use super::batch::Batch;
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, KnownAnswers};
+use super::part_score::PartAnswers;
 use super::pass_limits::PassLimits;
-use super::{CandidateScore, ScoreResult, ScoredCandidate};
-use crate::algorithms::candidate::{Candidate, NewestThreshold};
+use super::{OpenParts, PartQueue, PartScore, ScoreResult, SplitScorer};
+use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::parallel::map_in_parallel_on_cpu;
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests};
 
@@ -92,118 +93,49 @@ impl<'a> Scorer<'a> {
         self.layer_tokens
     }
 
-    /// Scores the hybrid with the layers of `mask` replaced. Reuses the cached hidden states of `incumbent`.
-    ///
-    /// # Errors
-    /// Fails if a log-likelihood is not finite.
-    pub fn score(&mut self, incumbent: &Mask, mask: &Mask) -> Result<ScoreResult> {
-        let candidate = Candidate { incumbent, mask, prune_below: None };
-        match self.score_with_pruning(&[candidate], None)?.pop() {
-            Some(ScoredCandidate { score: CandidateScore::Complete(result), .. }) => Ok(result),
-            _ => unreachable!("a candidate without a threshold is never pruned"),
-        }
-    }
-
-    /// Scores candidates in parallel. Prunes each candidate as soon as its score can no longer reach its
-    /// threshold. If `newest_threshold` is given, also prunes candidates that can no longer reach that
-    /// threshold, which is read after each part.
-    ///
-    /// # Errors
-    /// Fails if a log-likelihood is not finite, or if the newest threshold cannot be read.
-    pub fn score_with_pruning(
-        &mut self,
-        candidates: &[Candidate<'_>],
-        newest_threshold: Option<&NewestThreshold<'_>>,
-    ) -> Result<Vec<ScoredCandidate>> {
-        let mut scored = Vec::new();
-        for siblings in candidates.chunk_by(|one, other| one.incumbent == other.incumbent) {
-            self.set_incumbent(siblings[0].incumbent);
-            let mut evaluations: Vec<Evaluation<'_>> =
-                siblings.iter().map(|candidate| self.evaluation(*candidate)).collect();
-            // Without thresholds, no candidate can be pruned, so all parts are scored at once.
-            let is_pruning = newest_threshold.is_some()
-                || siblings.iter().any(|candidate| candidate.prune_below.is_some());
-            let num_parts = self.parts.len();
-            let parts_at_once = if is_pruning { 1 } else { num_parts };
-            for first in (0..num_parts).step_by(parts_at_once.max(1)) {
-                let remaining = evaluations.iter_mut().filter(|evaluation| !evaluation.is_pruned()).collect();
-                self.score_parts(first..first + parts_at_once, remaining)?;
-                if let Some(newest_threshold) = newest_threshold {
-                    let threshold = newest_threshold()?;
-                    evaluations.iter_mut().for_each(|evaluation| evaluation.prune(threshold));
-                }
-            }
-            scored.extend(evaluations.into_iter().map(Evaluation::finish));
-        }
-        Ok(scored)
-    }
-
-    /// Scores the candidates of `evaluations` on the items of `parts`.
-    fn score_parts(&mut self, parts: Range<usize>, mut evaluations: Vec<&mut Evaluation<'_>>) -> Result<()> {
-        let Some(num_cached) = evaluations.iter().map(|evaluation| evaluation.first_layer).max() else {
-            return Ok(());
-        };
+    /// Scores the candidates of `runs` on the items of `parts`. Returns one score for each run.
+    fn run_parts(&mut self, parts: Range<usize>, runs: &[&CandidateRun<'_>]) -> Result<Vec<PartScore>> {
+        let num_cached = runs.iter().map(|run| run.first_layer).max().unwrap_or(0);
         let (base, requests, incumbent) = (self.base, self.requests, self.hybrid(&self.incumbent));
         let mut batches: Vec<&mut Batch> = self.parts[parts].iter_mut().flatten().collect();
-        let tokens = batches.iter().map(|batch| batch.num_tokens() as u64).sum();
+        let padded: u64 = batches.iter().map(|batch| batch.num_tokens() as u64).sum();
+        let tokens = batches.iter().map(|batch| batch.num_unpadded_tokens()).sum();
         self.layer_tokens += batches.iter().map(|batch| batch.layer_tokens_to_cache(num_cached)).sum::<u64>();
-        self.layer_tokens += evaluations.iter().map(|one| one.layer_tokens(tokens)).sum::<u64>();
+        self.layer_tokens += runs.iter().map(|run| run.layer_tokens(padded)).sum::<u64>();
 
-        // Evaluations are sorted by first layer, because hybrids that start at neighbouring layers share most
-        // of a pass.
-        evaluations.sort_by_key(|evaluation| evaluation.first_layer);
+        // Hybrids that start at neighbouring layers share most of a pass.
+        let mut order: Vec<usize> = (0..runs.len()).collect();
+        order.sort_by_key(|run| runs[*run].first_layer);
         let is_cpu = is_cpu(&base.device());
-        let num_batches = batches.len();
-        let limits = self.limits;
-        let per_pass =
-            |batch: &Batch| limits.hybrids_per_pass(evaluations.len(), num_batches, batch.num_tokens());
+        let (limits, num_batches) = (self.limits, batches.len());
+        let per_pass = |batch: &Batch| limits.hybrids_per_pass(runs.len(), num_batches, batch.num_tokens());
         let mut run = || -> Result<Vec<Vec<Vec<TokenLogLikelihood>>>> {
             map_in_parallel_on_cpu(is_cpu, batches.iter_mut().collect(), |batch: &mut &mut Batch| {
                 batch.extend_cache(base, &incumbent, num_cached);
                 batch.prepare_copies(per_pass(batch));
                 Ok(())
             })?;
-            let passes = batches
-                .iter()
-                .flat_map(|batch| evaluations.chunks(per_pass(batch)).map(move |pass| (pass, batch)));
+            let passes =
+                batches.iter().flat_map(|batch| order.chunks(per_pass(batch)).map(move |pass| (pass, batch)));
             map_in_parallel_on_cpu(is_cpu, passes.collect(), |(pass, batch)| {
-                let runs: Vec<PartialRun<'_>> = pass.iter().map(|one| one.partial_run()).collect();
-                let scores = batch.log_likelihoods(base, requests, &runs).into_iter().zip(pass);
-                scores.map(|(scores, one)| scores.map_err(|error| one.wrap_error(error))).collect()
+                let partial: Vec<PartialRun<'_>> = pass.iter().map(|run| runs[*run].partial_run()).collect();
+                let scores = batch.log_likelihoods(base, requests, &partial).into_iter().zip(pass);
+                scores.map(|(scores, run)| scores.map_err(|error| runs[*run].wrap_error(error))).collect()
             })
         };
         let scores = if is_cpu { run()? } else { run_on_device_thread(&base.device(), run)? };
-        // `scores` has one entry for each pair of batch and evaluation, ordered by batch and then by
-        // evaluation.
+        // `scores` has one entry for each pair of batch and run, by batch and then in the order of `order`.
         let scores: Vec<Vec<TokenLogLikelihood>> = scores.into_iter().flatten().collect();
-        let num_evaluations = evaluations.len();
-        for (index, evaluation) in evaluations.iter_mut().enumerate() {
-            let own = scores.iter().skip(index).step_by(num_evaluations);
-            evaluation.add(own.flatten().copied(), &batches);
-        }
-        Ok(())
-    }
-
-    /// Returns the same result as [`Scorer::score_with_pruning`] for `candidate`, without running the model.
-    /// `known` is the candidate's complete score. If `score_with_pruning` would prune the candidate, the
-    /// result holds the same bounds.
-    pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
-        let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
-        let mut scores = ScoreAccumulator::new(self.requests);
-        for part in &self.parts {
-            let of_part = part.iter().flat_map(Batch::targets).map(|target| {
-                let sum = known.items[target.item].log_likelihoods()[target.choice];
-                // A result holds only the sum over a choice's tokens, so the first token gets the sum and the
-                // other tokens get 0.
-                let value = if target.is_first { sum } else { 0.0 };
-                TokenLogLikelihood { item: target.item, choice: target.choice, value }
-            });
-            scores.add(of_part, part.iter().map(Batch::num_unpadded_tokens).sum());
-            if let Some(bounds) = scores.open_bounds().filter(|bounds| prune_below.prunes(bounds.upper)) {
-                return CandidateScore::Pruned { bounds, tokens: scores.tokens() };
+        let score = |run: usize| {
+            let position = order.iter().position(|other| *other == run).expect("`order` holds every run");
+            let own = scores.iter().skip(position).step_by(runs.len());
+            PartScore {
+                answers: PartAnswers::LogLikelihoods(own.flatten().copied().collect()),
+                tokens,
+                layer_tokens: runs[run].layer_tokens(padded),
             }
-        }
-        CandidateScore::Complete(known)
+        };
+        Ok((0..runs.len()).map(score).collect())
     }
 
     /// Makes `incumbent` the hybrid whose hidden states are cached. Finds the first layer in which the new
@@ -215,15 +147,11 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    fn evaluation<'c>(&self, candidate: Candidate<'c>) -> Evaluation<'c>
-    where
-        'a: 'c,
-    {
+    fn candidate_run(&self, candidate: &Candidate<'_>) -> CandidateRun<'a> {
         let first_difference = candidate.incumbent.first_difference(candidate.mask);
         let num_shared = first_difference.map_or(self.base.config.num_layers, |layer| layer as usize);
         let first_layer = num_shared.min(self.max_cached_layers());
-        let hybrid = self.hybrid(candidate.mask);
-        Evaluation::new(candidate, hybrid, first_layer, ScoreAccumulator::new(self.requests))
+        CandidateRun { hybrid: self.hybrid(candidate.mask), first_layer, layers: candidate.mask.layers() }
     }
 
     fn hybrid(&self, mask: &Mask) -> Hybrid<'a> {
@@ -238,5 +166,80 @@ impl<'a> Scorer<'a> {
         let tokens: usize = self.parts.iter().flatten().map(Batch::num_tokens).sum();
         let number_bytes = self.base.dtype().size();
         self.limits.max_cache_bytes / (tokens * self.base.config.hidden_size * number_bytes).max(1)
+    }
+}
+
+impl<'a> SplitScorer<'a> for Scorer<'a> {
+    fn num_parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The candidates of a group have the same incumbent.
+    fn groups<'c>(&self, candidates: &'c [Candidate<'c>]) -> Vec<&'c [Candidate<'c>]> {
+        candidates.chunk_by(|one, other| one.incumbent == other.incumbent).collect()
+    }
+
+    fn score_parts(&mut self, group: &[Candidate<'_>], queue: &dyn PartQueue) -> Result<()> {
+        let Some(first) = group.first() else { return Ok(()) };
+        self.set_incumbent(first.incumbent);
+        let runs: Vec<CandidateRun<'_>> =
+            group.iter().map(|candidate| self.candidate_run(candidate)).collect();
+        let num_to_cache = runs.iter().map(|run| run.first_layer).max().unwrap_or(0);
+        let num_layers = runs.iter().map(|run| run.layer_tokens(1) as usize).sum::<usize>();
+        loop {
+            let num_cached = |part: usize| self.parts[part].first().map_or(0, Batch::num_cached);
+            let cost = |part| num_layers + num_to_cache.saturating_sub(num_cached(part));
+            let Some(open) = queue.next(&cost)? else { return Ok(()) };
+            let OpenParts { parts, candidates } = &open;
+            let open_runs: Vec<&CandidateRun<'_>> = candidates.iter().map(|index| &runs[*index]).collect();
+            let scores = self.run_parts(parts.clone(), &open_runs)?;
+            queue.add(open, scores)?;
+        }
+    }
+
+    fn evaluation(&self, prune_below: Option<PruneBelow>) -> Evaluation<'a> {
+        Evaluation::new(prune_below, KnownAnswers::Choices(ScoreAccumulator::new(self.requests)))
+    }
+
+    fn part_of(&self, known: &ScoreResult, part: usize) -> PartScore {
+        let batches = &self.parts[part];
+        let log_likelihoods = batches.iter().flat_map(Batch::targets).map(|target| {
+            let sum = known.items[target.item].log_likelihoods()[target.choice];
+            // A result holds only the sum over a choice's tokens, so the first token gets the sum and the
+            // other tokens get 0.
+            let value = if target.is_first { sum } else { 0.0 };
+            TokenLogLikelihood { item: target.item, choice: target.choice, value }
+        });
+        PartScore {
+            answers: PartAnswers::LogLikelihoods(log_likelihoods.collect()),
+            tokens: batches.iter().map(Batch::num_unpadded_tokens).sum(),
+            layer_tokens: 0,
+        }
+    }
+}
+
+/// A candidate's model, and the first layer that is run for it. The input of this layer comes from the
+/// incumbent's cached hidden states.
+struct CandidateRun<'a> {
+    hybrid: Hybrid<'a>,
+    first_layer: usize,
+    /// The layers that the candidate replaces.
+    layers: Vec<u32>,
+}
+
+impl CandidateRun<'_> {
+    fn partial_run(&self) -> PartialRun<'_> {
+        PartialRun { hybrid: &self.hybrid, first_layer: self.first_layer }
+    }
+
+    /// Returns the work of a forward pass over `tokens` tokens, in tokens times layers.
+    fn layer_tokens(&self, tokens: u64) -> u64 {
+        tokens * (self.hybrid.num_layers() - self.first_layer) as u64
+    }
+
+    /// Wraps an error of this candidate in an error that names the candidate's replaced layers.
+    fn wrap_error(&self, error: Error) -> Error {
+        Error::failed(format!("cannot score the hybrid with layers {:?} replaced", self.layers))
+            .with_source(error)
     }
 }

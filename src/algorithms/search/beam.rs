@@ -8,7 +8,7 @@ use dtr_model::Mask;
 
 use super::state::SearchState;
 use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
-use crate::algorithms::candidate::{Candidate, CandidateBatch, PruneBelow};
+use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
 /// Keeps the `width` best masks of each round, and extends each of these masks by every remaining layer.
@@ -36,10 +36,7 @@ pub fn beam_search(
         let mut seen = BTreeSet::new();
         let children: Vec<_> =
             extend_masks(&parents, layer_order).filter(|(_, mask)| seen.insert(mask.clone())).collect();
-        let masks: Vec<Mask> = children.iter().map(|(_, mask)| mask.clone()).collect();
-        let mut later = masks.as_slice();
         for batch in policy.batches(&children, width) {
-            later = &later[batch.len()..];
             let candidates: Vec<_> = batch
                 .iter()
                 .map(|(incumbent, mask)| {
@@ -47,7 +44,7 @@ pub fn beam_search(
                     Candidate { incumbent, mask, prune_below }
                 })
                 .collect();
-            let scores = state.score_batch(&CandidateBatch { candidates: &candidates, later })?;
+            let scores = state.score_batch(&candidates)?;
             batch.iter().zip(scores).for_each(|((_, mask), bounds)| beam.insert(mask.clone(), bounds));
         }
         let (mask, score) =

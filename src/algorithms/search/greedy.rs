@@ -7,7 +7,7 @@ use dtr_model::Mask;
 
 use super::state::SearchState;
 use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
-use crate::algorithms::candidate::{Candidate, CandidateBatch, PruneBelow};
+use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
 /// A layer that a round tried, and the score bounds of its candidate. The candidate replaces this layer and
@@ -53,15 +53,15 @@ fn score_round(state: &mut SearchState<'_>, order: &[u32], policy: BatchPolicy) 
     let (mut scored, mut rest) = (Vec::new(), masks.as_slice());
     for layers in policy.batches(order, 1) {
         let best = find_winner(&scored).filter(|_| policy.prune);
-        let (masks, later) = rest.split_at(layers.len());
+        let masks;
+        (masks, rest) = rest.split_at(layers.len());
         let candidate = |(&layer, mask)| {
             let prune_below = best.map(|(best, score)| PruneBelow { score, prunes_ties: layer >= best });
             Candidate { incumbent: &incumbent, mask, prune_below }
         };
         let candidates: Vec<_> = layers.iter().zip(masks).map(candidate).collect();
-        let scores = state.score_batch(&CandidateBatch { candidates: &candidates, later })?;
+        let scores = state.score_batch(&candidates)?;
         scored.extend(layers.iter().copied().zip(scores));
-        rest = later;
     }
     Ok(scored)
 }

@@ -6,7 +6,7 @@ use dtr_model::Mask;
 
 use super::state::{SearchState, exact_score};
 use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion, nested_masks};
-use crate::algorithms::candidate::{Candidate, CandidateBatch};
+use crate::algorithms::candidate::Candidate;
 
 /// For each layer, scores the hybrid that replaces only this layer. Then replaces layers one by one, in
 /// descending order of these scores. If scores are equal, the lowest layer comes first.
@@ -22,12 +22,10 @@ pub fn local_importance_search(
     let mut state = SearchState::start(stop, score)?;
     let (none, mut ranking) = (Mask::empty(), Vec::new());
     let masks: Vec<Mask> = (0..num_layers).map(|layer| none.with_layer(layer)).collect();
-    let mut later = masks.as_slice();
     for masks in masks.chunks(policy.candidates_per_batch) {
-        later = &later[masks.len()..];
         let candidate = |mask| Candidate { incumbent: &none, mask, prune_below: None };
         let candidates: Vec<_> = masks.iter().map(candidate).collect();
-        let scores = state.score_batch(&CandidateBatch { candidates: &candidates, later })?;
+        let scores = state.score_batch(&candidates)?;
         ranking.extend((ranking.len() as u32..).zip(scores.iter().map(exact_score)));
     }
     ranking.sort_by(|one, other| other.1.total_cmp(&one.1));

@@ -26,7 +26,7 @@ pub use result::{RoundWinner, Trial};
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
-use super::candidate::CandidateBatch;
+use super::candidate::Candidate;
 use super::score::ScoreBounds;
 use beam::beam_search;
 use fixed_order::{random_order, replace_in_order};
@@ -36,7 +36,7 @@ use uniform::uniform_search;
 
 /// A function that scores the candidates of one batch. Returns the bounds of each score, in the candidates'
 /// order.
-pub type ScoreFn<'a> = dyn FnMut(&CandidateBatch<'_>) -> Result<Vec<ScoreBounds>> + 'a;
+pub type ScoreFn<'a> = dyn FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> + 'a;
 
 /// The outcome of a search on the validation split.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use dtr_core::error::Result;
 use dtr_model::Mask;
 
 use super::{RoundWinner, ScoreFn, SearchOutcome, StopCriterion, Trial, score_threshold};
-use crate::algorithms::candidate::{Candidate, CandidateBatch};
+use crate::algorithms::candidate::Candidate;
 use crate::algorithms::score::ScoreBounds;
 
 /// A search in progress.
@@ -23,7 +23,7 @@ impl<'a> SearchState<'a> {
     pub fn start(stop: &StopCriterion, score: &'a mut ScoreFn<'a>) -> Result<Self> {
         let none = Mask::empty();
         let candidates = [Candidate { incumbent: &none, mask: &none, prune_below: None }];
-        let base = exact_score(&score(&CandidateBatch { candidates: &candidates, later: &[] })?[0]);
+        let base = exact_score(&score(&candidates)?[0]);
         let outcome = SearchOutcome {
             base_score: base,
             threshold: score_threshold(stop, base),
@@ -41,9 +41,9 @@ impl<'a> SearchState<'a> {
     }
 
     /// Scores one batch of the current round's candidates.
-    pub fn score_batch(&mut self, batch: &CandidateBatch<'_>) -> Result<Vec<ScoreBounds>> {
+    pub fn score_batch(&mut self, batch: &[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
         let scores = (self.score)(batch)?;
-        for (candidate, &bounds) in batch.candidates.iter().zip(&scores) {
+        for (candidate, &bounds) in batch.iter().zip(&scores) {
             self.outcome.trials.push(Trial {
                 round: self.outcome.rounds.len() as u32 + 1,
                 layer: candidate.mask.single_layer_added_to(&self.outcome.opt.0),
@@ -82,7 +82,7 @@ impl<'a> SearchState<'a> {
         for mask in masks {
             let incumbent = self.last_accepted_mask();
             let candidates = [Candidate { incumbent: &incumbent, mask: &mask, prune_below: None }];
-            let scores = self.score_batch(&CandidateBatch { candidates: &candidates, later: &[] })?;
+            let scores = self.score_batch(&candidates)?;
             if !self.finish_round(mask, exact_score(&scores[0])) {
                 break;
             }

@@ -1,20 +1,23 @@
 //! The scores of a search's candidates: read from the store, computed, or computed by a helper.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
 use super::SearchJob;
-use super::open_round::{OpenRound, OpenRoundFiles, fair_share};
-use super::pruned::{PrunedCandidate, PrunedCandidates, mask_name};
-use crate::algorithms::candidate::{Candidate, CandidateBatch};
-use crate::algorithms::score::{CandidateScore, MultiDeviceScorer, PartBounds, ScoreBounds, ScoreResult};
+use super::pruned::{PrunedCandidate, PrunedCandidates};
+use super::shared_group::{GroupFiles, SharedGroup};
+use super::shared_queue::OwnerQueue;
+use crate::algorithms::candidate::Candidate;
+use crate::algorithms::score::{
+    CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, ScoredCandidate,
+};
 use crate::data::Split;
 use crate::device::TimeAndEnergy;
 use crate::observer::Observer;
 use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell};
 use crate::stages::cell::Cell;
-use crate::store::{AttemptId, CellId, EventKind, LeaseState};
+use crate::store::{CellId, EventKind};
 use dtr_core::error::Result;
 use dtr_model::Mask;
 use dtr_ops::is_cpu;
@@ -23,30 +26,12 @@ use dtr_ops::is_cpu;
 /// through which processes help would cost more than they save.
 const MIN_SECONDS_FOR_HELP: f64 = 2.0;
 
-/// Pause between two looks at candidates that other processes score.
+/// Pause between two looks at candidates that other searches score.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// A candidate whose score is not known: its index among the candidates that the search asked to score, and
 /// its cell.
 type OpenCandidate = (usize, Cell);
-
-/// Claims up to `limit` of the cells of `open` that no other process has claimed, each with its label.
-pub(super) fn claim_free<'a, L>(
-    context: &'a RunContext<'a>,
-    open: Vec<(L, Cell)>,
-    limit: usize,
-) -> Result<Vec<(L, Cell, RunningCell<'a>)>> {
-    let mut claimed = Vec::new();
-    for (label, cell) in open {
-        if claimed.len() == limit {
-            break;
-        }
-        if let Ok(running) = RunningCell::try_claim(context, &cell.spec, cell.to_line())? {
-            claimed.push((label, cell, running));
-        }
-    }
-    Ok(claimed)
-}
 
 /// A running search, with the number of its evaluations and tokens so far.
 pub(super) struct SearchRun<'a> {
@@ -55,9 +40,11 @@ pub(super) struct SearchRun<'a> {
     job: &'a SearchJob,
     task: &'a ProgressTask<'a>,
     pruned: PrunedCandidates,
-    round_files: OpenRoundFiles,
-    /// Whether the current round is open to helpers.
-    is_open: bool,
+    group_files: GroupFiles,
+    /// The number of groups of candidates that others could help to score.
+    num_shared: usize,
+    /// Whether the file of such a group may exist.
+    has_group_file: bool,
     /// The candidates that this process has scored or pruned, and the seconds that they took. A mean over the
     /// whole search decides whether others may help, because candidates of late layers and pruned ones are
     /// cheap.
@@ -86,9 +73,10 @@ impl<'a> SearchRun<'a> {
             job,
             task,
             pruned,
-            round_files: OpenRoundFiles::new(context.store, cell.id()),
-            // An earlier process may have left an open round.
-            is_open: true,
+            group_files: GroupFiles::new(context.store, cell.id()),
+            num_shared: 0,
+            // An earlier process may have left a file.
+            has_group_file: true,
             num_scored: 0,
             seconds_scored: 0.0,
             evaluations: 0,
@@ -139,7 +127,7 @@ impl<'a> SearchRun<'a> {
         Ok((result, cell.id().clone()))
     }
 
-    /// Returns the bounds of the candidates' scores, in the order of `batch`. Records the scores that are
+    /// Returns the bounds of the candidates' scores, in the order of `candidates`. Records the scores that are
     /// exact.
     ///
     /// # Errors
@@ -148,19 +136,17 @@ impl<'a> SearchRun<'a> {
     pub(super) fn score_candidates(
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,
-        batch: &CandidateBatch<'_>,
+        candidates: &[Candidate<'_>],
     ) -> Result<Vec<ScoreBounds>> {
-        self.open_or_close_round(batch)?;
         let (mut scores, mut waited) = (BTreeMap::new(), Duration::ZERO);
         loop {
-            let open = self.find_known_scores(scorer, batch.candidates, &mut scores)?;
+            let open = self.find_known_scores(scorer, candidates, &mut scores)?;
             if open.is_empty() {
                 break;
             }
-            let share = self.share(&open, batch.later)?;
-            let claimed = claim_free(self.context, open, share)?;
+            let claimed = self.claim_free(open)?;
             match claimed.is_empty() {
-                false => self.score_claimed(scorer, batch.candidates, &claimed, &mut scores)?,
+                false => self.score_claimed(scorer, candidates, &claimed, &mut scores)?,
                 true => self.wait_for_others(&mut waited)?,
             }
         }
@@ -168,24 +154,24 @@ impl<'a> SearchRun<'a> {
         Ok(scores.values().map(CandidateScore::bounds).collect())
     }
 
-    /// Opens the round of `batch` to helpers if its candidates take long. Otherwise closes an open round.
-    fn open_or_close_round(&mut self, batch: &CandidateBatch<'_>) -> Result<()> {
-        let num_candidates = batch.candidates.len() + batch.later.len();
-        let takes_long = self.seconds_scored > MIN_SECONDS_FOR_HELP * self.num_scored as f64;
-        if !takes_long || num_candidates < 2 {
-            return self.close_round();
+    /// Claims the candidates that no other search has claimed.
+    fn claim_free(&self, open: Vec<OpenCandidate>) -> Result<Vec<(usize, Cell, RunningCell<'a>)>> {
+        let mut claimed = Vec::new();
+        for (index, cell) in open {
+            if let Ok(running) = RunningCell::try_claim(self.context, &cell.spec, cell.to_line())? {
+                claimed.push((index, cell, running));
+            }
         }
-        self.is_open = true;
-        self.round_files.open(&OpenRound::new(batch, is_cpu(self.context.device())))
+        Ok(claimed)
     }
 
-    /// Closes the current round to helpers.
+    /// Removes the files of the group that others could help to score last.
     ///
     /// # Errors
-    /// Fails if its file cannot be removed.
-    pub(super) fn close_round(&mut self) -> Result<()> {
-        match std::mem::take(&mut self.is_open) {
-            true => self.round_files.close(),
+    /// Fails if a file cannot be removed.
+    pub(super) fn close_group(&mut self) -> Result<()> {
+        match std::mem::take(&mut self.has_group_file) {
+            true => self.group_files.remove_group(),
             false => Ok(()),
         }
     }
@@ -198,62 +184,33 @@ impl<'a> SearchRun<'a> {
         candidates: &[Candidate<'_>],
         scores: &mut BTreeMap<usize, CandidateScore>,
     ) -> Result<Vec<OpenCandidate>> {
-        let of_helpers = if self.is_open { self.round_files.read_pruned()? } else { BTreeMap::new() };
         let mut open = Vec::new();
         for (index, candidate) in candidates.iter().enumerate() {
             if scores.contains_key(&index) {
                 continue;
             }
             let cell = self.score_cell(Split::Validation, candidate.mask)?;
-            let parts = of_helpers.get(&mask_name(candidate.mask));
-            let pruned_by_helper = || PartBounds::prune(parts?, candidate.prune_below.as_ref()?);
             let score = match (self.find_score(&cell)?, self.pruned.get(candidate.mask)) {
-                (Some(result), _) => Some(scorer.prune_with_known_score(candidate, result)),
-                (None, Some(PrunedCandidate { bounds, tokens })) => {
-                    Some(CandidateScore::Pruned { bounds, tokens })
+                (Some(result), _) => scorer.prune_with_known_score(candidate, result),
+                (None, Some(PrunedCandidate { bounds, tokens })) => CandidateScore::Pruned { bounds, tokens },
+                (None, None) => {
+                    open.push((index, cell));
+                    continue;
                 }
-                (None, None) => pruned_by_helper(),
             };
-            match score {
-                Some(score) => drop(scores.insert(index, score)),
-                None => open.push((index, cell)),
-            }
+            scores.insert(index, score);
         }
         Ok(open)
     }
 
-    /// Returns the number of candidates to claim at once. If others help, leaves some candidates to them.
-    fn share(&self, open: &[OpenCandidate], later: &[Mask]) -> Result<usize> {
-        if !self.is_open {
-            return Ok(open.len());
-        }
-        let later = later.iter().map(|mask| self.score_cell(Split::Validation, mask));
-        let later = later.collect::<Result<Vec<Cell>>>()?;
-        let (mut holders, mut num_free) = (BTreeSet::new(), 0);
-        for cell in open.iter().map(|(_, cell)| cell).chain(&later) {
-            match self.context.store.lease_state(cell.id())? {
-                LeaseState::Held(Some(lease)) if lease.attempt != *AttemptId::of_this_process() => {
-                    holders.insert(lease.attempt);
-                }
-                LeaseState::Held(_) => {}
-                _ if self.context.store.record_path(cell.id()).exists() => {}
-                LeaseState::Free | LeaseState::Stale(_) => num_free += 1,
-            }
-        }
-        Ok(match holders.len() {
-            0 => open.len(),
-            num_helpers => fair_share(num_free, 1 + num_helpers),
-        })
-    }
-
-    /// Pauses, because other processes score all candidates that are left. This process holds no claim on a
+    /// Pauses, because other searches score all candidates that are left. This process holds no claim on a
     /// candidate meanwhile, so two searches cannot wait for each other. Prints a message after a second.
     fn wait_for_others(&self, waited: &mut Duration) -> Result<()> {
         self.task.check_interrupted()?;
         let before = *waited;
         thread::sleep(PAUSE);
         *waited += PAUSE;
-        if before.as_secs() < 1 && waited.as_secs() >= 1 && !self.is_open {
+        if before.as_secs() < 1 && waited.as_secs() >= 1 {
             let line =
                 format!("{}: waiting for another process that scores a candidate", self.cell.to_line());
             self.context.progress.print_line(&line);
@@ -270,10 +227,9 @@ impl<'a> SearchRun<'a> {
         claimed: &[(usize, Cell, RunningCell<'_>)],
         scores: &mut BTreeMap<usize, CandidateScore>,
     ) -> Result<()> {
-        let watch = self.context.meter.start();
         let to_score: Vec<Candidate<'_>> = claimed.iter().map(|(index, ..)| candidates[*index]).collect();
-        let scored = scorer.score_with_pruning(&to_score, None)?;
-        let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
+        let (scored, spent) = self.score(scorer, &to_score)?;
+        let total_work = scored.iter().map(|one| one.layer_tokens).sum::<u64>();
         self.count_seconds(claimed.len(), spent.seconds);
         self.task.before_checkpoint()?;
         let mut pruned = Vec::new();
@@ -291,6 +247,34 @@ impl<'a> SearchRun<'a> {
             scores.insert(*index, score);
         }
         self.pruned.add_batch(pruned)
+    }
+
+    /// Scores candidates. If candidates take long, lets other processes help. Also returns the usage of all
+    /// processes.
+    fn score(
+        &mut self,
+        scorer: &mut MultiDeviceScorer<'_>,
+        candidates: &[Candidate<'_>],
+    ) -> Result<(Vec<ScoredCandidate>, TimeAndEnergy)> {
+        if self.seconds_scored <= MIN_SECONDS_FOR_HELP * self.num_scored as f64 {
+            self.close_group()?;
+            let watch = self.context.meter.start();
+            let scored = scorer.score_with_pruning(candidates)?;
+            return Ok((scored, watch.usage()));
+        }
+        let (context, is_cpu) = (self.context, is_cpu(self.context.device()));
+        let (mut scored, mut spent) = (Vec::new(), TimeAndEnergy::ZERO);
+        for group in scorer.groups(candidates) {
+            let scores = scorer.group_scores(group);
+            let shared = SharedGroup::new(self.num_shared, group, &scores, is_cpu);
+            (self.num_shared, self.has_group_file) = (self.num_shared + 1, true);
+            let queue = OwnerQueue::open(context, &self.group_files, self.task, shared, scores)?;
+            scorer.score_parts(group, &queue)?;
+            let (of_group, of_all) = queue.finish();
+            scored.extend(of_group);
+            spent = spent + of_all;
+        }
+        Ok((scored, spent))
     }
 
     /// Returns the stored score of a cell, or `None` if the cell is not done.

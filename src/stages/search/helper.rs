@@ -1,32 +1,28 @@
-//! Scores candidates of a search that another process runs.
+//! Helps a search that another process runs.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::SearchJob;
-use super::candidate_scores::claim_free;
-use super::open_round::{OpenRound, OpenRoundFiles, fair_share};
-use super::pruned::mask_name;
+use super::shared_group::{GroupFiles, SharedGroup};
+use super::shared_queue::{HelperQueue, ScoredParts};
 use crate::algorithms::candidate::Candidate;
-use crate::algorithms::score::{
-    CandidateScore, MultiDeviceScorer, PartBounds, ScoreResult, candidates_per_batch,
-};
+use crate::algorithms::score::{MultiDeviceScorer, ScoreResult};
 use crate::data::Split;
-use crate::runner::{RunContext, RunningCell};
+use crate::runner::RunContext;
 use crate::stages::cell::Cell;
 use crate::stages::models::ModelCache;
 use dtr_core::error::Result;
-use dtr_model::Mask;
 use dtr_ops::is_cpu;
 
-/// Shortest and longest pause between two looks at a search that offers no candidate. The pause doubles with
-/// each look, because a look reads the leases of all candidates, and hundreds of workers may share the folder.
-const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(4)];
+/// Shortest and longest pause between two looks at a search that offers no work. The pause doubles with each
+/// look, because hundreds of workers may share the folder.
+const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
 
-/// The time between two looks for the next round, as a share of the time of the last candidates. A helper has
-/// nothing to do between two rounds, and short candidates mean short rounds.
+/// The time between two looks for the next group, as a share of the time of a part, and its shortest value. A
+/// helper has nothing to do between two groups, and short parts mean short groups.
 const SHARE_OF_WAIT: f64 = 0.05;
+const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 
 /// Looks for work in a search that another process runs, and helps as long as there is some.
 pub(super) struct Helper<'a> {
@@ -43,58 +39,52 @@ impl<'a> Helper<'a> {
         Self { context, cell, job, last_look: None, pause: PAUSES[0] }
     }
 
-    /// Helps the search while its process lets others help. Returns at once if that process has opened no
-    /// round.
+    /// Helps the search while its process lets others help. Returns at once if that process lets nobody help.
+    /// Returns whether the search has ended.
     ///
     /// # Errors
     /// Fails if the user asks to stop, if a file cannot be read or written, or if a candidate cannot be
     /// scored.
-    pub(super) fn help(&mut self, models: &mut ModelCache) -> Result<()> {
+    pub(super) fn help(&mut self, models: &mut ModelCache) -> Result<bool> {
         if self.last_look.is_some_and(|last| last.elapsed() < self.pause) {
-            return Ok(());
+            return Ok(false);
         }
         self.last_look = Some(Instant::now());
         self.pause = next_pause(self.pause);
         let (context, job) = (self.context, self.job);
-        let round_files = OpenRoundFiles::new(context.store, self.cell.id());
-        let Some(round) = round_files.read()? else { return Ok(()) };
+        let files = GroupFiles::new(context.store, self.cell.id());
+        if !files.announce_helper()? || files.read_group()?.is_none() {
+            return Ok(false);
+        }
         let of_base = job.score_cell(&self.cell.labels, Split::Validation, Vec::new())?;
-        let of_base = context.store.find::<ScoreResult>(of_base.id())?.done();
-        let Some(of_base) = of_base.filter(|_| round.accepts(is_cpu(context.device()))) else {
-            return Ok(());
-        };
+        let Some(of_base) = context.store.find::<ScoreResult>(of_base.id())?.done() else { return Ok(false) };
         let replicas = models.load_replicas(context, &job.base)?;
         let twins = models.load_twins(context, &job.base, &job.variant, &job.twins)?;
         let validation =
             models.load_task_requests(context, &job.base, &job.task, Split::Validation, &job.validation)?;
-        let of_base = job.prune.then_some(&of_base.outcome);
-        let line = format!("{}: helps the process that runs it", self.cell.to_line());
-        context.progress.print_line(&line);
-        let mut work = HelpedSearch {
-            context,
-            cell: self.cell,
-            job,
-            round_files,
-            scorer: MultiDeviceScorer::new(replicas.iter().zip(twins.iter()), &validation, of_base),
-            pruned: BTreeMap::new(),
-            look: PAUSES[0],
-        };
+        let hybrids = replicas.iter().zip(twins.iter());
+        let mut scorer = MultiDeviceScorer::new(hybrids, &validation, Some(&of_base.outcome));
+        let (is_cpu, num_parts) = (is_cpu(context.device()), scorer.num_parts());
         self.pause = PAUSES[0];
-        let mut pause = PAUSES[0];
+        let (mut pause, mut num_scored) = (PAUSES[0], 0);
         while context.store.is_running(self.cell.id())? {
             context.check_interrupted()?;
-            let Some(round) = work.round_files.read()? else { return Ok(()) };
-            let start = Instant::now();
-            let is_useful = match work.score_share(&round)? {
-                true => {
-                    work.look = start.elapsed().mul_f64(SHARE_OF_WAIT).min(PAUSES[0]);
-                    true
-                }
-                false => work.wait_for_round(&round, pause)?,
+            let group = files.read_group()?;
+            let Some(group) = group.filter(|group| group.accepts(is_cpu, num_parts)) else { break };
+            let scored = score_parts(context, &files, &group, &mut scorer)?;
+            num_scored += scored.num_parts;
+            let look = match scored.num_parts {
+                0 => PAUSES[0],
+                _ => scored.longest.mul_f64(SHARE_OF_WAIT).clamp(SHORTEST_LOOK, PAUSES[0]),
             };
-            pause = if is_useful { PAUSES[0] } else { next_pause(pause) };
+            let is_next = wait_for_next_group(context, &files, &group, look, pause)?;
+            pause = if is_next { PAUSES[0] } else { next_pause(pause) };
         }
-        Ok(())
+        if num_scored > 0 {
+            let line = format!("{}: scored {num_scored} parts for another process", self.cell.to_line());
+            context.progress.print_line(&line);
+        }
+        Ok(!context.store.is_running(self.cell.id())?)
     }
 }
 
@@ -102,83 +92,37 @@ fn next_pause(pause: Duration) -> Duration {
     (pause * 2).min(PAUSES[1])
 }
 
-/// A search that this process helps.
-struct HelpedSearch<'a> {
-    context: &'a RunContext<'a>,
-    cell: &'a Cell,
-    job: &'a SearchJob,
-    round_files: OpenRoundFiles,
-    scorer: MultiDeviceScorer<'a>,
-    /// The bounds of the candidates that this process has pruned, by the names of their masks.
-    pruned: BTreeMap<String, Vec<PartBounds>>,
-    /// The time between two looks for the next round.
-    look: Duration,
+/// Scores the candidates of a group on parts that nobody has claimed.
+fn score_parts(
+    context: &RunContext<'_>,
+    files: &GroupFiles,
+    group: &SharedGroup,
+    scorer: &mut MultiDeviceScorer<'_>,
+) -> Result<ScoredParts> {
+    let (incumbent, masks) = (group.incumbent(), group.candidates());
+    let candidate = |mask| Candidate { incumbent: &incumbent, mask, prune_below: None };
+    let candidates: Vec<Candidate<'_>> = masks.iter().map(candidate).collect();
+    let queue = HelperQueue::new(context, files, group, scorer.num_parts());
+    scorer.score_parts(&candidates, &queue)?;
+    Ok(queue.scored_parts())
 }
 
-impl<'a> HelpedSearch<'a> {
-    /// Claims and scores some open candidates of a round. Returns whether there were any.
-    fn score_share(&mut self, round: &OpenRound) -> Result<bool> {
-        let claimed = self.claim_share(round)?;
-        if claimed.is_empty() {
-            return Ok(false);
-        }
-        let (incumbent, prune_below) = (round.incumbent(), round.prune_below());
-        let candidates =
-            claimed.iter().map(|(mask, ..)| Candidate { incumbent: &incumbent, mask, prune_below });
-        let watch = self.context.meter.start();
-        let round_files = &self.round_files;
-        // The threshold rises while this process scores, because the search scores other candidates.
-        let newest_threshold = || {
-            let newest = round_files.read()?.filter(|newest| newest.incumbent() == incumbent);
-            Ok(newest.and_then(|newest| newest.prune_below()))
-        };
-        let candidates: Vec<Candidate<'_>> = candidates.collect();
-        let scored = self.scorer.score_with_pruning(&candidates, Some(&newest_threshold))?;
-        let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
-        for ((mask, _, claimed), one) in claimed.iter().zip(scored) {
-            match one.score {
-                CandidateScore::Complete(result) => {
-                    let spent = spent.scale(one.layer_tokens as f64 / total_work as f64);
-                    claimed.finish(spent, &[], Vec::new(), result)?;
-                }
-                CandidateScore::Pruned { .. } => {
-                    self.pruned.insert(mask_name(mask), one.parts);
-                }
-            }
-        }
-        // The claims are held until the file is written, so that the search does not score the candidates.
-        self.round_files.write_pruned(&self.pruned)?;
-        Ok(true)
-    }
-
-    /// Waits until the search opens another round than `round`. Returns false if it did not within `limit`.
-    fn wait_for_round(&self, round: &OpenRound, limit: Duration) -> Result<bool> {
-        let start = Instant::now();
-        loop {
-            thread::sleep(self.look);
-            self.context.check_interrupted()?;
-            if self.round_files.read()?.as_ref() != Some(round) {
-                return Ok(true);
-            }
-            if start.elapsed() >= limit {
-                return Ok(false);
-            }
+/// Waits until the search shares another group than `group`. Looks once per `look`. Returns false if there is
+/// none within `limit`.
+fn wait_for_next_group(
+    context: &RunContext<'_>,
+    files: &GroupFiles,
+    group: &SharedGroup,
+    look: Duration,
+    limit: Duration,
+) -> Result<bool> {
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        thread::sleep(look);
+        context.check_interrupted()?;
+        if files.read_group()?.is_none_or(|next| next.name() != group.name()) {
+            return Ok(true);
         }
     }
-
-    /// Claims this process's share of the candidates that nobody has scored, pruned or claimed.
-    fn claim_share(&self, round: &OpenRound) -> Result<Vec<(Mask, Cell, RunningCell<'a>)>> {
-        let pruned = self.round_files.read_pruned()?;
-        let mut open = Vec::new();
-        for mask in round.masks_for_helper().into_iter().filter(|mask| !pruned.contains_key(&mask_name(mask)))
-        {
-            let cell = self.job.score_cell(&self.cell.labels, Split::Validation, mask.layers())?;
-            if !self.context.store.record_path(cell.id()).exists() {
-                open.push((mask, cell));
-            }
-        }
-        let limit = candidates_per_batch(is_cpu(self.context.device()), self.context.devices.len());
-        let share = fair_share(open.len(), 2).min(limit);
-        claim_free(self.context, open, share)
-    }
+    Ok(false)
 }

@@ -2,10 +2,11 @@
 
 mod candidate_scores;
 mod helper;
-mod open_round;
 mod pruned;
 mod result;
 mod search_run;
+mod shared_group;
+mod shared_queue;
 
 use std::collections::BTreeMap;
 

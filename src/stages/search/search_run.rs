@@ -57,17 +57,15 @@ pub(super) fn search(
     let candidates_per_batch = candidates_per_batch(is_cpu(context.device()), replicas.len());
     let policy = BatchPolicy { prune: job.prune, candidates_per_batch };
     let found = search::search(&job.strategy, &order, &job.stop, policy, &mut |batch| {
-        let first = batch.candidates[0].mask;
+        let first = batch[0].mask;
         if !first.layers().is_empty() {
             return run.score_candidates(&mut scorer, batch);
         }
         let (of_base, _) = run.score_fully(&mut scorer, Split::Validation, first)?;
-        if job.prune {
-            scorer = MultiDeviceScorer::new(hybrids(), &validation, Some(&of_base));
-        }
+        scorer = MultiDeviceScorer::new(hybrids(), &validation, Some(&of_base));
         Ok(vec![ScoreBounds::exact(of_base.score)])
     })?;
-    run.close_round()?;
+    run.close_group()?;
     let mut test_scorer = MultiDeviceScorer::new(hybrids().take(1), &test, None);
     let mut test_score = |mask: &Mask| -> Result<TestScore> {
         let (result, cell) = run.score_fully(&mut test_scorer, Split::Test, mask)?;

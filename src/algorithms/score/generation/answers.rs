@@ -6,7 +6,7 @@ use super::super::result::{ItemAnswer, ScoreBounds, ScoreResult, TextAnswer};
 use crate::data::generation_requests::GenerationRequests;
 
 /// The answers that are known so far. They determine bounds of the score.
-pub(super) struct AnswerAccumulator<'a> {
+pub(in super::super) struct AnswerAccumulator<'a> {
     requests: &'a GenerationRequests,
     /// The answer to each item, in the split's order. `None` as long as the answer is unknown.
     answers: Vec<Option<TextAnswer>>,

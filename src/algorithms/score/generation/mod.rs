@@ -12,15 +12,14 @@ use dtr_model::generate::{BatchGenerator, GenerationLimits};
 use dtr_model::{BaseModel, Hybrid, Mask, Twins};
 use dtr_ops::{is_cpu, run_on_device_thread};
 
+use super::evaluation::{Evaluation, KnownAnswers};
+use super::part_score::PartAnswers;
 use super::result::TextAnswer;
-use super::{CandidateScore, PartBounds, ScoreResult, ScoredCandidate};
-use crate::algorithms::candidate::{Candidate, NewestThreshold, PruneBelow};
+use super::{PartQueue, PartScore, ScoreResult, SplitScorer};
+use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::data::generation_requests::GenerationRequests;
-use answers::AnswerAccumulator;
+pub(super) use answers::AnswerAccumulator;
 use rows::generation_rows;
-
-/// Returns the thresholds below which a candidate is pruned.
-type Thresholds<'a> = dyn Fn() -> Result<[Option<PruneBelow>; 2]> + Sync + 'a;
 
 /// Scores hybrids of one base on one split, by the texts that the hybrids generate.
 pub struct GenerationScorer<'a> {
@@ -68,95 +67,33 @@ impl<'a> GenerationScorer<'a> {
         Self { parts, ..scorer }
     }
 
-    /// Scores, on all items, the hybrid that replaces the layers of `mask`.
-    ///
-    /// # Errors
-    /// Fails if the model computes NaN, or if an answer cannot be scored.
-    pub fn score(&self, mask: &Mask) -> Result<ScoreResult> {
-        match self.score_candidate(mask, &|| Ok([None; 2]))?.score {
-            CandidateScore::Complete(result) => Ok(result),
-            CandidateScore::Pruned { .. } => unreachable!("a candidate without a threshold is never pruned"),
-        }
-    }
-
-    /// Scores candidates one after the other. Prunes a candidate as soon as its score can no longer reach its
-    /// threshold, or `newest_threshold`, which is read after each part.
-    ///
-    /// # Errors
-    /// Fails if a model computes NaN, if an answer cannot be scored, or if the newest threshold cannot be
-    /// read.
-    pub fn score_with_pruning(
-        &self,
-        candidates: &[Candidate<'_>],
-        newest_threshold: Option<&NewestThreshold<'_>>,
-    ) -> Result<Vec<ScoredCandidate>> {
-        let score = |one: &Candidate<'_>| {
-            let newest = || newest_threshold.map_or(Ok(None), |newest| newest());
-            self.score_candidate(one.mask, &|| Ok([one.prune_below, newest()?]))
-        };
-        candidates.iter().map(score).collect()
-    }
-
-    /// Returns the same result as [`Self::score_with_pruning`] for `candidate`, without running the model.
-    /// `known` is the candidate's complete score.
-    pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
-        let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
-        let mut answers = AnswerAccumulator::new(self.requests);
-        for part in &self.parts {
-            for &item in part {
-                if let Some(answer) = known.items[item].as_text() {
-                    answers.add(item, answer.clone());
-                }
-            }
-            if let Some(bounds) = answers.open_bounds().filter(|bounds| prune_below.prunes(bounds.upper)) {
-                return CandidateScore::Pruned { bounds, tokens: answers.tokens() };
-            }
-        }
-        CandidateScore::Complete(known)
-    }
-
-    fn score_candidate(&self, mask: &Mask, thresholds: &Thresholds<'_>) -> Result<ScoredCandidate> {
-        let run = || self.generate_answers(mask, thresholds);
-        let device = self.base.decoder.device();
-        let scored = if is_cpu(&device) { run() } else { run_on_device_thread(&device, run) };
-        scored.map_err(|error| {
-            let layers = mask.layers();
-            Error::failed(format!("cannot score the hybrid with layers {layers:?} replaced"))
-                .with_source(error)
-        })
-    }
-
-    /// Answers the items part by part, until the candidate is pruned.
-    fn generate_answers(&self, mask: &Mask, thresholds: &Thresholds<'_>) -> Result<ScoredCandidate> {
+    /// Scores the hybrid that replaces the layers of `mask` on the parts that `queue` returns.
+    fn answer_parts(&self, mask: &Mask, queue: &dyn PartQueue) -> Result<()> {
         let hybrid = match self.twins {
             Some(twins) => Hybrid::new(&self.base.decoder, twins, mask),
             None => Hybrid::from_base(&self.base.decoder),
         };
         let eos = self.requests.eos_token_ids();
         let generator = BatchGenerator::new(&hybrid, &self.base.tokenizer, self.limits, eos)?;
-        let mut answers = AnswerAccumulator::new(self.requests);
-        let layer_tokens = |answers: &AnswerAccumulator<'_>| answers.tokens() * hybrid.num_layers() as u64;
-        let mut parts = Vec::new();
-        for part in &self.parts {
-            self.answer_part(&generator, part, &mut answers)?;
-            let Some(bounds) = answers.open_bounds() else { continue };
-            parts.push(PartBounds { bounds, tokens: answers.tokens() });
-            let prune = |threshold: &PruneBelow| PartBounds::prune(&parts, threshold);
-            if let Some(score) = thresholds()?.iter().flatten().find_map(prune) {
-                return Ok(ScoredCandidate { score, parts, layer_tokens: layer_tokens(&answers) });
+        while let Some(open) = queue.next(&|_| 1)? {
+            let mut texts = Vec::new();
+            for part in &self.parts[open.parts.clone()] {
+                self.answer_part(&generator, part, &mut texts)?;
             }
+            let tokens = texts.iter().map(|(_, answer)| answer.tokens).sum();
+            let layer_tokens = tokens * hybrid.num_layers() as u64;
+            let score = PartScore { answers: PartAnswers::Texts(texts), tokens, layer_tokens };
+            queue.add(open, vec![score])?;
         }
-        let layer_tokens = layer_tokens(&answers);
-        let score = CandidateScore::Complete(answers.into_result());
-        Ok(ScoredCandidate { score, parts: Vec::new(), layer_tokens })
+        Ok(())
     }
 
-    /// Generates and scores the answers to the items of `part`.
+    /// Generates and scores the answers to the items of `part`. Adds them to `answers`.
     fn answer_part(
         &self,
         generator: &BatchGenerator<'_>,
         part: &[usize],
-        answers: &mut AnswerAccumulator<'_>,
+        answers: &mut Vec<(usize, TextAnswer)>,
     ) -> Result<()> {
         let requests = self.requests;
         let prompts = part.iter().map(|&item| requests.prompts()[item].clone());
@@ -175,8 +112,41 @@ impl<'a> GenerationScorer<'a> {
         for (((item, text), tokens), (answer, score)) in texts.into_iter().zip(tokens).zip(scored) {
             let id = requests.items()[item].id.clone();
             let text = requests.stop_strings().cut(&text).to_owned();
-            answers.add(item, TextAnswer { id, text, answer, score, tokens });
+            answers.push((item, TextAnswer { id, text, answer, score, tokens }));
         }
         Ok(())
+    }
+}
+
+impl<'a> SplitScorer<'a> for GenerationScorer<'a> {
+    fn num_parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Each candidate is a group, because the texts of one hybrid fill the caches.
+    fn groups<'c>(&self, candidates: &'c [Candidate<'c>]) -> Vec<&'c [Candidate<'c>]> {
+        candidates.chunks(1).collect()
+    }
+
+    fn score_parts(&mut self, group: &[Candidate<'_>], queue: &dyn PartQueue) -> Result<()> {
+        let [Candidate { mask, .. }] = group else { unreachable!("a group has one candidate") };
+        let run = || self.answer_parts(mask, queue);
+        let device = self.base.decoder.device();
+        let scored = if is_cpu(&device) { run() } else { run_on_device_thread(&device, run) };
+        scored.map_err(|error| {
+            let layers = mask.layers();
+            Error::failed(format!("cannot score the hybrid with layers {layers:?} replaced"))
+                .with_source(error)
+        })
+    }
+
+    fn evaluation(&self, prune_below: Option<PruneBelow>) -> Evaluation<'a> {
+        Evaluation::new(prune_below, KnownAnswers::Texts(AnswerAccumulator::new(self.requests)))
+    }
+
+    fn part_of(&self, known: &ScoreResult, part: usize) -> PartScore {
+        let answer = |&item: &usize| Some((item, known.items[item].as_text()?.clone()));
+        let answers = PartAnswers::Texts(self.parts[part].iter().filter_map(answer).collect());
+        PartScore { answers, tokens: 0, layer_tokens: 0 }
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use dtr_model::testing::{twins, variants};
 
 use super::*;
-use crate::algorithms::score::ItemAnswer;
+use crate::algorithms::score::{CandidateScore, ItemAnswer};
 use crate::data::{GenerativeItem, GenerativeTask};
 
 /// Returns a task with short generated texts, whose metric is the token F1.
@@ -42,7 +42,7 @@ fn requests(base: &BaseModel) -> GenerationRequests {
         GenerationRequests::new(&base.tokenizer, &task(), items, 128).unwrap()
     };
     let blind = items(&[]);
-    let result = GenerationScorer::new(base, None, &blind).score(&Mask::empty()).unwrap();
+    let result = GenerationScorer::new(base, None, &blind).score(&Mask::empty(), &Mask::empty()).unwrap();
     let text = |(index, item): (usize, &ItemAnswer)| {
         let text = item.as_text().unwrap().text.clone();
         if index % 3 == 0 { "nothing".to_owned() } else { text }
@@ -54,7 +54,7 @@ fn requests(base: &BaseModel) -> GenerationRequests {
 fn the_score_is_the_mean_of_the_answers_scores() {
     let base = base();
     let requests = requests(&base);
-    let result = GenerationScorer::new(&base, None, &requests).score(&Mask::empty()).unwrap();
+    let result = GenerationScorer::new(&base, None, &requests).score(&Mask::empty(), &Mask::empty()).unwrap();
     // 13 of 20 references are the base's own texts.
     assert_eq!((result.num_items, result.num_correct, result.score), (20, 13, 13.0 / 20.0));
     assert!(result.items.iter().all(|item| !item.as_text().unwrap().text.is_empty()));
@@ -64,21 +64,22 @@ fn the_score_is_the_mean_of_the_answers_scores() {
 fn parts_change_no_answer_and_pruning_gives_bounds_of_the_score() {
     let base = base();
     let requests = requests(&base);
-    let of_base = GenerationScorer::new(&base, None, &requests).score(&Mask::empty()).unwrap();
+    let of_base =
+        GenerationScorer::new(&base, None, &requests).score(&Mask::empty(), &Mask::empty()).unwrap();
     for variant in variants() {
         let twins = twins(&variant, &base.decoder);
-        let whole = GenerationScorer::new(&base, Some(&twins), &requests);
+        let mut whole = GenerationScorer::new(&base, Some(&twins), &requests);
         let limits = GenerationLimits { rows: 3, ..whole.limits };
         let scorer = GenerationScorer::with_pruning_parts(&base, Some(&twins), &requests, &of_base);
         let items: Vec<usize> = scorer.parts.concat();
-        let scorer =
+        let mut scorer =
             GenerationScorer { limits, parts: items.chunks(3).map(<[usize]>::to_vec).collect(), ..scorer };
         let (none, mask) = (Mask::empty(), Mask::empty().with_layer(1));
-        let exact = whole.score(&mask).unwrap();
+        let exact = whole.score(&Mask::empty(), &mask).unwrap();
         for score in [None, Some(0.01), Some(0.5), Some(0.99)] {
             let prune_below = score.map(|score| PruneBelow { score, prunes_ties: true });
             let candidate = Candidate { incumbent: &none, mask: &mask, prune_below };
-            let scored = scorer.score_with_pruning(&[candidate], None).unwrap().remove(0).score;
+            let scored = scorer.score_with_pruning(&[candidate]).unwrap().remove(0).score;
             assert_eq!(scored, scorer.prune_with_known_score(&candidate, exact.clone()), "{score:?}");
             match scored {
                 CandidateScore::Complete(result) => assert_eq!(result, exact),

@@ -57,7 +57,7 @@ fn candidates_that_share_a_pass_have_the_log_likelihoods_of_the_cpu() {
         let score = |base: &BaseModel| -> Vec<Vec<f64>> {
             let twins = twins(&variant, &base.decoder);
             let mut scorer = Scorer::new(&base.decoder, Some(&twins), &requests);
-            let scored = scorer.score_with_pruning(&candidates, None).unwrap().into_iter();
+            let scored = scorer.score_with_pruning(&candidates).unwrap().into_iter();
             let items = |one: ScoredCandidate| match one.score {
                 CandidateScore::Complete(result) => result.items,
                 CandidateScore::Pruned { .. } => panic!("a candidate without a threshold is never pruned"),

@@ -5,7 +5,7 @@ mod gpu;
 mod shared_prefixes;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 
 use burn::tensor::Device;
 
@@ -126,7 +126,7 @@ fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
             for least in [0.2, 0.3, 0.5, 0.9] {
                 let prune_below = Some(PruneBelow { score: least, prunes_ties: false });
                 let candidate = Candidate { incumbent: &none, mask: &mask, prune_below };
-                let scored = scorer.score_with_pruning(&[candidate], None).unwrap().remove(0).score;
+                let scored = scorer.score_with_pruning(&[candidate]).unwrap().remove(0).score;
                 assert_eq!(scorer.prune_with_known_score(&candidate, whole.clone()), scored);
                 match scored {
                     CandidateScore::Complete(result) => assert_eq!(result, whole),
@@ -142,35 +142,65 @@ fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
     assert!(num_pruned > 20, "{num_pruned}");
 }
 
-/// A helper learns the threshold late. From its bounds, the search finds where it would have pruned itself.
+/// A queue that hands every part to two scorers in turn, the last part first.
+struct BackwardQueue<'a>(Mutex<(GroupScores<'a>, Vec<OpenParts>)>);
+
+impl<'a> BackwardQueue<'a> {
+    fn new(scores: GroupScores<'a>) -> Self {
+        let open = |part| OpenParts { parts: part..part + 1, candidates: scores.open_candidates() };
+        let parts = (0..scores.num_parts()).map(open).collect();
+        Self(Mutex::new((scores, parts)))
+    }
+}
+
+impl PartQueue for BackwardQueue<'_> {
+    fn next(&self, _cost: &dyn Fn(usize) -> usize) -> Result<Option<OpenParts>> {
+        Ok(self.0.lock().unwrap().1.pop())
+    }
+
+    fn add(&self, parts: OpenParts, scores: Vec<PartScore>) -> Result<()> {
+        // Processes exchange scores as JSON.
+        let json = serde_json::to_string(&scores).unwrap();
+        self.0.lock().unwrap().0.add(parts, serde_json::from_str(&json).unwrap());
+        Ok(())
+    }
+}
+
+/// One scorer scores some parts, and another scorer all earlier ones. No part is scored in its order, so the
+/// pruning is known only at the end.
 #[test]
-fn a_threshold_that_is_known_late_prunes_with_the_bounds_of_an_early_one() {
+fn parts_of_several_scorers_in_any_order_give_the_scores_and_bounds_of_one_scorer() {
     let (none, mut num_pruned) = (Mask::empty(), 0);
     for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
         let own = Scorer::new(&base, Some(&twins), &requests).score(&none, &none).unwrap();
-        let mask = none.with_layer(1);
-        let mut scorer = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
-        let whole = scorer.score(&none, &mask).unwrap();
-        for (least, unknown) in [(0.2, 1), (0.5, 0), (0.5, 2), (0.9, 2), (0.9, 1000)] {
-            let threshold = PruneBelow { score: least, prunes_ties: false };
-            let num_reads = AtomicUsize::new(0);
-            let newest = || Ok((num_reads.fetch_add(1, Ordering::Relaxed) >= unknown).then_some(threshold));
-            let candidate = Candidate { incumbent: &none, mask: &mask, prune_below: None };
-            let scored = scorer.score_with_pruning(&[candidate], Some(&newest)).unwrap().remove(0);
-            let candidate = Candidate { prune_below: Some(threshold), ..candidate };
-            let expected = scorer.prune_with_known_score(&candidate, whole.clone());
-            match scored.score {
-                CandidateScore::Complete(result) => assert_eq!(result, whole),
-                CandidateScore::Pruned { .. } => {
-                    num_pruned += 1;
-                    assert!(scored.parts.len() > unknown, "pruned before the threshold was known");
-                    assert_eq!(PartBounds::prune(&scored.parts, &threshold), Some(expected));
-                }
-            }
+        let masks = [0, 1, 2, 3].map(|layer| none.with_layer(layer));
+        let candidates: Vec<Candidate<'_>> = masks
+            .iter()
+            .zip([Some(0.9), None, Some(0.3), Some(0.2)])
+            .map(|(mask, least)| {
+                let prune_below = least.map(|score| PruneBelow { score, prunes_ties: true });
+                Candidate { incumbent: &none, mask, prune_below }
+            })
+            .collect();
+        let new_scorer = || Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
+        let alone = new_scorer().score_with_pruning(&candidates).unwrap();
+        let scores = new_scorer().group_scores(&candidates);
+        assert!(scores.num_parts() > 2);
+        let queue = BackwardQueue::new(scores);
+        let mut earlier = queue.0.lock().unwrap().1.drain(..2).collect();
+        new_scorer().score_parts(&candidates, &queue).unwrap();
+        queue.0.lock().unwrap().1.append(&mut earlier);
+        assert!(!queue.0.lock().unwrap().0.is_done());
+        new_scorer().score_parts(&candidates, &queue).unwrap();
+        let together = queue.0.into_inner().unwrap().0.finish();
+        for (alone, together) in alone.iter().zip(together) {
+            assert_eq!(alone.score, together.score);
+            assert!(alone.layer_tokens <= together.layer_tokens);
+            num_pruned += usize::from(matches!(alone.score, CandidateScore::Pruned { .. }));
         }
     }
-    assert!(num_pruned > 10, "{num_pruned}");
+    assert!(num_pruned > 5, "{num_pruned}");
 }
 
 /// The candidates have different incumbents, and some candidates are pruned.
@@ -191,16 +221,11 @@ fn candidates_of_one_batch_are_scored_as_one_by_one() {
             })
             .collect();
         let mut scorer = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
-        let together = scorer.score_with_pruning(&candidates, None).unwrap();
+        let together = scorer.score_with_pruning(&candidates).unwrap();
         assert!(together.iter().any(|one| matches!(one.score, CandidateScore::Pruned { .. })));
         for (candidate, scored) in candidates.iter().zip(together) {
             let mut alone = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
-            assert_eq!(
-                alone.score_with_pruning(&[*candidate], None).unwrap(),
-                [scored],
-                "{:?}",
-                candidate.mask
-            );
+            assert_eq!(alone.score_with_pruning(&[*candidate]).unwrap(), [scored], "{:?}", candidate.mask);
         }
     }
 }
@@ -215,7 +240,7 @@ fn a_split_without_items_has_a_score_of_no_items() {
     let mut scorer = Scorer::with_pruning_parts(&base, None, &requests, &whole);
     for prune_below in [None, Some(PruneBelow { score: 0.5, prunes_ties: false })] {
         let candidate = Candidate { incumbent: &none, mask: &none, prune_below };
-        let scored = scorer.score_with_pruning(&[candidate], None).unwrap().remove(0);
+        let scored = scorer.score_with_pruning(&[candidate]).unwrap().remove(0);
         assert!(matches!(scored.score, CandidateScore::Complete(result) if result.items.is_empty()));
     }
 }

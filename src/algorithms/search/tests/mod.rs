@@ -7,7 +7,7 @@ mod greedy;
 use proptest::prelude::*;
 
 use super::{BatchPolicy, StopCriterion};
-use crate::algorithms::candidate::{Candidate, CandidateBatch, PruneBelow};
+use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -33,12 +33,12 @@ pub fn exact_result(score: f64) -> Result<ScoreBounds> {
 /// the other.
 pub fn one_by_one(
     mut score: impl FnMut(&Candidate<'_>) -> Result<ScoreBounds>,
-) -> impl FnMut(&CandidateBatch<'_>) -> Result<Vec<ScoreBounds>> {
-    move |batch| batch.candidates.iter().map(&mut score).collect()
+) -> impl FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
+    move |batch| batch.iter().map(&mut score).collect()
 }
 
 /// Returns a score function that looks up the score of a mask in a table.
-pub fn by_table(scores: &[f64]) -> impl FnMut(&CandidateBatch<'_>) -> Result<Vec<ScoreBounds>> {
+pub fn by_table(scores: &[f64]) -> impl FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
     one_by_one(|candidate| exact_result(scores[table_index(candidate.mask)]))
 }
 
