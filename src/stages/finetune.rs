@@ -11,7 +11,7 @@ use super::planner::{Planner, SweepPoint};
 use super::search::SearchJob;
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use super::training_cell::run_training_cell;
-use crate::algorithms::finetune::{FinetuneConfig, FinetuneResult, Finetuner};
+use crate::algorithms::finetune::{FinetuneConfig, FinetuneResult, Finetuner, KeptCheckpoints};
 use crate::algorithms::training::Training;
 use crate::algorithms::tuning::HybridChoice;
 use crate::data::{ExampleSettings, QuestionDigests, Split, Task, TaskItems, TrainingExamples};
@@ -20,6 +20,7 @@ use crate::resources::{FinetuneMemory, ResourceEstimate};
 use crate::runner::{RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, StageName, Store};
 use dtr_core::error::{Error, Result};
+use dtr_core::files::remove_file_or_folder_if_present;
 use dtr_model::{
     BaseModel, Decoder, DecoderConfig, NamedTensors, SelectedParameters, TwinVariant, read_eos_token_ids,
 };
@@ -33,6 +34,8 @@ pub struct FinetuneJob {
     pub hybrid: Option<FinetunedHybrid>,
     /// The training recipe, without settings on which the weights do not depend.
     pub recipe: FinetuneConfig,
+    /// Number of checkpoints along the training that are kept as teachers.
+    pub num_checkpoints: usize,
     /// The task.
     pub task: Task,
     /// The identity of the train split at the time of the plan.
@@ -67,12 +70,24 @@ pub struct FinetuneSpec {
     pub base: BaseSpec,
     /// The training recipe, with the chosen hybrid. Its list of hybrids is empty if the base is fine-tuned.
     pub recipe: FinetuneConfig,
+    /// Number of checkpoints along the training that are kept as teachers.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_checkpoints: usize,
     /// The identity of the train split.
     pub train: SplitIdentity,
     /// The identity of the validation split.
     pub validation: SplitIdentity,
     /// The identity of the test split.
     pub test: SplitIdentity,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Returns the name of the artifact that holds the trained parameters at a kept checkpoint. Numbers begin at 1.
+pub(super) fn checkpoint_file(number: usize) -> String {
+    format!("checkpoint-{number}.safetensors")
 }
 
 impl FinetuneJob {
@@ -92,6 +107,7 @@ impl FinetuneJob {
             base: search.base.clone(),
             recipe: point.manifest.finetune.for_model(hybrid.as_ref().map(|hybrid| hybrid.choice)),
             hybrid,
+            num_checkpoints: 0,
             task: search.task.clone(),
             train: planner.identify_task(point, task, Split::Train)?,
             validation: search.validation.clone(),
@@ -100,14 +116,14 @@ impl FinetuneJob {
     }
 
     /// Returns the layers that the model replaces, ascending.
-    fn layers(&self, store: &Store) -> Result<Vec<u32>> {
+    pub(super) fn layers(&self, store: &Store) -> Result<Vec<u32>> {
         let find = |hybrid: &FinetunedHybrid| find_layers_of_hybrid(store, &hybrid.search, hybrid.choice);
         self.hybrid.as_ref().map_or(Ok(Vec::new()), find)
     }
 
     /// Loads the model that is fine-tuned. Also returns those of its parameters that a logit-distil cell
     /// trained.
-    fn load_start(
+    pub(super) fn load_start(
         &self,
         context: &RunContext<'_>,
         models: &mut ModelCache,
@@ -131,7 +147,11 @@ impl FinetuneJob {
     }
 
     /// Loads and tokenizes the train split. Refuses questions of the validation split and the test split.
-    fn load_examples(&self, context: &RunContext<'_>, base: &BaseModel) -> Result<TrainingExamples> {
+    pub(super) fn load_examples(
+        &self,
+        context: &RunContext<'_>,
+        base: &BaseModel,
+    ) -> Result<TrainingExamples> {
         let questions = QuestionDigests::load_disjoint(&self.task)?;
         let is_generative = self.task.generative().is_some();
         let path = is_generative.then(|| verified_base_path(context.store, &self.base)).transpose()?;
@@ -151,8 +171,16 @@ impl FinetuneJob {
         Ok(examples)
     }
 
+    /// Returns the names of the artifacts: the parameters after the best epoch, and the kept checkpoints.
+    pub(super) fn artifacts(&self) -> Vec<String> {
+        let kept = (1..=self.num_checkpoints).map(checkpoint_file);
+        std::iter::once(TUNED_FILE.to_owned()).chain(kept).collect()
+    }
+
     fn run_one(&self, context: &RunContext<'_>, models: &mut ModelCache, cell: &Cell) -> Result<CompletedBy> {
-        run_training_cell(context, cell, &[TUNED_FILE], |claimed, recorder| {
+        let artifacts = self.artifacts();
+        let artifacts: Vec<&str> = artifacts.iter().map(String::as_str).collect();
+        run_training_cell(context, cell, &artifacts, |claimed, recorder| {
             self.train(context, models, cell, claimed, recorder)
         })
     }
@@ -168,21 +196,65 @@ impl FinetuneJob {
     ) -> Result<FinetuneResult> {
         let layers = self.layers(context.store)?;
         let examples = self.load_examples(context, &models.load_replicas(context, &self.base)?[0])?;
-        let (start, mut tensors) = self.load_start(context, models, &layers)?;
-        let checkpoint = claimed.checkpoint(TUNED_FILE)?;
-        let mut trainer = Finetuner::new_or_resume(start, layers, &self.recipe, &checkpoint)?;
-        let num_tokens = trainer.schedule(&examples).num_tokens();
-        let task = context.progress.start_task(&cell.to_line(), num_tokens, "tokens");
-        let task = task.with_recorder(recorder)?;
-        if trainer.num_steps_done() > 0 {
-            task.message(&format!("resumes after step {}", trainer.num_steps_done()));
-        }
-        trainer.run(&examples, &task)?;
-        let (result, trained) = trainer.finish(&examples);
-        tensors.extend(trained);
-        tensors.save(&claimed.artifact_path(TUNED_FILE)?)?;
-        Ok(result)
+        let (start, tensors) = self.load_start(context, models, &layers)?;
+        let kept = (1..=self.num_checkpoints).map(|number| claimed.checkpoint(&checkpoint_file(number)));
+        let kept = KeptCheckpoints::new(kept.collect::<Result<_>>()?);
+        let mut trainer = self.new_trainer(claimed, &start, &layers, &kept, &examples)?;
+        run_trainer(context, cell, recorder, &mut trainer, &examples)?;
+        kept.write_safetensors(|index| claimed.artifact_path(&checkpoint_file(index + 1)))?;
+        finish_trainer(trainer, &examples, tensors, claimed)
     }
+
+    /// Creates or resumes the trainer. If a kept checkpoint is missing, begins again.
+    fn new_trainer(
+        &self,
+        claimed: &RunningCell<'_>,
+        start: &Decoder,
+        layers: &[u32],
+        kept: &KeptCheckpoints,
+        examples: &TrainingExamples,
+    ) -> Result<Finetuner> {
+        let checkpoint = claimed.checkpoint(TUNED_FILE)?;
+        let create = || {
+            Finetuner::new_or_resume(start.clone(), layers.to_vec(), &self.recipe, &checkpoint)?
+                .keep(kept.clone(), examples)
+        };
+        if let Some(trainer) = create()? {
+            return Ok(trainer);
+        }
+        remove_file_or_folder_if_present(checkpoint.path())?;
+        Ok(create()?.expect("a new training has passed no checkpoint"))
+    }
+}
+
+/// Trains for all epochs, with a progress bar for `cell`.
+pub(super) fn run_trainer(
+    context: &RunContext<'_>,
+    cell: &Cell,
+    recorder: &UsageRecorder<'_>,
+    trainer: &mut Finetuner,
+    examples: &TrainingExamples,
+) -> Result<()> {
+    let num_tokens = trainer.schedule(examples).num_tokens();
+    let task = context.progress.start_task(&cell.to_line(), num_tokens, "tokens");
+    let task = task.with_recorder(recorder)?;
+    if trainer.num_steps_done() > 0 {
+        task.message(&format!("resumes after step {}", trainer.num_steps_done()));
+    }
+    trainer.run(examples, &task)
+}
+
+/// Writes the parameters that the training changed, and `tensors`. Returns the result of the training.
+pub(super) fn finish_trainer(
+    trainer: Finetuner,
+    examples: &TrainingExamples,
+    mut tensors: NamedTensors,
+    claimed: &RunningCell<'_>,
+) -> Result<FinetuneResult> {
+    let (result, trained) = trainer.finish(examples);
+    tensors.extend(trained);
+    tensors.save(&claimed.artifact_path(TUNED_FILE)?)?;
+    Ok(result)
 }
 
 impl Stage for FinetuneJob {
@@ -196,6 +268,7 @@ impl Stage for FinetuneJob {
         Ok(FinetuneSpec {
             base: self.base.spec_for_task(&self.task),
             recipe: self.recipe.clone(),
+            num_checkpoints: self.num_checkpoints,
             train: self.train.clone(),
             validation: self.validation.clone(),
             test: self.test.clone(),
@@ -217,16 +290,15 @@ impl Stage for FinetuneJob {
     }
 
     fn distinguishing_settings(&self) -> String {
-        self.hybrid.as_ref().map_or_else(|| "base".to_owned(), |hybrid| hybrid.choice.label())
+        let model = self.hybrid.as_ref().map_or_else(|| "base".to_owned(), |hybrid| hybrid.choice.label());
+        match self.num_checkpoints {
+            0 => model,
+            count => format!("{model} checkpoints={count}"),
+        }
     }
 
     fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> ResourceEstimate {
-        let memory = FinetuneMemory {
-            config,
-            dtype: self.base.dtype(),
-            hybrid: self.hybrid.as_ref().map(|hybrid| (&hybrid.variant, hybrid.choice)),
-            recipe: &self.recipe,
-        };
+        let memory = self.memory(config);
         ResourceEstimate {
             tokens: self.max_tokens(),
             weight_bytes: memory.weight_bytes(),
@@ -249,6 +321,16 @@ impl Stage for FinetuneJob {
 }
 
 impl FinetuneJob {
+    /// Returns the estimate of the memory for a base of shape `config`.
+    pub(super) fn memory<'a>(&'a self, config: &'a DecoderConfig) -> FinetuneMemory<'a> {
+        FinetuneMemory {
+            config,
+            dtype: self.base.dtype(),
+            hybrid: self.hybrid.as_ref().map(|hybrid| (&hybrid.variant, hybrid.choice)),
+            recipe: &self.recipe,
+        }
+    }
+
     /// Returns the maximum number of tokens of all epochs. Returns 0 if the number of train items is unknown.
     pub fn max_tokens(&self) -> u64 {
         let num_items = self.train.max_items().unwrap_or_default() as u64;

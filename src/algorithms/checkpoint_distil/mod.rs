@@ -9,8 +9,12 @@
 //! `w = l_S / (l_S + l_T)`. `l_S` is the loss of a fine-tuned student, and `l_T` that of the teacher `c`. So a
 //! student follows its teacher on items that the teacher knows better.
 
+mod config;
 mod method;
 mod objective;
+mod result;
 
+pub use config::CheckpointDistilConfig;
 pub use method::DistilMethod;
 pub use objective::{CheckpointObjective, Teachers};
+pub use result::CheckpointDistilResult;

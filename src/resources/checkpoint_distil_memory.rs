@@ -1,0 +1,37 @@
+//! An estimate of the memory that training a student of checkpoints takes.
+
+use super::finetune_memory::FinetuneMemory;
+use super::memory::weight_bytes;
+use dtr_model::DecoderConfig;
+use dtr_ops::head_loss_bytes;
+
+/// Estimates the memory that training a student of checkpoints takes.
+pub struct CheckpointDistilMemory<'a> {
+    /// The memory of the same training without a teacher.
+    pub student: FinetuneMemory<'a>,
+    /// The shape of the teacher.
+    pub teacher: &'a DecoderConfig,
+    /// Whether the student's own base is the teacher.
+    pub has_own_teacher: bool,
+}
+
+impl CheckpointDistilMemory<'_> {
+    /// Returns the bytes of the student's training and of the teachers. The schedule compares each checkpoint
+    /// with the best teacher, so two teachers exist at the same time, besides their base.
+    pub fn weight_bytes(&self) -> u64 {
+        self.student.weight_bytes() + self.teacher_bytes()
+    }
+
+    /// Returns the peak memory in bytes. The teacher has logits of its own, and no gradient.
+    pub fn peak_bytes(&self) -> u64 {
+        let recipe = self.student.recipe;
+        let num_tokens = recipe.micro_batch_size.min(recipe.batch_size) * recipe.sequence_length;
+        let logits = head_loss_bytes(self.teacher.vocab_size, num_tokens);
+        self.student.peak_bytes() + self.teacher_bytes() + self.student.num_at_once() * logits
+    }
+
+    fn teacher_bytes(&self) -> u64 {
+        let num_models = if self.has_own_teacher { 2 } else { 3 };
+        num_models * weight_bytes(self.teacher, self.student.dtype)
+    }
+}
