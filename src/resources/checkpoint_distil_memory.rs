@@ -35,3 +35,39 @@ impl CheckpointDistilMemory<'_> {
         num_models * weight_bytes(self.teacher, self.student.dtype)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms::finetune::FinetuneConfig;
+    use crate::manifest::Dtype;
+    use dtr_model::DecoderShape;
+
+    fn config(num_layers: usize) -> DecoderConfig {
+        let shape = DecoderShape {
+            hidden_size: 1024,
+            intermediate_size: 4096,
+            num_layers,
+            num_heads: 8,
+            num_kv_heads: 2,
+            head_dim: 128,
+            tokenizer: None,
+        };
+        shape.llama_config(32_000, 4096)
+    }
+
+    #[test]
+    fn a_larger_teacher_adds_its_weights_but_no_moments() {
+        let (student, teacher, recipe) = (config(4), config(16), FinetuneConfig::default());
+        let memory = |teacher, has_own_teacher| CheckpointDistilMemory {
+            student: FinetuneMemory { config: &student, dtype: Dtype::Bf16, hybrid: None, recipe: &recipe },
+            teacher,
+            has_own_teacher,
+        };
+        let without_teacher = memory(&student, true).student.weight_bytes();
+        let bytes = |config: &DecoderConfig| 2 * config.num_parameters();
+        assert_eq!(memory(&student, true).weight_bytes(), without_teacher + 2 * bytes(&student));
+        assert_eq!(memory(&teacher, false).weight_bytes(), without_teacher + 3 * bytes(&teacher));
+        assert!(memory(&teacher, false).peak_bytes() > memory(&teacher, false).weight_bytes());
+    }
+}

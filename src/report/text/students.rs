@@ -22,8 +22,8 @@ pub(super) fn students_text(records: &ExperimentRecords) -> String {
         table.iter_mut().for_each(|line| drop(line.remove(0)));
     }
     format!(
-        "{}\nTest scores in percent of a hybrid after fine-tuning without a teacher, and of its\nstudents of \
-         checkpoints: with no part of the method, the schedule, the adaptive\nweights, and both.\n\
+        "{}\nTest scores in percent of a hybrid after fine-tuning without a teacher, and of\nits students of \
+         checkpoints: plain, with the schedule, with adaptive weights, and\nwith both.\n\
          * The difference from the plain student has p < {SIGNIFICANCE}.\n",
         format_table(&table)
     )
@@ -51,4 +51,59 @@ fn line(rows: &[FinetunedHybridRow]) -> Vec<String> {
     ];
     line.extend(DistilMethod::ALL.map(|method| score(method.student_name())));
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms::checkpoint_distil::CheckpointDistilResult;
+    use crate::report::fixture;
+    use crate::report::text::format::TERMINAL_WIDTH;
+    use crate::stages::finetune_score::{ComparedModel, ModelScores, Student};
+    use crate::stages::search::TestScore;
+
+    /// Returns the records of the fixture's first hybrid with two students. The plain student answers 100 of 200
+    /// items, and the weighted one answers 130.
+    fn records() -> ExperimentRecords {
+        let mut records = fixture::records();
+        records.finetuned_hybrids.truncate(1);
+        let hybrid = &mut records.finetuned_hybrids[0];
+        for (method, correct) in [(DistilMethod::Plain, 100), (DistilMethod::Weighted, 130)] {
+            let answers = fixture::answers(correct, 200);
+            let cell = answers.cell.clone();
+            let score = TestScore { score: answers.score, cell: cell.clone() };
+            let model = ComparedModel::Student(method);
+            hybrid.cell.record.outcome.models.push(ModelScores {
+                model,
+                validation: score.clone(),
+                test: score,
+            });
+            hybrid.cell.job.students.push(Student { method, cell });
+            let training = hybrid.training.clone();
+            hybrid.students.push(CheckpointDistilResult { training, teachers: Vec::new() });
+            hybrid.answers.push(answers);
+        }
+        records
+    }
+
+    #[test]
+    fn students_with_parts_of_the_method_are_compared_with_the_plain_student() {
+        let records = records();
+        let rows = rows::finetuned_hybrid_rows(&records);
+        let [.., plain, weighted] = rows.as_slice() else { panic!("there are two students") };
+        assert_eq!((plain.state.as_str(), plain.before.as_deref()), ("student-plain", Some("hybrid")));
+        assert_eq!(weighted.before.as_deref(), Some("student-plain"));
+        assert!((weighted.gain.unwrap() - 15.0).abs() < 1e-9, "{weighted:?}");
+        assert_eq!(weighted.control.as_deref(), Some("base-finetuned"));
+        assert_eq!(weighted.loss_after, Some(records.finetuned_hybrids[0].training.best_loss()));
+        let text = students_text(&records);
+        assert!(text.lines().all(|line| line.chars().count() <= TERMINAL_WIDTH), "{text}");
+        let row = text.lines().nth(2).unwrap();
+        assert!(row.ends_with("50.0          -     65.0*     -"), "{text}");
+    }
+
+    #[test]
+    fn an_experiment_without_students_has_no_such_table() {
+        assert_eq!(students_text(&fixture::records()), "");
+    }
 }
