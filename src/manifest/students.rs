@@ -5,7 +5,8 @@ use super::suggestions::did_you_mean;
 use super::{Manifest, ModelSource};
 use dtr_core::error::{Error, Result};
 
-/// Checks that each student is also fine-tuned without a teacher, and that the teacher is a model with weights.
+/// Checks that each student is also fine-tuned without a teacher, and that the teacher is a model with
+/// weights.
 pub(super) fn check_students(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
     let config = &manifest.checkpoint_distil;
     if config.is_disabled() {

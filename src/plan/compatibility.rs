@@ -58,8 +58,8 @@ pub(super) fn check(
     Ok(notes)
 }
 
-/// Checks that the teacher of the students of `model` has the same vocabulary. Skips teachers whose files are not
-/// downloaded, because the training itself checks this again.
+/// Checks that the teacher of the students of `model` has the same vocabulary. Skips teachers whose files are
+/// not downloaded, because the training itself checks this again.
 fn check_teacher(
     loaded: &LoadedManifest,
     manifest: &Manifest,
@@ -77,8 +77,8 @@ fn check_teacher(
     })
 }
 
-/// Checks that fine-tuning learns no question of the validation split or the test split. Skips tasks whose files
-/// are not downloaded, because the fine-tuning itself checks this again.
+/// Checks that fine-tuning learns no question of the validation split or the test split. Skips tasks whose
+/// files are not downloaded, because the fine-tuning itself checks this again.
 fn check_train_splits(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> {
     let mut places: Vec<(&str, Vec<String>)> = Vec::new();
     if !manifest.finetune.is_disabled() {

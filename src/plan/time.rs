@@ -113,7 +113,8 @@ impl TimeEstimate {
     }
 }
 
-/// Returns the work of training a student. `config` is the shape of its base, and `teacher` that of the teacher.
+/// Returns the work of training a student. `config` is the shape of its base, and `teacher` that of the
+/// teacher.
 fn student_work(job: &CheckpointDistilJob, config: &DecoderConfig, teacher: &DecoderConfig) -> WorkAmount {
     let length = job.student.recipe.sequence_length.min(config.max_positions);
     let [of_student, of_teacher] = job.max_forward_tokens();

@@ -165,8 +165,8 @@ fn another_model_with_the_same_tokenizer_can_be_the_teacher() {
         "cannot distil checkpoints of `other` into hybrids of `tiny`: their tokenizers differ",
     );
     refused.stderr_contains("in place of `other` that has the tokenizer of `tiny`");
-    let wide = "models.wide.source={ pretrain = { hidden-size = 48, intermediate-size = 64, num-layers = 2, num-heads = 2, \
-                num-kv-heads = 2, head-dim = 16 } }";
+    let wide = "models.wide.source={ pretrain = { hidden-size = 48, intermediate-size = 64, num-layers = 2, \
+                num-heads = 2, num-kv-heads = 2, head-dim = 16 } }";
     let plain = r#"checkpoint-distil.methods=["plain"]"#;
     project.sweep().set(wide).set(&teacher("wide")).set(plain).success();
     // The base of the student is fine-tuned without checkpoints, as a control.

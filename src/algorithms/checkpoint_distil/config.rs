@@ -12,16 +12,16 @@ use crate::algorithms::tuning::HybridChoice;
 /// keeps checkpoints along its fine-tuning.
 ///
 /// The training of a student has stages. Before each stage, a schedule chooses the checkpoint `c` with the
-/// lowest `KL(best ‖ c) + KL(student ‖ c)` on the held-out items. Adaptive weights mix the divergence from the
-/// teacher with the cross entropy of each item: `w KL + (1 − w) CE`, with `w = l_S / (l_S + l_T)`. `l_S` is the
-/// loss of the same hybrid after `[finetune]`, and `l_T` is that of the teacher.
+/// lowest `KL(best ‖ c) + KL(student ‖ c)` on the held-out items. Adaptive weights mix the divergence from
+/// the teacher with the cross entropy of each item: `w KL + (1 − w) CE`, with `w = l_S / (l_S + l_T)`. `l_S`
+/// is the loss of the same hybrid after `[finetune]`, and `l_T` is that of the teacher.
 ///
 /// All other settings are those of `[finetune]`. The students are scored together with the fine-tuned hybrid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct CheckpointDistilConfig {
-    /// The hybrids of each search that become students. The same hybrids must be in `finetune.hybrids`. If the
-    /// list is empty, no student is trained.
+    /// The hybrids of each search that become students. The same hybrids must be in `finetune.hybrids`. If
+    /// the list is empty, no student is trained.
     #[schemars(extend("uniqueItems" = true))]
     pub hybrids: Vec<HybridChoice>,
     /// The methods. Each hybrid gets a student for each method.

@@ -123,8 +123,8 @@ impl CheckpointObjective {
     }
 }
 
-/// Returns the weight `l_S / (l_S + l_T)` of a teacher for an item, from the losses of student and teacher. If
-/// both losses are 0, returns 0.5.
+/// Returns the weight `l_S / (l_S + l_T)` of a teacher for an item, from the losses of student and teacher.
+/// If both losses are 0, returns 0.5.
 fn teacher_weight(of_student: f64, of_teacher: f64) -> f64 {
     let sum = of_student + of_teacher;
     if sum > 0.0 { of_student / sum } else { 0.5 }
@@ -137,8 +137,8 @@ fn head_inputs<'a>(decoder: &'a Decoder, rows: &PaddedRows) -> HeadInputs<'a> {
     decoder.head_inputs(hidden_btd.reshape([batch * time, width]))
 }
 
-/// Returns the learned tokens of `rows`. `weights` returns the weights of an example: of its teacher, and of its
-/// tokens.
+/// Returns the learned tokens of `rows`. `weights` returns the weights of an example: of its teacher, and of
+/// its tokens.
 fn distil_targets(rows: &PaddedRows, weights: impl Fn(usize) -> (f64, f64)) -> Vec<DistilTarget> {
     let targets = rows.targets.iter().zip(&rows.examples);
     let target = |(&(row, token), &example): (&(usize, u32), &usize)| {

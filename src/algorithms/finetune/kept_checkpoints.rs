@@ -7,8 +7,8 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
 use dtr_model::NamedTensors;
 
-/// Returns the numbers of steps after which checkpoints are kept. They are evenly spaced, and the last one is the
-/// end of the training. `count` is at most `num_steps`.
+/// Returns the numbers of steps after which checkpoints are kept. They are evenly spaced, and the last one is
+/// the end of the training. `count` is at most `num_steps`.
 fn kept_steps(num_steps: u64, count: usize) -> impl Iterator<Item = u64> {
     let count = count as u64;
     (1..=count).map(move |number| (number * num_steps).div_ceil(count))
@@ -71,7 +71,8 @@ impl KeptCheckpoints {
         Ok(true)
     }
 
-    /// Writes each checkpoint of a finished training to the safetensors file that `path` returns for its index.
+    /// Writes each checkpoint of a finished training to the safetensors file that `path` returns for its
+    /// index.
     ///
     /// # Errors
     /// Fails if a file cannot be read or written.

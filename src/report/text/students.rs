@@ -7,7 +7,8 @@ use crate::report::experiment_records::ExperimentRecords;
 use crate::report::paired::SIGNIFICANCE;
 use crate::report::rows;
 
-/// Returns the table with a line for each hybrid that became students. Returns an empty text if there are none.
+/// Returns the table with a line for each hybrid that became students. Returns an empty text if there are
+/// none.
 pub(super) fn students_text(records: &ExperimentRecords) -> String {
     let rows = rows::finetuned_hybrid_rows(records);
     let hybrids = rows.chunk_by(|a, b| a.cell_key == b.cell_key);
@@ -23,7 +24,7 @@ pub(super) fn students_text(records: &ExperimentRecords) -> String {
     }
     format!(
         "{}\nTest scores in percent of a hybrid after fine-tuning without a teacher, and of\nits students of \
-         checkpoints: plain, with the schedule, with adaptive weights, and\nwith both.\n\
+         checkpoints: plain, with the schedule of teachers, with adaptive\nweights, and with both.\n\
          * The difference from the plain student has p < {SIGNIFICANCE}.\n",
         format_table(&table)
     )
@@ -62,8 +63,8 @@ mod tests {
     use crate::stages::finetune_score::{ComparedModel, ModelScores, Student};
     use crate::stages::search::TestScore;
 
-    /// Returns the records of the fixture's first hybrid with two students. The plain student answers 100 of 200
-    /// items, and the weighted one answers 130.
+    /// Returns the records of the fixture's first hybrid with two students. The plain student answers 100 of
+    /// 200 items, and the weighted one answers 130.
     fn records() -> ExperimentRecords {
         let mut records = fixture::records();
         records.finetuned_hybrids.truncate(1);

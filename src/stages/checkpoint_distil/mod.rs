@@ -1,5 +1,5 @@
-//! The stage `checkpoint-distil`: trains a hybrid on the train split of a task, with checkpoints of a fine-tuned
-//! base as teachers.
+//! The stage `checkpoint-distil`: trains a hybrid on the train split of a task, with checkpoints of a
+//! fine-tuned base as teachers.
 
 mod teacher;
 
@@ -39,7 +39,8 @@ pub struct CheckpointDistilJob {
     pub finetuned: Option<CellId>,
 }
 
-/// Everything that the student depends on, apart from the cell's inputs. All fields are part of the cell's key.
+/// Everything that the student depends on, apart from the cell's inputs. All fields are part of the cell's
+/// key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CheckpointDistilSpec {
     /// The base of the student.
@@ -68,9 +69,10 @@ impl CheckpointDistilJob {
         self.teacher.training.base == self.student.base
     }
 
-    /// Returns the maximum number of tokens that pass through the student and through teachers without a gradient.
-    /// A teacher sees all batches. Before each stage, the schedule takes two divergences from each teacher, each
-    /// of two models. Weights need the losses of the student once, and those of a teacher in each stage.
+    /// Returns the maximum number of tokens that pass through the student and through teachers without a
+    /// gradient. A teacher sees all batches. Before each stage, the schedule takes two divergences from each
+    /// teacher, each of two models. Weights need the losses of the student once, and those of a teacher in
+    /// each stage.
     pub fn max_forward_tokens(&self) -> [u64; 2] {
         let (recipe, num_stages) = (&self.student.recipe, u64::from(self.num_stages));
         let all = self.student.max_tokens();

@@ -36,8 +36,8 @@ impl<'a> NamedVocabulary<'a> {
 }
 
 impl Teacher {
-    /// Returns the number of models from which a schedule chooses: the checkpoints, and the model after the best
-    /// epoch.
+    /// Returns the number of models from which a schedule chooses: the checkpoints, and the model after the
+    /// best epoch.
     pub fn num_models(&self) -> usize {
         self.training.num_checkpoints + 1
     }

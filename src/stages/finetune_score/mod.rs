@@ -1,7 +1,8 @@
 //! The stage `finetune-score`: scores a fine-tuned hybrid together with its controls.
 //!
 //! The controls are the same hybrid before the fine-tuning, the base, and the base that was fine-tuned in the
-//! same way. If the hybrid also learned from checkpoints of a teacher, its students are scored too. All models are scored on the validation split and the test split of the search's task.
+//! same way. If the hybrid also learned from checkpoints of a teacher, its students are scored too. All
+//! models are scored on the validation split and the test split of the search's task.
 
 mod compared_model;
 mod plan;
@@ -117,8 +118,8 @@ impl FinetuneScoreJob {
         if self.hybrid.distilled.is_some() { HybridDistilled } else { Hybrid }
     }
 
-    /// Returns the model before its last change, or `None` for a model that was not changed. Students with parts
-    /// of the method are compared with the student without any part, if it is trained.
+    /// Returns the model before its last change, or `None` for a model that was not changed. Students with
+    /// parts of the method are compared with the student without any part, if it is trained.
     pub fn model_before(&self, model: ComparedModel) -> Option<ComparedModel> {
         match model {
             Base | Hybrid => None,
@@ -240,8 +241,8 @@ impl Stage for FinetuneScoreJob {
         WorkCounts { tokens: output.tokens, evaluations: self.num_evaluations() }
     }
 
-    /// Plans the fine-tuning of each chosen hybrid and of its base, the training of its students, and the cell that
-    /// compares them.
+    /// Plans the fine-tuning of each chosen hybrid and of its base, the training of its students, and the
+    /// cell that compares them.
     fn plan(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
         for &choice in &point.manifest.finetune.hybrids {
             for search in SearchJob::cells_of_point(point, planner) {

@@ -13,8 +13,8 @@ use crate::stages::search::SearchJob;
 use crate::store::CellId;
 use dtr_core::error::Result;
 
-/// Plans the fine-tuning of a hybrid of the search `cell` and of its base, the training of its students, and the
-/// cell that compares them.
+/// Plans the fine-tuning of a hybrid of the search `cell` and of its base, the training of its students, and
+/// the cell that compares them.
 pub(super) fn plan_comparison(
     point: &SweepPoint<'_>,
     planner: &mut Planner,
@@ -53,7 +53,8 @@ pub(super) fn plan_comparison(
     planner.add_result_cell(Cell::new(job, labels)?)
 }
 
-/// Returns the hybrid before the fine-tuning. Adds the cell that distils its logits, if the manifest asks for it.
+/// Returns the hybrid before the fine-tuning. Adds the cell that distils its logits, if the manifest asks for
+/// it.
 fn find_hybrid(
     point: &SweepPoint<'_>,
     planner: &mut Planner,
@@ -109,7 +110,8 @@ impl<'a> StudentPlan<'a> {
         Ok(Some(Self { config, teacher: Teacher { model, training, cell } }))
     }
 
-    /// Adds a cell for each method. `training` is the fine-tuning of the same hybrid, and `tuned` is its cell.
+    /// Adds a cell for each method. `training` is the fine-tuning of the same hybrid, and `tuned` is its
+    /// cell.
     fn add_students(
         &self,
         planner: &mut Planner,
