@@ -126,5 +126,6 @@ fn describe(model: ComparedModel) -> &'static str {
         ComparedModel::HybridDistilled => "the hybrid after logit distillation",
         ComparedModel::HybridFinetuned => "this model",
         ComparedModel::HybridRestored => "this model with the queries and keys of the base",
+        ComparedModel::Student(method) => method.student_name(),
     }
 }

@@ -24,6 +24,7 @@ mod schema_tree;
 mod source_map;
 mod spanned_value;
 mod structure;
+mod students;
 mod suggestions;
 mod sweep;
 mod sweep_checks;
@@ -32,6 +33,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::algorithms::checkpoint_distil::CheckpointDistilConfig;
 use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::finetune::FinetuneConfig;
 use crate::algorithms::logit_distil::LogitDistilConfig;
@@ -88,6 +90,9 @@ pub struct Manifest {
     /// with the source `finetuned` are.
     #[serde(skip_serializing_if = "FinetuneConfig::is_default")]
     pub finetune: FinetuneConfig,
+    /// How hybrids learn from checkpoints of their base's fine-tuning. Without `hybrids`, none does.
+    #[serde(skip_serializing_if = "CheckpointDistilConfig::is_disabled")]
+    pub checkpoint_distil: CheckpointDistilConfig,
     /// How a base with the source `pretrain` is trained.
     pub pretrain: PretrainConfig,
     /// How the speed of bases and hybrids is measured. Without `contexts`, no speed is measured.

@@ -8,6 +8,7 @@ use super::dotted_key::format_dotted_key;
 use super::finetuned_models::check_finetuned_models;
 use super::schema::experiment_schema;
 use super::source_map::{EntryPart, SourceMap};
+use super::students::check_students;
 use super::{HubModel, Manifest, ModelConfig, ModelSource};
 use crate::algorithms::finetune::{FinetuneStart, KeptAttention};
 use crate::algorithms::tuning::HybridChoice;
@@ -24,6 +25,7 @@ pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
     // Serialization leaves out these tables if they train no hybrid.
     value["logit-distil"] = serde_json::to_value(&manifest.logit_distil).expect(to_json);
     value["finetune"] = serde_json::to_value(&manifest.finetune).expect(to_json);
+    value["checkpoint-distil"] = serde_json::to_value(&manifest.checkpoint_distil).expect(to_json);
     if let Some(found) = find_out_of_range_value(experiment_schema(), &value) {
         return Err(out_of_range_error(&found, sources));
     }
@@ -42,6 +44,7 @@ pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
         }
     }
     check_finetuned_models(manifest, sources)?;
+    check_students(manifest, sources)?;
     for (name, variant) in &manifest.variants {
         check.check_variant(&["variants", name], variant)?;
     }

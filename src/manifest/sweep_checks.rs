@@ -10,8 +10,18 @@ use crate::algorithms::throughput::ReplacedLayerChoice;
 use dtr_core::error::{Error, Result};
 
 /// The tables whose keys can be axes of a sweep.
-const SWEEPABLE: [&str; 9] =
-    ["models", "variants", "tasks", "corpus", "distil", "search", "logit-distil", "finetune", "pretrain"];
+const SWEEPABLE: [&str; 10] = [
+    "models",
+    "variants",
+    "tasks",
+    "corpus",
+    "distil",
+    "search",
+    "logit-distil",
+    "finetune",
+    "checkpoint-distil",
+    "pretrain",
+];
 
 /// Maximum number of combinations of the values in `sweep.axes`.
 const MAX_COMBINATIONS: usize = 10_000;

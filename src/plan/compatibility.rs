@@ -13,6 +13,7 @@ use crate::data::{QuestionDigests, Split, Task, TaskItems, TaskRequests};
 use crate::hub;
 use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
 use crate::stages::base_path;
+use crate::stages::checkpoint_distil::{NamedVocabulary, ensure_equal_vocabularies};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, read_text_file};
 use dtr_model::{BaseModel, DecoderConfig, Tokenizer, unused_tensors_note};
@@ -51,13 +52,33 @@ pub(super) fn check(
                 return Err(source_map.underline_entry(error, &path, EntryPart::Value, "not for this base"));
             }
         }
+        check_teacher(loaded, manifest, model, &base)?;
         notes.extend(base.check_files()?);
     }
     Ok(notes)
 }
 
-/// Checks that fine-tuning learns no question of the validation split or the test split. Skips tasks whose files
-/// are not downloaded, because the fine-tuning itself checks this again.
+/// Checks that the teacher of the students of `model` has the same vocabulary. Skips teachers whose files are
+/// not downloaded, because the training itself checks this again.
+fn check_teacher(
+    loaded: &LoadedManifest,
+    manifest: &Manifest,
+    model: &str,
+    base: &CheckedBase,
+) -> Result<()> {
+    let config = &manifest.checkpoint_distil;
+    let Some(name) = config.teacher.as_deref().filter(|_| !config.is_disabled()) else { return Ok(()) };
+    let Some(teacher) = CheckedBase::open(manifest, name)? else { return Ok(()) };
+    let student = NamedVocabulary { model, config: &base.config, tokenizer: base.tokenizer()? };
+    let teacher = NamedVocabulary { model: name, config: &teacher.config, tokenizer: teacher.tokenizer()? };
+    ensure_equal_vocabularies(&student, &teacher).map_err(|error| {
+        let (path, label) = (["checkpoint-distil", "teacher"], "has another vocabulary");
+        loaded.source_map().underline_entry(error, &path, EntryPart::Value, label)
+    })
+}
+
+/// Checks that fine-tuning learns no question of the validation split or the test split. Skips tasks whose
+/// files are not downloaded, because the fine-tuning itself checks this again.
 fn check_train_splits(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> {
     let mut places: Vec<(&str, Vec<String>)> = Vec::new();
     if !manifest.finetune.is_disabled() {

@@ -27,7 +27,9 @@ impl Downloads {
         if manifest.sweep.task.is_empty() {
             return Ok(());
         }
-        for model in &manifest.sweep.model {
+        let config = &manifest.checkpoint_distil;
+        let teacher = config.teacher.as_ref().filter(|_| !config.is_disabled());
+        for model in manifest.sweep.model.iter().chain(teacher) {
             if let ModelSource::Hub(model) = &manifest.original_model(model).source {
                 let repo = hub::default_hub().pin_if_reachable(&model.into())?;
                 match &model.file {

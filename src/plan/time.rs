@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use super::expand::Plan;
 use crate::data::{Split, Task, TaskItems, TaskRequests};
 use crate::hub;
-use crate::resources::{SplitSize, WorkRates, distil_work, finetune_work, logit_distil_work, search_work};
+use crate::resources::{
+    SplitSize, WorkAmount, WorkRates, distil_work, finetune_work, forward_work, logit_distil_work,
+    search_work,
+};
 use crate::stages::{
-    BaseSource, Cell, DistilJob, FinetuneBaseJob, FinetuneJob, LogitDistilJob, SearchJob, Stage,
+    BaseSource, Cell, CheckpointDistilJob, DistilJob, FinetuneBaseJob, FinetuneJob, LogitDistilJob,
+    SearchJob, Stage,
 };
 use dtr_core::error::Result;
 use dtr_model::{BaseModel, DecoderConfig};
@@ -54,6 +58,11 @@ impl TimeEstimate {
             let length = job.recipe.sequence_length.min(config.max_positions);
             let work = finetune_work(&config, job.max_tokens(), length);
             estimate.distil_seconds += rates.distil_seconds(work);
+        }
+        for job in plan.cells.iter().filter_map(Cell::downcast_job::<CheckpointDistilJob>) {
+            let Some(config) = estimate.known_config(&job.student.base)? else { continue };
+            let Some(teacher) = estimate.known_config(&job.teacher.training.base)? else { continue };
+            estimate.distil_seconds += rates.distil_seconds(student_work(job, &config, &teacher));
         }
         Ok(estimate)
     }
@@ -102,6 +111,16 @@ impl TimeEstimate {
         self.has_unknown_shape |= config.is_none();
         Ok(config)
     }
+}
+
+/// Returns the work of training a student. `config` is the shape of its base, and `teacher` that of the
+/// teacher.
+fn student_work(job: &CheckpointDistilJob, config: &DecoderConfig, teacher: &DecoderConfig) -> WorkAmount {
+    let length = job.student.recipe.sequence_length.min(config.max_positions);
+    let [of_student, of_teacher] = job.max_forward_tokens();
+    finetune_work(config, job.student.max_tokens(), length)
+        + forward_work(config, of_student, length)
+        + forward_work(teacher, of_teacher, length)
 }
 
 /// The sizes of the validation split and the test split of each task. The keys are the path of a base and the

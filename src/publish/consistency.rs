@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::answers::{AnswerScores, ChosenOptions, ReducedAnswers};
+use crate::algorithms::checkpoint_distil::CheckpointDistilResult;
 use crate::algorithms::distil::DistilResult;
 use crate::algorithms::finetune::FinetuneResult;
 use crate::algorithms::logit_distil::LogitDistilResult;
@@ -21,8 +22,8 @@ use crate::stages::finetune_score::{ComparedModel, FinetuneScoreResult, ModelSco
 use crate::stages::search::{ChosenHybrid, SearchResult};
 use crate::stages::tuned_score::TunedScoreResult;
 use crate::stages::{
-    Cell, DistilJob, FinetuneBaseJob, FinetuneJob, FinetuneScoreJob, LogitDistilJob, ScoreJob, SearchJob,
-    Stage, ThroughputJob, TunedScoreJob,
+    Cell, CheckpointDistilJob, DistilJob, FinetuneBaseJob, FinetuneJob, FinetuneScoreJob, LogitDistilJob,
+    ScoreJob, SearchJob, Stage, ThroughputJob, TunedScoreJob,
 };
 use crate::store::{CellId, DamagedFile, Store};
 use dtr_core::error::Result;
@@ -70,6 +71,8 @@ impl Checker<'_> {
             self.check(id, check_logit_distillation)?;
         } else if [FinetuneJob::NAME, FinetuneBaseJob::NAME].contains(stage) {
             self.check(id, check_finetuning)?;
+        } else if *stage == CheckpointDistilJob::NAME {
+            self.check(id, check_checkpoint_distillation)?;
         } else if let Some(job) = cell.downcast_job::<FinetuneScoreJob>()
             && let Some(scores) = self.check(id, check_finetune_scores)?
         {
@@ -221,6 +224,10 @@ fn check_finetuning(result: &FinetuneResult) -> Checked {
     expect((1..=MAX_LAYERS).contains(&result.num_layers), "its number of layers is impossible")?;
     expect(result.best_epoch as usize <= result.epochs.len(), "it has no such epoch as its best one")?;
     check_layers(&result.layers, result.num_layers)
+}
+
+fn check_checkpoint_distillation(result: &CheckpointDistilResult) -> Checked {
+    check_finetuning(&result.training)
 }
 
 fn check_finetune_scores(result: &FinetuneScoreResult) -> Checked {

@@ -108,12 +108,13 @@ fn stage_versions() -> BTreeMap<StageName, u32> {
 /// Returns the values of a manifest that decide its cells.
 ///
 /// The files in `extends` contain definitions for many experiments. So this function leaves out the models,
-/// variants and tasks that the sweep does not use. It also leaves out `extends`, the question and `[report]`,
-/// because they change no result.
+/// variants and tasks that neither the sweep nor its students use. It also leaves out `extends`, the question
+/// and `[report]`, because they change no result.
 fn compared_values(manifest: &Manifest) -> Value {
     let mut manifest = manifest.clone();
     let sweep = manifest.sweep.clone();
-    manifest.models.retain(|name, _| sweep.model.contains(name));
+    let teacher = manifest.checkpoint_distil.teacher.clone();
+    manifest.models.retain(|name, _| sweep.model.contains(name) || teacher.as_ref() == Some(name));
     manifest.variants.retain(|name, _| sweep.variant.contains(name));
     manifest.tasks.retain(|name, _| sweep.task.contains(name));
     manifest.extends = Vec::new();
@@ -195,7 +196,7 @@ mod tests {
         let refusal = |header: Header| header.ensure_readable(Path::new("x")).unwrap_err().to_string();
         assert!(refusal(Header { format: 2, ..header() }).contains("format 2"));
         let mut other = header();
-        *other.versions.values_mut().next().unwrap() += 1;
+        *other.versions.get_mut(&StageName::new("distil")).unwrap() += 1;
         assert!(refusal(other).contains("stage `distil` has version"));
         let mut newer = header();
         newer.versions.insert(StageName::new("other"), 1);

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use super::derived_values::format_axes;
+use crate::algorithms::checkpoint_distil::CheckpointDistilResult;
 use crate::algorithms::distil::DistilResult;
 use crate::algorithms::finetune::FinetuneResult;
 use crate::algorithms::logit_distil::LogitDistilResult;
@@ -114,6 +115,8 @@ pub struct FinetunedHybridCell {
     pub base_training: FinetuneResult,
     /// The result of the hybrid's fine-tuning.
     pub training: FinetuneResult,
+    /// The results of the trainings of its students, in the order of the job.
+    pub students: Vec<CheckpointDistilResult>,
     /// The test answers of each model, in the order of the result.
     pub answers: Vec<TestAnswers>,
 }
@@ -362,10 +365,19 @@ fn with_finetuning(
     let (base_training, training) = (find(&cell.job.tuned_base)?, find(&cell.job.tuned)?);
     let answers: Option<Vec<TestAnswers>> =
         cell.models.iter().map(|scores| find_answers(&scores.test.cell, store)).collect::<Result<_>>()?;
-    let (Some(base_training), Some(training), Some(answers)) = (base_training, training, answers) else {
+    let students: Option<Vec<CheckpointDistilResult>> =
+        cell.job.students.iter().map(|student| find_student(&student.cell, store)).collect::<Result<_>>()?;
+    let (Some(base_training), Some(training), Some(students), Some(answers)) =
+        (base_training, training, students, answers)
+    else {
         return Ok(None);
     };
-    Ok(Some(FinetunedHybridCell { cell, base_training, training, answers }))
+    Ok(Some(FinetunedHybridCell { cell, base_training, training, students, answers }))
+}
+
+/// Reads the training of a student. Returns `None` if its cell has no result.
+fn find_student(cell: &CellId, store: &Store) -> Result<Option<CheckpointDistilResult>> {
+    Ok(store.find::<CheckpointDistilResult>(cell)?.done().map(|record| record.outcome))
 }
 
 /// Reads the answers on the test split for a search. Returns `None` if one of the score cells has no result.

@@ -32,6 +32,11 @@ impl FinetuneMemory<'_> {
         self.tuning().peak_bytes()
     }
 
+    /// Returns the number of micro-batches that are computed at once.
+    pub(super) fn num_at_once(&self) -> u64 {
+        self.tuning().num_at_once()
+    }
+
     fn tuning(&self) -> TuningMemory<'_> {
         let (config, recipe) = (self.config, self.recipe);
         let changed = self.num_changed();

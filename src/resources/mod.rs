@@ -1,5 +1,6 @@
 //! Estimates of a job's resources: memory, tokens, evaluations and work.
 
+mod checkpoint_distil_memory;
 mod evaluations;
 mod finetune_memory;
 mod logit_distil_memory;
@@ -7,6 +8,7 @@ mod memory;
 mod tuning_memory;
 mod work;
 
+pub use checkpoint_distil_memory::CheckpointDistilMemory;
 pub use evaluations::{max_evaluations, num_test_evaluations};
 pub use finetune_memory::FinetuneMemory;
 pub use logit_distil_memory::LogitDistilMemory;
@@ -14,7 +16,8 @@ pub use memory::{
     DistilMemory, GPU_OVERHEAD_BYTES, kv_cache_bytes, training_bytes, twin_bytes, weight_bytes,
 };
 pub use work::{
-    SplitSize, WorkAmount, WorkRates, distil_work, finetune_work, logit_distil_work, search_work,
+    SplitSize, WorkAmount, WorkRates, distil_work, finetune_work, forward_work, logit_distil_work,
+    search_work,
 };
 
 /// The resources of a job, as estimated before the job runs.

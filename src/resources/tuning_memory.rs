@@ -45,14 +45,19 @@ impl TuningMemory<'_> {
     /// Returns the peak memory in bytes. A GPU computes one micro-batch at a time, and a CPU computes one in
     /// each thread.
     pub fn peak_bytes(&self) -> u64 {
-        let (at_once, overhead) = match self.dtype {
-            Dtype::Bf16 => (1, GPU_OVERHEAD_BYTES),
+        let overhead = if self.dtype == Dtype::Bf16 { GPU_OVERHEAD_BYTES } else { 0 };
+        self.weight_bytes() + overhead + self.num_at_once() * self.micro_batch_bytes()
+    }
+
+    /// Returns the number of micro-batches that are computed at once.
+    pub fn num_at_once(&self) -> u64 {
+        match self.dtype {
+            Dtype::Bf16 => 1,
             Dtype::F32 => {
                 let micro_batches = self.batch.batch_size.div_ceil(self.batch.micro_batch_size);
-                (micro_batches.min(rayon::current_num_threads()) as u64, 0)
+                micro_batches.min(rayon::current_num_threads()) as u64
             }
-        };
-        self.weight_bytes() + overhead + at_once * self.micro_batch_bytes()
+        }
     }
 
     /// Returns the bytes that one micro-batch takes: the inputs of all layers, the states of one layer, a

@@ -146,6 +146,18 @@ pub fn finetune_work(config: &DecoderConfig, num_tokens: u64, sequence_length: u
     }
 }
 
+/// Returns the work of passing `num_tokens` tokens through a model in sequences of at most `sequence_length`
+/// tokens, without the logits.
+pub fn forward_work(config: &DecoderConfig, num_tokens: u64, sequence_length: usize) -> WorkAmount {
+    let quarter = 0.25;
+    let WorkAmount { multiply_adds, hidden_state_elements } =
+        finetune_work(config, num_tokens, sequence_length);
+    WorkAmount {
+        multiply_adds: quarter * multiply_adds,
+        hidden_state_elements: quarter * hidden_state_elements,
+    }
+}
+
 /// The number of tokens of a split of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitSize {

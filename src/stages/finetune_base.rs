@@ -38,6 +38,7 @@ pub(super) fn plan_finetuned_base(
         base: original,
         hybrid: None,
         recipe: point.manifest.finetune.for_model(None),
+        num_checkpoints: 0,
         task: point.manifest.tasks[task].clone(),
         train: planner.identify_task(point, task, Split::Train)?,
         validation: planner.identify_task(point, task, Split::Validation)?,

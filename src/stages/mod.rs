@@ -7,6 +7,7 @@
 mod base;
 mod base_path;
 mod cell;
+pub mod checkpoint_distil;
 pub mod distil;
 pub mod finetune;
 mod finetune_base;
@@ -28,6 +29,7 @@ pub mod tuned_score;
 pub use base::{BaseSource, BaseSpec};
 pub use base_path::base_path;
 pub use cell::{Cell, CellLabels};
+pub use checkpoint_distil::CheckpointDistilJob;
 pub use distil::DistilJob;
 pub use finetune::FinetuneJob;
 pub use finetune_base::FinetuneBaseJob;
@@ -64,7 +66,7 @@ impl StageEntry {
 }
 
 /// All stages, in the order in which their cells run.
-pub static STAGES: [StageEntry; 10] = [
+pub static STAGES: [StageEntry; 11] = [
     StageEntry::for_stage::<PretrainJob>(),
     StageEntry::for_stage::<FinetuneBaseJob>(),
     StageEntry::for_stage::<DistilJob>(),
@@ -73,6 +75,7 @@ pub static STAGES: [StageEntry; 10] = [
     StageEntry::for_stage::<LogitDistilJob>(),
     StageEntry::for_stage::<TunedScoreJob>(),
     StageEntry::for_stage::<FinetuneJob>(),
+    StageEntry::for_stage::<CheckpointDistilJob>(),
     StageEntry::for_stage::<FinetuneScoreJob>(),
     StageEntry::for_stage::<ThroughputJob>(),
 ];

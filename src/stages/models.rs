@@ -9,6 +9,7 @@ use burn::tensor::{DType, Device};
 
 use super::base::BaseSource;
 use super::cell::Cell;
+use super::checkpoint_distil::CheckpointDistilJob;
 use super::distil::DistilJob;
 use super::finetune::FinetuneJob;
 use super::finetune_base::FinetuneBaseJob;
@@ -207,16 +208,19 @@ pub fn twins_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
     store.verify_artifact(&find_done_record::<DistilJob>(store, cell)?, TWINS_FILE)
 }
 
-/// Verifies the file of the parameters that a logit-distil cell or a finetune cell trained, and returns its
-/// path.
+/// Verifies the file of the parameters that a logit-distil, finetune or checkpoint-distil cell trained, and
+/// returns its path.
 ///
 /// # Errors
 /// Fails if the cell is not done, or if the file is damaged.
 pub fn tuned_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
-    match cell.stage == FinetuneJob::NAME {
-        true => store.verify_artifact(&find_done_record::<FinetuneJob>(store, cell)?, TUNED_FILE),
-        false => store.verify_artifact(&find_done_record::<LogitDistilJob>(store, cell)?, TUNED_FILE),
+    if cell.stage == FinetuneJob::NAME {
+        return store.verify_artifact(&find_done_record::<FinetuneJob>(store, cell)?, TUNED_FILE);
     }
+    if cell.stage == CheckpointDistilJob::NAME {
+        return store.verify_artifact(&find_done_record::<CheckpointDistilJob>(store, cell)?, TUNED_FILE);
+    }
+    store.verify_artifact(&find_done_record::<LogitDistilJob>(store, cell)?, TUNED_FILE)
 }
 
 /// Sets those parameters of `decoder` that are in the file at `path`, and for whose names `is_read` returns

@@ -41,25 +41,32 @@ impl SweepPoint<'_> {
     }
 
     /// Returns the labels of the cells that train a base or its twins. They lack the axes of the tables
-    /// `search`, `logit-distil` and `finetune`, because several searches share one of these cells.
+    /// `search`, `logit-distil`, `finetune` and `checkpoint-distil`, because several searches share one of
+    /// these cells.
     pub fn labels_of_twins(&self, model: &str) -> CellLabels {
-        self.labels_without(model, &["search.", "logit-distil.", "finetune."])
+        self.labels_without(model, &["search.", "logit-distil.", "finetune.", "checkpoint-distil."])
     }
 
-    /// Returns the labels of the searches of a base. They lack the axes of the tables `logit-distil` and
-    /// `finetune`, because several trainings share one search.
+    /// Returns the labels of the searches of a base. They lack the axes of the tables `logit-distil`,
+    /// `finetune` and `checkpoint-distil`, because several trainings share one search.
     pub fn labels_of_searches(&self, model: &str) -> CellLabels {
-        self.labels_without(model, &["logit-distil.", "finetune."])
+        self.labels_without(model, &["logit-distil.", "finetune.", "checkpoint-distil."])
     }
 
-    /// Returns the labels of the logit distillations of a base's hybrids. They lack the axes of the table
-    /// `finetune`, because several fine-tunings share one logit distillation.
+    /// Returns the labels of the logit distillations of a base's hybrids. They lack the axes of the tables
+    /// `finetune` and `checkpoint-distil`, because several fine-tunings share one logit distillation.
     pub fn labels_of_logit_distillations(&self, model: &str) -> CellLabels {
-        self.labels_without(model, &["finetune."])
+        self.labels_without(model, &["finetune.", "checkpoint-distil."])
     }
 
-    /// Returns the labels of a base without the axes of some tables. If the base is fine-tuned before its twins
-    /// are distilled, keeps the axes of the recipe in the table `finetune`.
+    /// Returns the labels of the fine-tunings of a base's hybrids. They lack the axes of the table
+    /// `checkpoint-distil`, because several students share one fine-tuning.
+    pub(super) fn labels_of_finetunings(&self, model: &str) -> CellLabels {
+        self.labels_without(model, &["checkpoint-distil."])
+    }
+
+    /// Returns the labels of a base without the axes of some tables. If the base is fine-tuned before its
+    /// twins are distilled, keeps the axes of the recipe in the table `finetune`.
     fn labels_without(&self, model: &str, tables: &[&str]) -> CellLabels {
         let is_finetuned = self.manifest.is_finetuned(model);
         let is_of_recipe = |key: &str| key.starts_with("finetune.") && !AXES_OF_HYBRIDS.contains(&key);
@@ -264,8 +271,8 @@ impl Planner {
         self.cells.iter().find(|cell| cell.key() == *key)
     }
 
-    /// Returns the source of a base in a directory or on the hub. Returns `None` for a base that a cell trains,
-    /// and for a model without weights.
+    /// Returns the source of a base in a directory or on the hub. Returns `None` for a base that a cell
+    /// trains, and for a model without weights.
     fn stored_base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<Option<BaseSource>> {
         let definition = &point.manifest.models[model];
         let key = point.input_name(&format!("models.{model}"));

@@ -18,6 +18,7 @@ mod temp_folder;
 mod tiny_model;
 
 mod bad_inputs;
+mod checkpoint_distillation;
 mod concurrency;
 mod crashes;
 mod damaged_files;

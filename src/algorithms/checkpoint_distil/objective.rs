@@ -48,22 +48,22 @@ struct CurrentTeacher {
 }
 
 impl CheckpointObjective {
-    /// Creates the objective of a training with `num_stages` stages. `finetuned_student` is the student after
-    /// fine-tuning without a teacher. Its losses on the training examples decide the weights of a weighted
-    /// method. Other methods ignore it.
+    /// Creates the objective of a training with `num_stages` stages. If the method has weights,
+    /// `finetuned_student` loads the student after fine-tuning without a teacher. Its losses on the training
+    /// examples decide the weights.
     ///
     /// # Errors
-    /// Fails if the device fails.
+    /// Fails if the student cannot be loaded, or if the device fails.
     pub fn new(
         method: DistilMethod,
         num_stages: u64,
         micro_batch_size: usize,
         teachers: Teachers,
-        finetuned_student: &Decoder,
+        finetuned_student: impl FnOnce() -> Result<Decoder>,
         examples: &TrainingExamples,
     ) -> Result<Self> {
         let student_losses = match method.is_weighted() {
-            true => completion_losses(finetuned_student, &examples.training, micro_batch_size)?,
+            true => completion_losses(&finetuned_student()?, &examples.training, micro_batch_size)?,
             false => Vec::new(),
         };
         Ok(Self { method, num_stages, micro_batch_size, teachers, student_losses, current: None })
@@ -123,8 +123,8 @@ impl CheckpointObjective {
     }
 }
 
-/// Returns the weight `l_S / (l_S + l_T)` of a teacher for an item, from the losses of student and teacher. If
-/// both losses are 0, returns 0.5.
+/// Returns the weight `l_S / (l_S + l_T)` of a teacher for an item, from the losses of student and teacher.
+/// If both losses are 0, returns 0.5.
 fn teacher_weight(of_student: f64, of_teacher: f64) -> f64 {
     let sum = of_student + of_teacher;
     if sum > 0.0 { of_student / sum } else { 0.5 }
@@ -137,8 +137,8 @@ fn head_inputs<'a>(decoder: &'a Decoder, rows: &PaddedRows) -> HeadInputs<'a> {
     decoder.head_inputs(hidden_btd.reshape([batch * time, width]))
 }
 
-/// Returns the learned tokens of `rows`. `weights` returns the weights of an example: of its teacher, and of its
-/// tokens.
+/// Returns the learned tokens of `rows`. `weights` returns the weights of an example: of its teacher, and of
+/// its tokens.
 fn distil_targets(rows: &PaddedRows, weights: impl Fn(usize) -> (f64, f64)) -> Vec<DistilTarget> {
     let targets = rows.targets.iter().zip(&rows.examples);
     let target = |(&(row, token), &example): (&(usize, u32), &usize)| {
@@ -226,7 +226,7 @@ mod tests {
 
     fn objective(method: DistilMethod, scales: &'static [f64], student: &Decoder) -> CheckpointObjective {
         let teachers = Teachers { count: scales.len(), load: Box::new(|index| Ok(scaled(scales[index]))) };
-        CheckpointObjective::new(method, 2, 2, teachers, student, &examples()).unwrap()
+        CheckpointObjective::new(method, 2, 2, teachers, || Ok(student.clone()), &examples()).unwrap()
     }
 
     fn chosen(method: DistilMethod, scales: &'static [f64], student: f64) -> StageTeacher {

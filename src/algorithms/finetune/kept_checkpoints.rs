@@ -1,16 +1,17 @@
 //! The checkpoints along a fine-tuning that are kept as teachers.
 
+use std::path::PathBuf;
+
 use dtr_core::checkpoint::CheckpointFile;
-use dtr_core::error::Result;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::write_bytes_atomically;
 use dtr_model::NamedTensors;
 
-/// Returns the numbers of steps after which checkpoints are kept. They are evenly spaced, and the last one is the
-/// end of the training. There are fewer than `count` if the training has fewer steps.
-pub fn kept_steps(num_steps: u64, count: usize) -> Vec<u64> {
-    let mut steps: Vec<u64> =
-        (1..=count as u64).map(|index| (index * num_steps).div_ceil(count as u64)).collect();
-    steps.dedup();
-    steps
+/// Returns the numbers of steps after which checkpoints are kept. They are evenly spaced, and the last one is
+/// the end of the training. `count` is at most `num_steps`.
+fn kept_steps(num_steps: u64, count: usize) -> impl Iterator<Item = u64> {
+    let count = count as u64;
+    (1..=count).map(move |number| (number * num_steps).div_ceil(count))
 }
 
 /// The files of the checkpoints that a fine-tuning keeps.
@@ -25,6 +26,21 @@ impl KeptCheckpoints {
         Self { files }
     }
 
+    /// Checks that a training of `num_steps` steps is long enough.
+    ///
+    /// # Errors
+    /// Fails if the training has fewer steps than checkpoints are kept.
+    pub(super) fn ensure_enough_steps(&self, num_steps: u64) -> Result<()> {
+        let count = self.files.len();
+        match count as u64 <= num_steps {
+            true => Ok(()),
+            false => Err(Error::manifest(format!(
+                "cannot keep {count} checkpoints of the fine-tuning: it has {num_steps} steps"
+            ))
+            .hint("decrease `checkpoint-distil.checkpoints`, or increase `finetune.epochs`")),
+        }
+    }
+
     /// Writes the parameters `tensors` if the checkpoint after `step` of `num_steps` steps is kept.
     ///
     /// # Errors
@@ -35,8 +51,7 @@ impl KeptCheckpoints {
         num_steps: u64,
         tensors: impl FnOnce() -> NamedTensors,
     ) -> Result<()> {
-        let steps = kept_steps(num_steps, self.files.len());
-        match steps.iter().position(|kept| *kept == step) {
+        match kept_steps(num_steps, self.files.len()).position(|kept| kept == step) {
             Some(index) => self.files[index].write(&tensors().to_bytes()?),
             None => Ok(()),
         }
@@ -56,13 +71,17 @@ impl KeptCheckpoints {
         Ok(true)
     }
 
-    /// Returns the safetensors files of a training of `num_steps` steps.
+    /// Writes each checkpoint of a finished training to the safetensors file that `path` returns for its
+    /// index.
     ///
     /// # Errors
-    /// Fails if a file cannot be read.
-    pub fn read(&self, num_steps: u64) -> Result<Vec<Vec<u8>>> {
-        let kept = self.files.iter().take(kept_steps(num_steps, self.files.len()).len());
-        kept.map(|file| Ok(file.read()?.expect("a finished training has kept all checkpoints"))).collect()
+    /// Fails if a file cannot be read or written.
+    pub fn write_safetensors(&self, path: impl Fn(usize) -> Result<PathBuf>) -> Result<()> {
+        for (index, file) in self.files.iter().enumerate() {
+            let bytes = file.read()?.expect("a finished training has kept all checkpoints");
+            write_bytes_atomically(&path(index)?, &bytes)?;
+        }
+        Ok(())
     }
 }
 
@@ -72,9 +91,19 @@ mod tests {
 
     #[test]
     fn kept_steps_are_evenly_spaced_and_end_with_the_training() {
-        assert_eq!(kept_steps(20, 4), [5, 10, 15, 20]);
-        assert_eq!(kept_steps(10, 3), [4, 7, 10]);
-        assert_eq!(kept_steps(2, 4), [1, 2]);
-        assert!(kept_steps(2, 0).is_empty());
+        let steps = |num_steps, count| kept_steps(num_steps, count).collect::<Vec<u64>>();
+        assert_eq!(steps(20, 4), [5, 10, 15, 20]);
+        assert_eq!(steps(10, 3), [4, 7, 10]);
+        assert_eq!(steps(3, 3), [1, 2, 3]);
+        assert!(steps(2, 0).is_empty());
+    }
+
+    #[test]
+    fn a_training_with_fewer_steps_than_checkpoints_is_refused() {
+        let files = (0..3).map(|index| CheckpointFile::new(format!("{index}"), "cell")).collect();
+        let kept = KeptCheckpoints::new(files);
+        assert!(kept.ensure_enough_steps(3).is_ok());
+        let error = kept.ensure_enough_steps(2).unwrap_err();
+        assert!(error.to_string().contains("cannot keep 3 checkpoints"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ mod result;
 mod trainer;
 
 pub use config::{FinetuneConfig, FinetuneStart, FinetunedParts, KeptAttention, LoraParts};
-pub use kept_checkpoints::{KeptCheckpoints, kept_steps};
+pub use kept_checkpoints::KeptCheckpoints;
 pub use loss::{
     IndexedExample, PaddedRows, completion_losses, loss_and_gradient_of_rows, map_rows, num_targets,
     with_indices,

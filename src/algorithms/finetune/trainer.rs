@@ -110,9 +110,10 @@ impl Finetuner {
     /// checkpoint that is missing in `kept`.
     ///
     /// # Errors
-    /// Fails if a file cannot be read.
+    /// Fails if the training has fewer steps than checkpoints are kept, or if a file cannot be read.
     pub fn keep(self, kept: KeptCheckpoints, examples: &TrainingExamples) -> Result<Option<Self>> {
         let num_steps = self.schedule(examples).num_steps;
+        kept.ensure_enough_steps(num_steps)?;
         let is_complete = kept.is_complete(self.progress.num_steps, num_steps)?;
         Ok(is_complete.then_some(Self { kept, ..self }))
     }

@@ -188,6 +188,7 @@ mod tests {
                 ("logit-distil", "search"),
                 ("tuned-score", "search"),
                 ("finetune", "search"),
+                ("checkpoint-distil", "search"),
                 ("finetune-score", "search"),
                 ("throughput", "throughput"),
             ]

@@ -102,6 +102,17 @@ const TABLES: &[(&str, &str, &str)] = &[
         "`logit-distil.hybrids[0].replaced` must be at least 1",
         "0",
     ),
+    (
+        "checkpoint-distil = { hybrids = [\"opt\"] }",
+        "`hybrid=opt` cannot become a student, because `[finetune]` does not train it",
+        "\"opt\"",
+    ),
+    (
+        "finetune.hybrids = [\"opt\"]\ncheckpoint-distil = { hybrids = [\"opt\"], teacher = \"big\" }",
+        "no model is called `big`",
+        "\"big\"",
+    ),
+    ("checkpoint-distil.stages = 0", "`checkpoint-distil.stages` must be at least 1", "0"),
     ("distil.token-budget = \"2000000B\"", "`distil.token-budget` must be at most 1000000B", "\"2000000B\""),
     ("distil.batch-size = 0", "`distil.batch-size` must be at least 1", "0"),
     (

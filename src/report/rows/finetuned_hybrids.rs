@@ -67,6 +67,10 @@ fn training(cell: &FinetunedHybridCell, model: ComparedModel) -> Option<(&Finetu
         ComparedModel::HybridFinetuned | ComparedModel::HybridRestored => {
             Some((&cell.training, &cell.job.tuned))
         }
+        ComparedModel::Student(method) => {
+            let index = cell.job.students.iter().position(|student| student.method == method)?;
+            Some((&cell.students.get(index)?.training, &cell.job.students[index].cell))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod finetuned_hybrids;
 mod format;
 mod missing;
 mod scores;
+mod students;
 mod throughput;
 mod tuned_hybrids;
 
@@ -19,6 +20,7 @@ pub fn summary_text(data: &ReportData<'_>) -> String {
         scores::scores_text(data),
         tuned_hybrids::tuned_hybrids_text(records),
         finetuned_hybrids::finetuned_hybrids_text(records),
+        students::students_text(records),
         bases::bases_text(records),
         distillations::distillations_text(records),
         throughput::throughput_text(records),

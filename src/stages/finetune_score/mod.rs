@@ -1,7 +1,11 @@
 //! The stage `finetune-score`: scores a fine-tuned hybrid together with its controls.
 //!
 //! The controls are the same hybrid before the fine-tuning, the base, and the base that was fine-tuned in the
-//! same way. All models are scored on the validation split and the test split of the search's task.
+//! same way. If the hybrid also learned from checkpoints of a teacher, its students are scored too. All
+//! models are scored on the validation split and the test split of the search's task.
+
+mod compared_model;
+mod plan;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,20 +14,20 @@ use super::cell::{Cell, CellLabels};
 use super::finetune::{FinetuneJob, FinetunedHybrid};
 use super::hybrid_scorer::HybridScorer;
 use super::identity::SplitIdentity;
-use super::logit_distil::{self, find_layers_of_hybrid};
+use super::logit_distil::find_layers_of_hybrid;
 use super::models::ModelCache;
 use super::planner::{Planner, SweepPoint};
 use super::score::ScoreJob;
 use super::search::{SearchJob, TestScore};
 use super::stage::{CompletedBy, Stage, WorkCounts};
-use crate::algorithms::finetune::FinetuneStart;
-use crate::algorithms::tuning::HybridChoice;
+use crate::algorithms::checkpoint_distil::DistilMethod;
 use crate::data::Split;
 use crate::manifest::Dtype;
 use crate::resources::{ResourceEstimate, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, StageName};
 use ComparedModel::{Base, BaseFinetuned, Hybrid, HybridDistilled, HybridFinetuned, HybridRestored};
+pub use compared_model::ComparedModel;
 use dtr_core::error::Result;
 use dtr_model::DecoderConfig;
 
@@ -44,6 +48,17 @@ pub struct FinetuneScoreJob {
     pub hybrid: FinetunedHybrid,
     /// Whether the fine-tuned hybrid is also scored with the queries and keys of the base.
     pub restores_qk: bool,
+    /// The students of a teacher's checkpoints that began as the same hybrid.
+    pub students: Vec<Student>,
+}
+
+/// A student of a teacher's checkpoints.
+#[derive(Clone, Debug)]
+pub struct Student {
+    /// The method of its training.
+    pub method: DistilMethod,
+    /// The cell that trained it.
+    pub cell: CellId,
 }
 
 /// Everything that the scores depend on, apart from the cell's inputs. All fields are part of the cell's key.
@@ -58,43 +73,6 @@ pub struct FinetuneScoreSpec {
     pub test: SplitIdentity,
     /// Whether the fine-tuned hybrid is also scored with the queries and keys of the base.
     pub restores_qk: bool,
-}
-
-/// A model whose scores are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ComparedModel {
-    /// The base.
-    Base,
-    /// The base after the fine-tuning.
-    BaseFinetuned,
-    /// The hybrid as the search found it.
-    Hybrid,
-    /// The hybrid after the logit distillation.
-    HybridDistilled,
-    /// The hybrid after the fine-tuning.
-    HybridFinetuned,
-    /// The hybrid after the fine-tuning, with the queries and keys of the base.
-    HybridRestored,
-}
-
-impl ComparedModel {
-    /// Returns whether the model is the base, fine-tuned or not.
-    pub fn is_base(self) -> bool {
-        matches!(self, Self::Base | Self::BaseFinetuned)
-    }
-
-    /// Returns the name of the model in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::BaseFinetuned => "base-finetuned",
-            Self::Hybrid => "hybrid",
-            Self::HybridDistilled => "hybrid-distilled",
-            Self::HybridFinetuned => "hybrid-finetuned",
-            Self::HybridRestored => "hybrid-restored",
-        }
-    }
 }
 
 /// The scores of a fine-tuned hybrid and its controls.
@@ -126,18 +104,33 @@ impl FinetuneScoreJob {
         models.extend(self.hybrid.distilled.is_some().then_some(HybridDistilled));
         models.push(HybridFinetuned);
         models.extend(self.restores_qk.then_some(HybridRestored));
+        models.extend(self.students.iter().map(|student| ComparedModel::Student(student.method)));
         models
     }
 
-    /// Returns the model before its last change, or `None` for a model that was not changed.
+    /// Returns the student of a method.
+    pub fn student(&self, method: DistilMethod) -> Option<&Student> {
+        self.students.iter().find(|student| student.method == method)
+    }
+
+    /// Returns the hybrid before any training on the task.
+    fn untrained_hybrid(&self) -> ComparedModel {
+        if self.hybrid.distilled.is_some() { HybridDistilled } else { Hybrid }
+    }
+
+    /// Returns the model before its last change, or `None` for a model that was not changed. Students with
+    /// parts of the method are compared with the student without any part, if it is trained.
     pub fn model_before(&self, model: ComparedModel) -> Option<ComparedModel> {
         match model {
             Base | Hybrid => None,
             BaseFinetuned => Some(Base),
             HybridDistilled => Some(Hybrid),
-            HybridFinetuned if self.hybrid.distilled.is_some() => Some(HybridDistilled),
-            HybridFinetuned => Some(Hybrid),
+            HybridFinetuned => Some(self.untrained_hybrid()),
             HybridRestored => Some(HybridFinetuned),
+            ComparedModel::Student(method) => match self.student(DistilMethod::Plain) {
+                Some(plain) if method != plain.method => Some(ComparedModel::Student(plain.method)),
+                _ => Some(self.untrained_hybrid()),
+            },
         }
     }
 
@@ -147,7 +140,7 @@ impl FinetuneScoreJob {
         match model {
             Base | BaseFinetuned => None,
             Hybrid | HybridDistilled => Some(Base),
-            HybridFinetuned | HybridRestored => Some(BaseFinetuned),
+            HybridFinetuned | HybridRestored | ComparedModel::Student(_) => Some(BaseFinetuned),
         }
     }
 
@@ -161,6 +154,7 @@ impl FinetuneScoreJob {
             BaseFinetuned => Some(&self.tuned_base),
             HybridDistilled => self.hybrid.distilled.as_ref(),
             HybridFinetuned | HybridRestored => Some(&self.tuned),
+            ComparedModel::Student(method) => self.student(method).map(|student| &student.cell),
         };
         let layers = if model.is_base() { Vec::new() } else { layers.to_vec() };
         let untrained = self.search.score_cell(&self.search_labels, split, layers)?;
@@ -222,6 +216,8 @@ impl Stage for FinetuneScoreJob {
         inputs.insert("twins".to_owned(), self.search.twins.clone());
         inputs.insert("tuned-base".to_owned(), self.tuned_base.clone());
         inputs.insert("tuned".to_owned(), self.tuned.clone());
+        let students = self.students.iter();
+        inputs.extend(students.map(|one| (one.method.student_name().to_owned(), one.cell.clone())));
         inputs
     }
 
@@ -245,11 +241,12 @@ impl Stage for FinetuneScoreJob {
         WorkCounts { tokens: output.tokens, evaluations: self.num_evaluations() }
     }
 
-    /// Plans the fine-tuning of each chosen hybrid and of its base, and the cell that compares them.
+    /// Plans the fine-tuning of each chosen hybrid and of its base, the training of its students, and the
+    /// cell that compares them.
     fn plan(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
         for &choice in &point.manifest.finetune.hybrids {
             for search in SearchJob::cells_of_point(point, planner) {
-                plan_comparison(point, planner, &search, choice)?;
+                plan::plan_comparison(point, planner, &search, choice)?;
             }
         }
         Ok(())
@@ -262,43 +259,4 @@ impl Stage for FinetuneScoreJob {
     ) -> Vec<Result<CompletedBy>> {
         group.iter().map(|(cell, job)| job.run_one(context, models, cell)).collect()
     }
-}
-
-fn plan_comparison(
-    point: &SweepPoint<'_>,
-    planner: &mut Planner,
-    cell: &Cell,
-    choice: HybridChoice,
-) -> Result<()> {
-    let search = cell.downcast_job::<SearchJob>().expect("the cell is a search").clone();
-    let config = &point.manifest.finetune;
-    let distilled = match config.start {
-        FinetuneStart::Search => None,
-        FinetuneStart::LogitDistil => {
-            let tuned = logit_distil::plan_tuned_hybrids(point, planner, cell, &search)?;
-            tuned.into_iter().find(|(_, job)| job.hybrid == choice).map(|(cell, _)| cell)
-        }
-    };
-    let hybrid = FinetunedHybrid {
-        variant: search.variant.clone(),
-        twins: search.twins.clone(),
-        search: cell.id().clone(),
-        choice,
-        distilled,
-    };
-    let labels = CellLabels { axes: point.axes.clone(), ..cell.labels.clone() };
-    let base_labels =
-        CellLabels { variant: None, axes: point.labels_of_twins(&labels.model).axes, ..labels.clone() };
-    let base_training = FinetuneJob::plan(point, planner, cell, &search, None)?;
-    let training = FinetuneJob::plan(point, planner, cell, &search, Some(hybrid.clone()))?;
-    let job = FinetuneScoreJob {
-        search,
-        search_labels: cell.labels.clone(),
-        tuned_base: planner.add_input_cell(Cell::new(base_training, base_labels)?),
-        tuned: planner.add_input_cell(Cell::new(training.clone(), labels.clone())?),
-        training,
-        hybrid,
-        restores_qk: config.restore_qk,
-    };
-    planner.add_result_cell(Cell::new(job, labels)?)
 }
