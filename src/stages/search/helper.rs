@@ -64,27 +64,38 @@ impl<'a> Helper<'a> {
             models.load_task_requests(context, &job.base, &job.task, Split::Validation, &job.validation)?;
         let hybrids = replicas.iter().zip(twins.iter());
         let mut scorer = MultiDeviceScorer::new(hybrids, &validation, Some(&of_base.outcome));
+        self.help_until_end(&files, &mut scorer)
+    }
+
+    /// Helps until the search ends. Returns false if this process cannot help it.
+    fn help_until_end(&self, files: &GroupFiles, scorer: &mut MultiDeviceScorer<'_>) -> Result<bool> {
+        let context = self.context;
         let (is_cpu, num_parts) = (is_cpu(context.device()), scorer.num_parts());
-        self.pause = PAUSES[0];
         let (mut pause, mut num_scored) = (PAUSES[0], 0);
         while context.store.is_running(self.cell.id())? {
             context.check_interrupted()?;
-            let group = files.read_group()?;
-            let Some(group) = group.filter(|group| group.accepts(is_cpu, num_parts)) else { break };
-            let scored = score_parts(context, &files, &group, &mut scorer)?;
+            let Some(group) = files.read_group()? else {
+                thread::sleep(pause);
+                pause = next_pause(pause);
+                continue;
+            };
+            if !group.accepts(is_cpu, num_parts) {
+                return Ok(false);
+            }
+            let scored = score_parts(context, files, &group, scorer)?;
             num_scored += scored.num_parts;
             let look = match scored.num_parts {
                 0 => PAUSES[0],
                 _ => scored.longest.mul_f64(SHARE_OF_WAIT).clamp(SHORTEST_LOOK, PAUSES[0]),
             };
-            let is_next = wait_for_next_group(context, &files, &group, look, pause)?;
+            let is_next = wait_for_next_group(context, files, &group, look, pause)?;
             pause = if is_next { PAUSES[0] } else { next_pause(pause) };
         }
         if num_scored > 0 {
             let line = format!("{}: scored {num_scored} parts for another process", self.cell.to_line());
             context.progress.print_line(&line);
         }
-        Ok(!context.store.is_running(self.cell.id())?)
+        Ok(true)
     }
 }
 
