@@ -9,9 +9,10 @@ use dtr_text::metric::{AnswerScore, AnswerScorer, TextMetric};
 use dtr_text::stop_strings::StopStrings;
 use rayon::prelude::*;
 
+use super::opendrive::RoadScorer;
 use super::program_scorer::{ProgramScorer, SandboxRecord};
 use super::script_scorer::ScriptScorer;
-use super::{GenerativeItem, GenerativeTask, encode_prompt};
+use super::{AnswerScoring, GenerationSettings, GenerativeItem, encode_prompt};
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 
@@ -35,6 +36,8 @@ enum Scoring {
     Programs(ProgramScorer),
     /// A script of the user scores answers.
     Script(ScriptScorer),
+    /// Answers are roads, which are compared with hidden roads.
+    Roads(RoadScorer),
 }
 
 impl GenerationRequests {
@@ -49,7 +52,7 @@ impl GenerationRequests {
     /// of a metric, tests of programs, and a script, or if the script cannot be read.
     pub fn new(
         tokenizer: &Tokenizer,
-        task: &GenerativeTask,
+        task: &GenerationSettings<'_>,
         items: Vec<GenerativeItem>,
         max_positions: usize,
     ) -> Result<Self> {
@@ -78,8 +81,8 @@ impl GenerationRequests {
             max_new_tokens: task.max_tokens,
             eos_token_ids: Vec::new(),
             stop_strings: StopStrings::new(task.stop.iter().cloned()),
-            filters: FilterChain::new(&task.filters)?,
-            scoring: Scoring::new(task)?,
+            filters: FilterChain::new(task.filters)?,
+            scoring: Scoring::new(task.scoring)?,
         })
     }
 
@@ -91,7 +94,7 @@ impl GenerationRequests {
     /// Returns the same requests with the sandbox in which programs and scripts run.
     pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
         let scoring = match self.scoring {
-            Scoring::Text { .. } => self.scoring,
+            Scoring::Text { .. } | Scoring::Roads(_) => self.scoring,
             Scoring::Programs(programs) => Scoring::Programs(programs.with_sandbox(sandbox)),
             Scoring::Script(script) => Scoring::Script(script.with_sandbox(sandbox)),
         };
@@ -100,13 +103,13 @@ impl GenerationRequests {
 
     /// Returns whether the answers are programs, or a script scores them. Both need a sandbox.
     pub fn needs_sandbox(&self) -> bool {
-        !matches!(self.scoring, Scoring::Text { .. })
+        matches!(self.scoring, Scoring::Programs(_) | Scoring::Script(_))
     }
 
     /// Returns a description of the sandbox, or `None` if there is no sandbox.
     pub fn sandbox_record(&self) -> Option<SandboxRecord> {
         let sandbox = match &self.scoring {
-            Scoring::Text { .. } => None,
+            Scoring::Text { .. } | Scoring::Roads(_) => None,
             Scoring::Programs(programs) => programs.sandbox(),
             Scoring::Script(script) => script.sandbox(),
         };
@@ -147,7 +150,7 @@ impl GenerationRequests {
     pub fn is_mean(&self) -> bool {
         match &self.scoring {
             Scoring::Text { metric, .. } => metric.is_mean(),
-            Scoring::Programs(_) | Scoring::Script(_) => true,
+            Scoring::Programs(_) | Scoring::Script(_) | Scoring::Roads(_) => true,
         }
     }
 
@@ -191,6 +194,10 @@ impl GenerationRequests {
                 let answers: Vec<_> = texts.zip(answers.iter().map(String::as_str)).collect();
                 script.score(&items, &answers)?
             }
+            Scoring::Roads(roads) => {
+                let items: Vec<&GenerativeItem> = items.map(|item| &self.items[item]).collect();
+                roads.score(&items, &answers)?
+            }
         };
         Ok(answers.into_iter().zip(scores).collect())
     }
@@ -202,7 +209,11 @@ impl GenerationRequests {
 }
 
 impl Scoring {
-    fn new(task: &GenerativeTask) -> Result<Self> {
+    fn new(scoring: AnswerScoring<'_>) -> Result<Self> {
+        let task = match scoring {
+            AnswerScoring::Roads(tolerance) => return Ok(Self::Roads(RoadScorer::new(*tolerance))),
+            AnswerScoring::Keys(task) => task,
+        };
         match (&task.metric, &task.code, &task.script) {
             (Some(metric), None, None) => {
                 Ok(Self::Text { metric: metric.clone(), scorer: metric.compile()? })

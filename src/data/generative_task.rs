@@ -9,6 +9,7 @@ use super::chat_prompt::{ChatMessages, ChatPrompt};
 use super::code_test::{CodeTest, ItemTest, ItemTestBuilder};
 use super::few_shot::{Example, Shots};
 use super::jinja::Templates;
+use super::opendrive::RoadItem;
 use super::rows::Row;
 use super::script_scorer::{AnswerScript, ScriptItem};
 use super::split_rows::{ItemBuilder, TaskFiles};
@@ -168,6 +169,8 @@ pub struct GenerativeItem {
     pub test: Option<ItemTest>,
     /// What a script reads, if the task has one.
     pub script: Option<ScriptItem>,
+    /// The hidden road, if the answer is a road.
+    pub road: Option<RoadItem>,
 }
 
 /// Loads the items of one split of `task`, in the order of their rows.
@@ -237,6 +240,7 @@ impl ItemBuilder for GenerativeItemBuilder<'_> {
             target,
             classes: list(CLASSES, &self.task.classes)?.unwrap_or_default(),
             test: self.tests.as_ref().map(|tests| tests.build(&self.templates, row)).transpose()?,
+            road: None,
         })
     }
 }

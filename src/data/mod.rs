@@ -9,8 +9,10 @@ pub mod documents;
 mod few_shot;
 mod file_task;
 pub mod generation_requests;
+mod generation_settings;
 mod generative_task;
 mod jinja;
+pub mod opendrive;
 mod program_scorer;
 mod python_time;
 mod regex_replacement;
@@ -36,7 +38,9 @@ pub use chat_prompt::{ChatMessages, ChatPrompt, encode_prompt};
 pub use code_test::{CodeTest, EvalPlusInputs, EvalPlusTest, ItemTest};
 pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
 pub use few_shot::Shots;
+pub use generation_settings::{AnswerScoring, GenerationSettings};
 pub use generative_task::{GenerativeItem, GenerativeTask, load_generative_items};
+pub use opendrive::{OpendriveTask, RoadFormat, load_road_items};
 pub use program_scorer::SandboxRecord;
 pub use script_scorer::{AnswerScript, ScriptItem};
 pub use split_rows::{SplitFile, TaskFiles};
@@ -92,7 +96,7 @@ impl fmt::Display for Split {
 }
 
 /// Loads or generates the multiple-choice items of one split of `task`, always in the same order. Returns no
-/// items for a generative task, whose items [`load_generative_items`] loads.
+/// items for a task that the model answers by generating text; see [`TaskItems::load`].
 ///
 /// If the number of items of a task is increased, the new items come after the existing items.
 ///
@@ -105,6 +109,6 @@ pub fn load_items(task: &Task, split: Split) -> Result<Vec<Item>> {
             SyntheticLanguage::new(source.language_seed).task_items(source, split)
         }
         TaskSource::File(source) => file_task::load_items(source, split),
-        TaskSource::Generative(_) => Ok(Vec::new()),
+        TaskSource::Generative(_) | TaskSource::Opendrive(_) => Ok(Vec::new()),
     }
 }

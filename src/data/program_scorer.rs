@@ -113,7 +113,11 @@ impl ProgramScorer {
                 passes
             }
         };
-        let score = |passes: bool| AnswerScore { value: f64::from(u8::from(passes)), classes: None };
+        let score = |passes: bool| AnswerScore {
+            value: f64::from(u8::from(passes)),
+            classes: None,
+            parts: BTreeMap::new(),
+        };
         Ok(passes.into_iter().map(score).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! Scores answers with a Python script of the user.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -115,7 +115,10 @@ impl ScriptScorer {
         }
         known.store(&scored);
         let value = |key| known.score(key).expect("the score was known or computed");
-        Ok(keys.iter().map(|key| AnswerScore { value: value(key), classes: None }).collect())
+        Ok(keys
+            .iter()
+            .map(|key| AnswerScore { value: value(key), classes: None, parts: BTreeMap::new() })
+            .collect())
     }
 
     fn no_score(&self, item: &GenerativeItem, cause: &str) -> Error {

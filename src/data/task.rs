@@ -3,9 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Split;
 use super::few_shot::Shots;
 use super::generative_task::GenerativeTask;
+use super::opendrive::OpendriveTask;
 use super::split_rows::TaskFiles;
+use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 
 /// A task. Scores on its validation split guide searches, and scores on its test split are
@@ -27,6 +30,8 @@ pub enum TaskSource {
     File(FileTask),
     /// Rows of files, which templates turn into prompts. The model answers by generating text.
     Generative(Box<GenerativeTask>),
+    /// Hidden roads of OpenDRIVE maps. The model writes the text of a road.
+    Opendrive(Box<OpendriveTask>),
 }
 
 /// A task whose items are rows of files: JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`), Parquet
@@ -142,11 +147,11 @@ pub enum Metric {
 }
 
 impl Task {
-    /// Returns the task's files, and the settings that divide the rows into splits. Returns `None` for a
-    /// synthetic task, which has no files.
-    pub fn files(&self) -> Option<TaskFiles<'_>> {
+    /// Returns the task's files of rows, and the settings that divide the rows into splits. Returns `None` for a
+    /// task without rows.
+    fn files(&self) -> Option<TaskFiles<'_>> {
         match &self.source {
-            TaskSource::Synthetic(_) => None,
+            TaskSource::Synthetic(_) | TaskSource::Opendrive(_) => None,
             TaskSource::File(file) => Some(file.files()),
             TaskSource::Generative(task) => Some(task.files()),
         }
@@ -158,8 +163,47 @@ impl Task {
         self.files().filter(|files| files.validation.is_none()).map(|files| files.splits)
     }
 
-    /// Returns the configuration of a task that the model answers by generating text, or `None` for another
-    /// task.
+    /// Returns the paths of the files from which the items of `split` are built.
+    ///
+    /// # Errors
+    /// Fails if a pattern of the paths of maps matches no file.
+    pub fn paths_of_split(&self, split: Split) -> Result<Vec<String>> {
+        match &self.source {
+            TaskSource::Opendrive(task) => task.files(split),
+            _ => {
+                let paths =
+                    self.files().map(|files| files.paths_of_split(split).map(str::to_owned).collect());
+                Ok(paths.unwrap_or_default())
+            }
+        }
+    }
+
+    /// Returns the paths of all files that the task reads for the validation split and the test split.
+    ///
+    /// # Errors
+    /// Fails if a pattern of the paths of maps matches no file.
+    pub fn paths(&self) -> Result<Vec<String>> {
+        let mut paths = self.paths_of_split(Split::Validation)?;
+        paths.extend(self.paths_of_split(Split::Test)?);
+        Ok(paths)
+    }
+
+    /// Returns whether the task has a train split.
+    pub fn has_train_split(&self) -> bool {
+        match &self.source {
+            TaskSource::Synthetic(_) => true,
+            TaskSource::File(task) => task.train.is_some(),
+            TaskSource::Generative(task) => task.train.is_some(),
+            TaskSource::Opendrive(task) => task.train.is_some(),
+        }
+    }
+
+    /// Returns whether the model answers the task by generating text.
+    pub fn is_generative(&self) -> bool {
+        matches!(self.source, TaskSource::Generative(_) | TaskSource::Opendrive(_))
+    }
+
+    /// Returns the configuration of a task whose rows templates turn into prompts, or `None` for another task.
     pub fn generative(&self) -> Option<&GenerativeTask> {
         match &self.source {
             TaskSource::Generative(task) => Some(task),
@@ -171,7 +215,7 @@ impl Task {
     /// generating text do not use this metric.
     pub fn metric(&self) -> Metric {
         match &self.source {
-            TaskSource::Synthetic(_) | TaskSource::Generative(_) => Metric::Acc,
+            TaskSource::Synthetic(_) | TaskSource::Generative(_) | TaskSource::Opendrive(_) => Metric::Acc,
             TaskSource::File(file) => file.metric,
         }
     }

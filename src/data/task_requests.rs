@@ -7,7 +7,8 @@ use dtr_sandbox::Sandbox;
 
 use super::generation_requests::GenerationRequests;
 use super::scoring_requests::ScoringRequests;
-use super::{ChatMessages, GenerativeItem, Item, Split, Task, load_generative_items, load_items};
+use super::{ChatMessages, GenerativeItem, Item, Split, Task, TaskSource};
+use super::{load_generative_items, load_items, load_road_items};
 use dtr_core::error::Result;
 use dtr_model::Tokenizer;
 
@@ -25,9 +26,10 @@ impl TaskItems {
     /// # Errors
     /// Fails if a file cannot be read, or if a row cannot be turned into an item.
     pub fn load(task: &Task, split: Split) -> Result<Self> {
-        Ok(match task.generative() {
-            Some(task) => Self::Generative(load_generative_items(task, split)?),
-            None => Self::Choices(load_items(task, split)?),
+        Ok(match &task.source {
+            TaskSource::Synthetic(_) | TaskSource::File(_) => Self::Choices(load_items(task, split)?),
+            TaskSource::Generative(task) => Self::Generative(load_generative_items(task, split)?),
+            TaskSource::Opendrive(task) => Self::Generative(load_road_items(task, split)?),
         })
     }
 
@@ -68,8 +70,8 @@ impl TaskRequests {
                 Self::Choices(ScoringRequests::new(tokenizer, items, task.metric(), max_positions)?)
             }
             TaskItems::Generative(items) => {
-                let task = task.generative().expect("the items are of this task");
-                Self::Generation(GenerationRequests::new(tokenizer, task, items, max_positions)?)
+                let settings = task.generation_settings().expect("the items are of this task");
+                Self::Generation(GenerationRequests::new(tokenizer, &settings, items, max_positions)?)
             }
         })
     }

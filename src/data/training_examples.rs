@@ -6,7 +6,7 @@ use std::fmt;
 use rayon::prelude::*;
 
 use super::scoring_requests::encode_training_choice;
-use super::{GenerativeItem, GenerativeTask, Item, Split, Task, TaskItems, TaskSource, encode_prompt};
+use super::{GenerationSettings, GenerativeItem, Item, Split, Task, TaskItems, TaskSource, encode_prompt};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 use dtr_core::seed::Seed;
@@ -93,13 +93,13 @@ impl TrainingExamples {
         questions: &QuestionDigests,
         settings: &ExampleSettings<'_>,
     ) -> Result<Self> {
-        let examples: Vec<TrainingExample> = match (items, task.generative()) {
+        let examples: Vec<TrainingExample> = match (items, task.generation_settings()) {
             (TaskItems::Choices(items), _) => {
                 let encode = |item| encode_choice(tokenizer, item, settings.max_tokens);
                 items.par_iter().map(encode).collect::<Result<_>>()?
             }
             (TaskItems::Generative(items), Some(task)) => {
-                let encode = |item| encode_generative(tokenizer, task, item, settings);
+                let encode = |item| encode_generative(tokenizer, &task, item, settings);
                 items.par_iter().map(encode).collect::<Result<_>>()?
             }
             (TaskItems::Generative(_), None) => unreachable!("only generative tasks have such items"),
@@ -148,7 +148,7 @@ fn encode_choice(tokenizer: &Tokenizer, item: &Item, max_tokens: usize) -> Resul
 /// none, the text ends with the task's first stop string.
 fn encode_generative(
     tokenizer: &Tokenizer,
-    task: &GenerativeTask,
+    task: &GenerationSettings<'_>,
     item: &GenerativeItem,
     settings: &ExampleSettings<'_>,
 ) -> Result<TrainingExample> {
@@ -164,8 +164,8 @@ fn encode_generative(
             ([prompt, tokenizer.encode(&target, false)?].concat(), num_prompt_tokens)
         }
         false => {
-            let delimiter = task.shots.as_ref().map_or(" ", |shots| &shots.target_delimiter);
-            let delimiter = if item.prompt.ends_with(char::is_whitespace) { "" } else { delimiter };
+            let has_space = item.prompt.ends_with(char::is_whitespace);
+            let delimiter = if has_space { "" } else { task.target_delimiter };
             let text = format!("{}{delimiter}{target}", item.prompt);
             let num_prompt_tokens = encode_prompt(tokenizer, item.prompt.trim_end(), false)?.len();
             (encode_prompt(tokenizer, &text, false)?, num_prompt_tokens)
@@ -243,7 +243,7 @@ impl fmt::Debug for QuestionDigests {
 fn without_context(task: &Task) -> Task {
     let mut task = task.clone();
     match &mut task.source {
-        TaskSource::Synthetic(_) => {}
+        TaskSource::Synthetic(_) | TaskSource::Opendrive(_) => {}
         TaskSource::File(file) => file.shots = None,
         TaskSource::Generative(generative) => (generative.shots, generative.chat) = (None, None),
     }

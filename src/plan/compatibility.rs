@@ -222,7 +222,7 @@ fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
 
 /// Returns whether the data file of a split is on disk. Synthetic tasks need no file.
 fn is_downloaded(task: &Task, split: Split) -> Result<bool> {
-    task.files().map_or(Ok(true), |files| hub::are_local_or_cached(files.paths_of_split(split)))
+    hub::are_local_or_cached(task.paths_of_split(split)?.iter().map(String::as_str))
 }
 
 /// Returns the reason why a base cannot be scored on a split with these requests, if there is one.

@@ -67,7 +67,7 @@ impl CompatibilityCache {
     /// # Errors
     /// Fails if a file cannot be read.
     pub(super) fn key(&self, base: &BaseDigests, task: &Task, split: Split) -> Result<CheckKey> {
-        let is_kept = task.files().is_some();
+        let is_kept = !task.paths_of_split(split)?.is_empty();
         let inputs = CheckInputs {
             base,
             task: SplitIdentity::compute(task, split)?,
@@ -110,13 +110,12 @@ impl CompatibilityCache {
 
 /// Returns the names and the digests of the files from which a split is read. A synthetic task has no files.
 fn data_file_digests(task: &Task, split: Split) -> Result<Vec<(String, Digest)>> {
-    let Some(files) = task.files() else { return Ok(Vec::new()) };
-    let digest = |path: &str| {
+    let digest = |path: &String| {
         let path = hub::local_or_cached_path(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok((name, digest_file(&path)?))
     };
-    files.paths_of_split(split).map(digest).collect()
+    task.paths_of_split(split)?.iter().map(digest).collect()
 }
 
 #[cfg(test)]

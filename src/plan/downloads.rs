@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::data::CorpusSource;
 use crate::data::documents::list_files;
+use crate::data::{CorpusSource, Split, Task};
 use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{Manifest, ModelSource};
 use dtr_core::error::Result;
@@ -39,26 +39,27 @@ impl Downloads {
             }
         }
         for task in &manifest.sweep.task {
-            if let Some(files) = manifest.tasks[task].files() {
-                let train = files.train.filter(|_| !manifest.finetune.is_disabled());
-                files.paths().chain(train).try_for_each(|path| self.add_file(path))?;
+            let task = &manifest.tasks[task];
+            task.paths()?.iter().try_for_each(|path| self.add_file(path))?;
+            if !manifest.finetune.is_disabled() {
+                self.add_train_files(task)?;
             }
         }
-        self.add_train_files(manifest)?;
+        for (_, task) in manifest.finetunings_of_bases() {
+            let task = &manifest.tasks[task];
+            task.paths()?.iter().try_for_each(|path| self.add_file(path))?;
+            self.add_train_files(task)?;
+        }
         let is_trained =
             |model: &String| matches!(manifest.original_model(model).source, ModelSource::Pretrain(_));
         let reads_corpus = !manifest.sweep.variant.is_empty() || manifest.sweep.model.iter().any(is_trained);
         if reads_corpus { self.add_corpus(&manifest.corpus.source) } else { Ok(()) }
     }
 
-    /// Adds the files of the tasks that bases are fine-tuned on before they are distilled.
-    fn add_train_files(&mut self, manifest: &Manifest) -> Result<()> {
-        for (_, task) in manifest.finetunings_of_bases() {
-            if let Some(files) = manifest.tasks[task].files() {
-                files.paths().chain(files.train).try_for_each(|path| self.add_file(path))?;
-            }
-        }
-        Ok(())
+    /// Adds the files of a task's train split. Adds none if the task has no train split.
+    fn add_train_files(&mut self, task: &Task) -> Result<()> {
+        let paths = if task.has_train_split() { task.paths_of_split(Split::Train)? } else { Vec::new() };
+        paths.iter().try_for_each(|path| self.add_file(path))
     }
 
     fn add_corpus(&mut self, source: &CorpusSource) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::{GenerativeTask, Split, load_generative_items};
+use crate::data::{Split, Task, TaskItems};
 use crate::hub;
 use crate::stages::{Cell, FinetuneScoreJob, ScoreJob, SearchJob, TunedScoreJob};
 use dtr_core::error::Result;
@@ -35,24 +35,25 @@ impl GeneratedTokens {
         } else {
             return Ok(0);
         };
-        let Some(generative) = task.generative() else { return Ok(0) };
+        let Some(settings) = task.generation_settings() else { return Ok(0) };
         let name = cell.labels.task.clone().unwrap_or_default();
         let mut tokens = 0;
         for (split, evaluations) in splits {
-            let num_items = self.num_items(&name, generative, split)?;
-            tokens += evaluations * num_items * generative.max_tokens as u64;
+            let num_items = self.num_items(&name, task, split)?;
+            tokens += evaluations * num_items * settings.max_tokens as u64;
         }
         Ok(tokens)
     }
 
-    fn num_items(&mut self, name: &str, generative: &GenerativeTask, split: Split) -> Result<u64> {
+    fn num_items(&mut self, name: &str, task: &Task, split: Split) -> Result<u64> {
         let key = (name.to_owned(), split);
         if let Some(count) = self.num_items.get(&key) {
             return Ok(*count);
         }
-        let count = match hub::are_local_or_cached(generative.files().paths_of_split(split))? {
-            true => load_generative_items(generative, split)?.len() as u64,
-            false => 0,
+        let is_downloaded = hub::are_local_or_cached(task.paths_of_split(split)?.iter().map(String::as_str))?;
+        let count = match is_downloaded.then(|| TaskItems::load(task, split)).transpose()? {
+            Some(TaskItems::Generative(items)) => items.len() as u64,
+            Some(TaskItems::Choices(_)) | None => 0,
         };
         self.num_items.insert(key, count);
         Ok(count)

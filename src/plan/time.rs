@@ -146,7 +146,7 @@ impl TaskSizes {
 
 /// Returns whether the files of a task are on disk.
 fn has_files(task: &Task) -> Result<bool> {
-    task.files().map_or(Ok(true), |files| hub::are_local_or_cached(files.paths()))
+    hub::are_local_or_cached(task.paths()?.iter().map(String::as_str))
 }
 
 fn split_size(folder: &Path, config: &DecoderConfig, task: &Task, split: Split) -> Result<SplitSize> {

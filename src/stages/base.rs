@@ -129,9 +129,9 @@ impl BaseSource {
 
     /// Returns the base as it appears in the specification of a cell that scores the base on `task`.
     pub(super) fn spec_for_task(&self, task: &Task) -> BaseSpec {
-        match task.generative() {
-            Some(_) => self.spec_with_generation_files(),
-            None => self.spec(),
+        match task.is_generative() {
+            true => self.spec_with_generation_files(),
+            false => self.spec(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::base_path::base_path;
+use super::roads_identity::RoadsIdentity;
 use crate::data::documents;
 use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
 use crate::data::{
@@ -231,6 +232,11 @@ pub enum SplitIdentity {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shots: Option<ShotsIdentity>,
     },
+    /// Hidden roads of maps.
+    Roads {
+        /// Everything on which the items depend.
+        opendrive: Box<RoadsIdentity>,
+    },
 }
 
 /// The identity of the few-shot examples of a task.
@@ -263,6 +269,7 @@ impl SplitIdentity {
         match self {
             Self::Synthetic { num_items, .. } => Some(*num_items),
             Self::File { max_items, .. } | Self::Generative { max_items, .. } => *max_items,
+            Self::Roads { opendrive } => opendrive.max_items(),
         }
     }
 
@@ -307,6 +314,9 @@ impl SplitIdentity {
                     max_items: files.max_items(split),
                     shots: ShotsIdentity::compute(&files, split)?,
                 }
+            }
+            TaskSource::Opendrive(source) => {
+                Self::Roads { opendrive: Box::new(RoadsIdentity::compute(source, split)?) }
             }
         })
     }

@@ -19,6 +19,7 @@ pub mod logit_distil;
 mod models;
 mod planner;
 pub mod pretrain;
+mod roads_identity;
 pub mod score;
 pub mod search;
 mod stage;

@@ -146,7 +146,7 @@ impl ModelCache {
         }
         let base = &self.load_replicas(context, source)?[0];
         let max_positions = base.decoder.config.max_positions;
-        let is_generative = task.generative().is_some();
+        let is_generative = task.is_generative();
         let path = is_generative.then(|| verified_base_path(context.store, source)).transpose()?;
         let items = TaskItems::load(task, split)?.render_chats(path.as_deref())?;
         let requests = TaskRequests::new(&base.tokenizer, task, items, max_positions)?;

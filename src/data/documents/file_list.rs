@@ -14,7 +14,7 @@ use dtr_core::error::{Error, Result};
 /// # Errors
 /// Fails if a pattern matches no file or has a `*` in a folder's name, if a folder cannot be listed, or if a
 /// file is listed twice.
-pub(super) fn expand(paths: &[String]) -> Result<Vec<String>> {
+pub(in crate::data) fn expand(paths: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for path in paths {
         files.extend(if path.contains('*') { matching_files(path)? } else { vec![path.clone()] });
@@ -22,8 +22,7 @@ pub(super) fn expand(paths: &[String]) -> Result<Vec<String>> {
     let mut seen = BTreeSet::new();
     match files.iter().find(|file| !seen.insert(*file)) {
         Some(duplicate) => {
-            Err(Error::manifest(format!("`{duplicate}` is in the corpus twice"))
-                .hint("list the file only once"))
+            Err(Error::manifest(format!("`{duplicate}` is listed twice")).hint("list the file only once"))
         }
         None => Ok(files),
     }
@@ -105,7 +104,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name).display().to_string();
         assert_eq!(expand(&[path("d.md"), path("*.txt")]).unwrap(), ["d.md", "a.txt", "b.txt"].map(path));
         let error = expand(&[path("*.txt"), path("a.txt")]).unwrap_err();
-        assert!(error.to_string().ends_with("is in the corpus twice"), "{error}");
+        assert!(error.to_string().ends_with("is listed twice"), "{error}");
         assert!(expand(&[path("*.json")]).is_err(), "a pattern that matches no file was accepted");
         assert!(expand(&[path("*/a.txt")]).is_err(), "a `*` in a folder's name was accepted");
     }

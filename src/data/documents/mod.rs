@@ -14,14 +14,14 @@ use super::FileCorpus;
 use crate::hub::{is_local_or_cached, local_or_cached_path};
 use compressed::{MaybeCompressedFile, extensions};
 use dtr_core::error::{Error, Result};
-use file_list::expand;
+pub(in crate::data) use file_list::expand as expand_paths;
 
 /// Returns the files of `corpus`, in the order in which they are read.
 ///
 /// # Errors
 /// Fails if a pattern matches no file, if a file is listed twice, or if a file has an unsupported format.
 pub fn list_files(corpus: &FileCorpus) -> Result<Vec<String>> {
-    let files = expand(&corpus.paths)?;
+    let files = expand_paths(&corpus.paths)?;
     files.iter().try_for_each(|file| FileFormat::from_path(Path::new(file)).map(drop))?;
     Ok(files)
 }

@@ -56,7 +56,7 @@ impl FinetuneJob {
         base: &BaseModel,
     ) -> Result<TrainingExamples> {
         let questions = QuestionDigests::load_disjoint(&self.task)?;
-        let is_generative = self.task.generative().is_some();
+        let is_generative = self.task.is_generative();
         let path = is_generative.then(|| verified_base_path(context.store, &self.base)).transpose()?;
         let items = TaskItems::load(&self.task, Split::Train)?.render_chats(path.as_deref())?;
         let eos_token_ids = path.map_or(Ok(Vec::new()), |path| read_eos_token_ids(&path))?;

@@ -164,7 +164,7 @@ impl SearchJob {
         let manifest = point.manifest;
         let variant = labels.variant.as_ref().expect("a search has a variant");
         let task = labels.task.as_ref().expect("a search has a task");
-        if manifest.tasks[task].generative().is_some()
+        if manifest.tasks[task].is_generative()
             && matches!(manifest.search.strategy, SearchStrategy::Impact {})
         {
             return Err(Error::manifest(format!(

@@ -7,6 +7,8 @@ mod common_subsequence;
 mod rouge_l;
 mod token_f1;
 
+use std::collections::BTreeMap;
+
 use dtr_core::error::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,6 +76,9 @@ pub struct AnswerScore {
     /// metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<AnswerClasses>,
+    /// Parts of the score by name, for metrics that have parts. Empty for other metrics.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, f64>,
 }
 
 /// The correct class of an item and the class that the model wrote.
@@ -156,7 +161,7 @@ impl AnswerScorer {
         for reference in references {
             value = value.max(self.score_reference(prediction, reference.as_ref(), classes)?);
         }
-        Ok(AnswerScore { value, classes: None })
+        Ok(AnswerScore { value, classes: None, parts: BTreeMap::new() })
     }
 
     fn score_reference(&self, prediction: &str, reference: &str, classes: &[String]) -> Result<f64> {
@@ -180,5 +185,5 @@ fn score_class(prediction: &str, references: &[impl AsRef<str>], first: &str) ->
     let is_correct = references.iter().any(|reference| reference.as_ref() == prediction);
     let correct = if is_correct { prediction } else { first }.to_owned();
     let classes = AnswerClasses { correct, predicted: prediction.to_owned() };
-    AnswerScore { value: if is_correct { 1.0 } else { 0.0 }, classes: Some(classes) }
+    AnswerScore { value: if is_correct { 1.0 } else { 0.0 }, classes: Some(classes), parts: BTreeMap::new() }
 }

@@ -37,9 +37,10 @@ fn requests(base: &BaseModel) -> GenerationRequests {
             test: None,
             script: None,
             chat: None,
+            road: None,
         };
         let items: Vec<_> = (0..20).map(item).collect();
-        GenerationRequests::new(&base.tokenizer, &task(), items, 128).unwrap()
+        GenerationRequests::new(&base.tokenizer, &task().generation_settings(), items, 128).unwrap()
     };
     let blind = items(&[]);
     let result = GenerationScorer::new(base, None, &blind).score(&Mask::empty(), &Mask::empty()).unwrap();
