@@ -2,6 +2,7 @@
 //! messages to standard error.
 
 mod bench;
+mod complete;
 mod completions;
 mod convert;
 mod doctor;
@@ -64,6 +65,7 @@ enum Command {
     Push(push::PushCommand),
     Convert(convert::ConvertCommand),
     Generate(generate::GenerateCommand),
+    Complete(complete::CompleteCommand),
     Serve(serve::ServeCommand),
     Schema(schema::SchemaCommand),
     Bench(bench::BenchCommand),
@@ -93,6 +95,7 @@ impl Cli {
             Command::Export(command) => command.run(),
             Command::Convert(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Complete(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Schema(command) => command.run(),
             Command::Bench(command) => command.run(),

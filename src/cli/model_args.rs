@@ -1,6 +1,6 @@
 //! The arguments of commands that run a model of a directory or of a GGUF file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::DType;
 use clap::{Args, ValueEnum};
@@ -15,6 +15,13 @@ use dtr_ops::{is_cpu, preferred_dtype};
 pub struct ModelArgs {
     /// Directory of a base or of a hybrid that `dtr export` wrote, or a GGUF file.
     pub directory: PathBuf,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// How to compute a model.
+#[derive(Args)]
+pub struct ComputeArgs {
     /// Number format in which the model is computed; by default `bf16` on a GPU and `f32` on a CPU.
     #[arg(long, value_enum)]
     dtype: Option<ComputeDtype>,
@@ -32,12 +39,22 @@ enum ComputeDtype {
 }
 
 impl ModelArgs {
-    /// Reads the model. Prints a note about tensors that the model does not use.
+    /// Reads the model as [`ComputeArgs::read`] does.
+    ///
+    /// # Errors
+    /// Fails as [`ComputeArgs::read`] does.
+    pub fn read(&self) -> Result<LoadedModel> {
+        self.compute.read(&self.directory)
+    }
+}
+
+impl ComputeArgs {
+    /// Reads the model in `directory`. Prints a note about tensors that the model does not use.
     ///
     /// # Errors
     /// Fails if the device cannot be opened or cannot compute in the number format, or if the model cannot be
     /// read.
-    pub fn read(&self) -> Result<LoadedModel> {
+    pub fn read(&self, directory: &Path) -> Result<LoadedModel> {
         let device = self.device.device.open_all_return_first()?;
         let dtype = match self.dtype {
             None => preferred_dtype(&device),
@@ -48,8 +65,8 @@ impl ModelArgs {
             }
             Some(ComputeDtype::Bf16) => DType::BF16,
         };
-        let model = LoadedModel::read_with_dtype(&self.directory, &device, dtype)?;
-        if let Some(note) = unused_tensors_note(&self.directory, &model.unused_tensors) {
+        let model = LoadedModel::read_with_dtype(directory, &device, dtype)?;
+        if let Some(note) = unused_tensors_note(directory, &model.unused_tensors) {
             eprintln!("{note}");
         }
         Ok(model)

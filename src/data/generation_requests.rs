@@ -116,6 +116,17 @@ impl GenerationRequests {
         sandbox.map(SandboxRecord::new)
     }
 
+    /// Returns the score of a completion of roads without a model, or `None` if the items are not hidden roads.
+    ///
+    /// # Errors
+    /// Fails if an item has no hidden road.
+    pub fn baseline_score(&self) -> Result<Option<f64>> {
+        match &self.scoring {
+            Scoring::Roads(roads) => roads.baseline_score(&self.items).map(Some),
+            Scoring::Text { .. } | Scoring::Programs(_) | Scoring::Script(_) => Ok(None),
+        }
+    }
+
     /// Returns the tokens that end a text.
     pub fn eos_token_ids(&self) -> &[u32] {
         &self.eos_token_ids

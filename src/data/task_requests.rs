@@ -84,6 +84,17 @@ impl TaskRequests {
         }
     }
 
+    /// Returns the score of an answer without a model, or `None` if the task has no such baseline.
+    ///
+    /// # Errors
+    /// Fails if an item cannot be scored.
+    pub fn baseline_score(&self) -> Result<Option<f64>> {
+        match self {
+            Self::Choices(_) => Ok(None),
+            Self::Generation(requests) => requests.baseline_score(),
+        }
+    }
+
     /// Returns the same requests with the sandbox in which programs and scripts run.
     pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
         match self {

@@ -5,6 +5,7 @@
 
 mod format;
 mod model_card;
+mod road_format;
 mod selector;
 mod trained_hybrid;
 mod tuned_model_card;
@@ -15,9 +16,11 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 pub use format::{ExportDtype, ExportFormat};
+pub use road_format::ExportedRoadFormat;
 pub use selector::{HybridSelector, SearchSelector};
 pub use trained_hybrid::TrainingKind;
 
+use crate::data::TaskSource;
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
 use crate::stages::{Cell, SearchJob, tuned_file, twins_file, verified_base_path};
@@ -116,7 +119,11 @@ impl Export<'_> {
             format: self.format.hybrid_format(),
             dtype: self.dtype.map(ExportDtype::weight_dtype),
         }
-        .write(path)
+        .write(path)?;
+        match &job.task.source {
+            TaskSource::Opendrive(task) if path.is_dir() => ExportedRoadFormat::write(task, path),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -46,14 +46,14 @@ fn many_gpus_take_as_long_as_the_longest_chain() {
 }
 
 #[test]
-fn two_gpus_divide_a_round_of_long_candidates() {
-    // Without help, a round of 3 candidates costs 1 + 2 * 0.5. The helper scores the second candidate beside
-    // the first, and the search then prunes the third.
+fn two_gpus_divide_each_group_of_long_candidates() {
+    // Without help, a round of 3 candidates costs 1 + 2 * 0.5. Each of two processes takes 6 of the 12 parts of
+    // the first candidate, and of the other two candidates.
     let empty = || SearchWork { seconds_before: 0.0, seconds_after: 0.0, ..search(10.0, &[]) };
     let bases = [base(vec![search(10.0, &[3]), empty()])];
     let helped = simulate(&bases, cluster(2, true));
-    assert_near(helped.makespan, 100.0 + 30.0 + 10.0 * (1.0 + PRUNED_COST));
-    assert_eq!(helped.num_helped, 1);
+    assert_near(helped.makespan, 100.0 + 30.0 + 10.0 * (1.0 + 2.0 * PRUNED_COST) / 2.0);
+    assert_eq!(helped.num_helped, 12);
     // Candidates of up to two seconds are not worth help.
     let short = [base(vec![search(2.0, &[3]), empty()])];
     assert_eq!(simulate(&short, cluster(2, true)).num_helped, 0);

@@ -80,15 +80,19 @@ pub(super) fn read_map(path: &str) -> Result<NamedMap> {
     // One byte more than the limit suffices for the reader to refuse the map.
     let mut content = file.open()?.take(limits.bytes as u64 + 1);
     content.read_to_end(&mut bytes).map_err(|cause| file.read_error(cause))?;
-    let map = MapFile::from_bytes_within(&bytes, &limits).map_err(|cause| {
-        let error = Error::manifest(format!("cannot read {path}: {cause}")).mark_bad_input();
-        match cause.hint_text() {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
-    })?;
+    let map =
+        MapFile::from_bytes_within(&bytes, &limits).map_err(|cause| map_error(Path::new(path), &cause))?;
     let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(NamedMap { name, map: map.map })
+}
+
+/// Returns the error of a map that cannot be read.
+pub fn map_error(path: &Path, cause: &dtr_opendrive::Error) -> Error {
+    let error = Error::manifest(format!("cannot read {}: {cause}", path.display())).mark_bad_input();
+    match cause.hint_text() {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 fn generate_maps(synthetic: &SyntheticMaps) -> Vec<NamedMap> {

@@ -16,6 +16,7 @@ use super::{GenerativeItem, Split};
 use maps::{ensure_disjoint, read_maps};
 
 pub use config::{MapSource, MapView, OpendriveTask, RoadFormat, RoadTolerance, SyntheticMaps, TrainMaps};
+pub use maps::map_error;
 pub use scorer::RoadItem;
 pub(super) use scorer::RoadScorer;
 

@@ -7,6 +7,7 @@ use super::result::{ChosenHybrid, EarlierStopResult, SearchResult, TestScore};
 use crate::algorithms::score::{MultiDeviceScorer, ScoreBounds, candidates_per_batch, compute_probe_impacts};
 use crate::algorithms::search::{self, BatchPolicy, SearchStrategy};
 use crate::data::Split;
+use crate::observer::Observer;
 use crate::runner::{RunContext, RunningCell, UsageRecorder};
 use crate::stages::cell::Cell;
 use crate::stages::distil::DistilJob;
@@ -35,6 +36,9 @@ pub(super) fn search(
     let max_evaluations = job.max_evaluations(u64::from(num_layers));
     let task = context.progress.start_task(&cell.to_line(), max_evaluations, "evaluations at most");
     let task = task.with_recorder(recorder)?;
+    if let Some(score) = test.baseline_score()? {
+        task.message(&format!("completion without a model has {:.1} % on the test split", 100.0 * score));
+    }
     let impacts = match job.strategy {
         SearchStrategy::Impact {} => {
             let choices = validation.choices();

@@ -10,7 +10,9 @@ pub use splice::{remove_road, splice_road};
 
 use crate::check::{Finding, check_road};
 use crate::gap::{Gap, Neighbors};
+use crate::geometry::{Pose, wrap};
 use crate::map::Road;
+use crate::metric::EndError;
 use crate::read::MapFile;
 use crate::xml::Limits;
 use crate::{Error, Result, text};
@@ -24,6 +26,8 @@ pub struct Completed {
     pub road: Road,
     /// The rules that the road breaks in the completed map.
     pub findings: Vec<Finding>,
+    /// How far the start and the end of the road are from the roads that they touch.
+    pub ends: [EndError; 2],
 }
 
 /// Fills a gap with the road that `answer` describes.
@@ -39,5 +43,15 @@ pub fn complete(file: &MapFile, gap: &Gap, answer: &str) -> Result<Completed> {
     })?;
     let file = MapFile::from_text(&splice_road(file, &road)?, &Limits::default())?;
     let findings = check_road(&file.map, &road);
-    Ok(Completed { file, road, findings })
+    let ends = [(0.0, neighbors.entry), (road.length, neighbors.exit)];
+    let ends = ends.map(|(s, contact)| end_error(&road.pose(s), &contact));
+    Ok(Completed { file, road, findings, ends })
+}
+
+fn end_error(end: &Pose, contact: &Pose) -> EndError {
+    EndError {
+        position: (end.x - contact.x).hypot(end.y - contact.y),
+        heading: wrap(end.heading - contact.heading).abs(),
+        curvature: (end.curvature - contact.curvature).abs(),
+    }
 }
