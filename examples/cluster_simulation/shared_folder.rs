@@ -7,7 +7,7 @@ use crate::simulator::{BaseWork, Outcome};
 const REQUESTS_PER_SCORE: f64 = 28.0;
 
 /// Requests on the shared folder for a part of a group of candidates, of the process that scores it and of the
-/// process that runs the search.
+/// process that runs the search. Counted in the code, not measured.
 const REQUESTS_PER_PART: f64 = 30.0;
 
 /// Requests a second of a worker that waits for another: it reads the description of the group twice a second,
