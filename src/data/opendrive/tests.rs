@@ -46,9 +46,12 @@ fn items_are_the_same_each_time_and_their_targets_are_right() {
 fn a_wrong_road_has_parts_and_a_text_that_is_no_road_has_none() {
     let task = task("{ synthetic = { maps = 2, seed = 3 } }");
     let items = items(&task, Split::Test).unwrap();
-    let other = items.iter().find(|item| item.target != items[0].target).unwrap();
-    let answers = [other.target.clone(), "a road".to_owned()];
-    let scores = scorer().score(&[&items[0], &items[0]], &answers).unwrap();
+    let score =
+        |answer: &String| scorer().score(&[&items[0]], std::slice::from_ref(answer)).unwrap().remove(0);
+    let others = items.iter().map(|item| &item.target).filter(|target| **target != items[0].target);
+    let is_road = |target: &&String| score(target).parts["is-road"] == 1.0;
+    let other = others.clone().find(is_road).expect("the gap can hold another road");
+    let scores = [score(other), score(&"a road".to_owned())];
     assert_eq!([scores[0].value, scores[1].value], [0.0, 0.0]);
     assert_eq!(scores[0].parts["is-road"], 1.0);
     assert!(scores[0].parts.contains_key("end-position"), "{:?}", scores[0].parts);

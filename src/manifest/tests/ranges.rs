@@ -87,6 +87,9 @@ fn required(alternative: &str, is_task: bool) -> &'static str {
         }
         "file" => "test = \"a.jsonl\"\nprompt = \"\"\nlabel = \"0\"\nchoices = { fixed = [\"a\"] }",
         "generative" => "test = \"a.jsonl\"\nprompt = \"\"\ntarget = \"\"\nmetric = \"contains\"",
+        "opendrive" => {
+            "validation = { synthetic = { maps = 1, seed = 2 } }\ntest = { synthetic = { maps = 1, seed = 3 } }"
+        }
         "regex" => "pattern = \"a\"",
         "synthetic" if is_task => "kind = \"recall\"",
         _ => "",
@@ -121,6 +124,9 @@ fn set(value: &mut toml::Value, path: &[Step], number: &toml::Value, is_task: bo
             let table = value.as_table_mut().expect("a table");
             let entry = table.entry(key.clone()).or_insert_with(|| match key.as_str() {
                 "shots" if is_task => toml::toml! { count = 1 }.into(),
+                "synthetic" if is_task => {
+                    toml::from_str::<toml::Table>("maps = 1\nseed = 1").expect("TOML").into()
+                }
                 _ => empty(),
             });
             if is_alternative && !rest.is_empty() {
