@@ -199,3 +199,61 @@ fn problems(completed: &Completed, format: &ExportedRoadFormat) -> Vec<String> {
     });
     ends.chain(completed.findings.iter().map(ToString::to_string)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use dtr_opendrive::complete::remove_road;
+    use dtr_opendrive::gap::PromptOptions;
+    use dtr_opendrive::items::{GapTask, View};
+    use dtr_opendrive::synthetic::{SyntheticOptions, synthetic_map};
+    use dtr_opendrive::write_map::map_xml;
+
+    use super::*;
+    use crate::data::opendrive::RoadFormat;
+
+    fn format() -> ExportedRoadFormat {
+        ExportedRoadFormat { format: RoadFormat::default(), max_tokens: 8 }
+    }
+
+    /// Returns a map without one road, the id of the road, and its text.
+    fn map_with_hole() -> (MapFile, String, String) {
+        let xml = map_xml(&synthetic_map(7, &SyntheticOptions::default()), "map");
+        let whole = MapFile::from_bytes(xml.as_bytes()).unwrap();
+        let task = GapTask::new("map", &whole.map, View::Plain, PromptOptions::default());
+        let is_road = |id: &str| whole.map.road(id).is_some_and(|road| road.junction.is_none());
+        let item = task.items().into_iter().find(|item| is_road(&item.id.road)).unwrap();
+        let map = remove_road(&whole, &item.id.road).unwrap();
+        (MapFile::from_bytes(map.as_bytes()).unwrap(), item.id.road, item.answer)
+    }
+
+    #[test]
+    fn the_text_of_the_removed_road_completes_the_map_and_another_text_does_not() {
+        let (before, id, text) = map_with_hole();
+        let complete_with = |text: &str| {
+            let missing = find_missing_roads(&before.map, &[], None).unwrap();
+            let road = missing.into_iter().find(|road| road.id == id).unwrap();
+            let mut file = before.clone();
+            let written = WrittenRoad { road: id.clone(), text: text.to_owned(), probability: 0.5 };
+            let outcome = complete_one(&mut file, road, written);
+            (file, outcome)
+        };
+        let (after, outcome) = complete_with(&text);
+        assert!(after.map.road(&id).is_some() && after.map.roads.len() == before.map.roads.len() + 1);
+        let line = outcome.to_line(&format());
+        assert!(line.contains("probability 0.50") && line.ends_with("all checks pass"), "{line}");
+        assert_eq!(outcome.to_json(&format())["failed_checks"], json!([]));
+        assert_eq!(completed_ids(&[outcome]), [id.clone()]);
+        let (after, outcome) = complete_with("no road");
+        assert!(after.map.road(&id).is_none());
+        assert!(outcome.to_line(&format()).contains("not completed"));
+    }
+
+    #[test]
+    fn only_missing_roads_can_be_named() {
+        let (before, id, _) = map_with_hole();
+        let found = |ids: &[String]| find_missing_roads(&before.map, ids, None).map(|found| found.len());
+        assert_eq!(found(&[id]).unwrap(), 1);
+        let error = found(&[before.map.roads[0].id.clone()]).unwrap_err().to_string();
+        assert!(error.starts_with("cannot complete road ") && error.ends_with("the map has it"), "{error}");
+    }
+}
