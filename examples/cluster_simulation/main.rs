@@ -5,6 +5,7 @@
 
 mod shared_folder;
 mod simulator;
+mod work;
 mod workload;
 
 use std::path::Path;
@@ -12,7 +13,8 @@ use std::path::Path;
 use dtr_core::error::Result;
 
 use crate::shared_folder::{count_files, requests_per_second};
-use crate::simulator::{BaseWork, Cluster, lower_bound, simulate};
+use crate::simulator::{Cluster, lower_bound, simulate};
+use crate::work::BaseWork;
 
 const HOUR: f64 = 3600.0;
 

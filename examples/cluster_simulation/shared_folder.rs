@@ -1,6 +1,7 @@
 //! The load of the shared results folder.
 
-use crate::simulator::{BaseWork, Outcome};
+use crate::simulator::Outcome;
+use crate::work::BaseWork;
 
 /// Requests on the shared folder for a candidate. `strace` counted 2,272 system calls that name a file of a
 /// score in a search of 82 evaluations on one machine. A client of NFS answers some from its cache.

@@ -7,7 +7,7 @@ use dtr::store::{Lookup, RecordArchive, Store};
 use dtr_core::error::{Error, Result};
 use serde_json::Value;
 
-use crate::simulator::{BaseWork, PRUNED_COST, SearchWork};
+use crate::work::{BaseWork, PRUNED_COST, SearchWork};
 
 /// The layers of SmolLM2-135M-Instruct, whose 36 published searches (12 tasks, 3 variants) stand for those of
 /// the larger bases.

@@ -76,12 +76,6 @@ impl<'a> TaskFiles<'a> {
         }
     }
 
-    /// Returns the paths of all files that the task reads, except the file of train rows.
-    pub fn paths(&self) -> impl Iterator<Item = &'a str> {
-        let examples = self.shots.and_then(|shots| shots.from.as_deref());
-        self.validation.into_iter().chain([self.test]).chain(examples).chain(self.tests)
-    }
-
     /// Returns the paths of the files from which the items of `split` are built.
     pub fn paths_of_split(&self, split: Split) -> impl Iterator<Item = &'a str> {
         let examples = self.shots.and_then(|shots| shots.from.as_deref());

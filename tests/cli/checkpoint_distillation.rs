@@ -5,27 +5,21 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::finetune::ONE_HYBRID;
 use crate::project::{Project, repository_root, wait_until};
 use crate::table_columns::{numbers, optional_numbers, optional_texts, texts};
 use crate::temp_folder::TempFolder;
 
-/// Settings for sweeps with one search, whose hybrid with two replaced layers becomes students.
-const STUDENTS: &[&str] = &[
-    r#"sweep.variant=["gla"]"#,
-    r#"sweep.task=["recall"]"#,
-    "tasks.recall.source.synthetic.train-items=80",
-    "search.strategy={ uniform = {} }",
-    "search.stop={ never = {} }",
-    "finetune.hybrids=[{ replaced = 2 }]",
-    "finetune.epochs=2",
-    "finetune.batch-size=16",
-    "finetune.micro-batch-size=4",
-    "finetune.train={ full = { mixer-learning-rate = 2e-3, rest-learning-rate = 1e-3 } }",
-    "checkpoint-distil.hybrids=[{ replaced = 2 }]",
-    "checkpoint-distil.checkpoints=3",
-    "checkpoint-distil.stages=2",
-    "checkpoint-distil.epochs-per-stage=1",
-];
+/// Returns settings for sweeps with one search, whose hybrid with two replaced layers becomes students.
+fn students() -> Vec<&'static str> {
+    let of_students = [
+        "checkpoint-distil.hybrids=[{ replaced = 2 }]",
+        "checkpoint-distil.checkpoints=3",
+        "checkpoint-distil.stages=2",
+        "checkpoint-distil.epochs-per-stage=1",
+    ];
+    [ONE_HYBRID, &of_students].concat()
+}
 
 const ARTIFACT: &str = "tuned.safetensors";
 
@@ -45,7 +39,7 @@ fn is_in_checkpoint_folder(path: &Path) -> bool {
 
 #[test]
 fn four_students_are_scored_beside_the_hybrid_without_a_teacher() {
-    let project = Project::finished(STUDENTS);
+    let project = Project::finished(&students());
     for (stage, records) in [("finetune", 2), ("checkpoint-distil", 4), ("finetune-score", 1)] {
         assert_eq!(project.num_records(stage), records, "{stage}");
     }
@@ -71,7 +65,7 @@ fn four_students_are_scored_beside_the_hybrid_without_a_teacher() {
 
 #[test]
 fn only_the_base_keeps_checkpoints_and_the_last_one_is_the_end_of_its_fine_tuning() {
-    let project = Project::finished(STUDENTS);
+    let project = Project::finished(&students());
     let files = project.cell_files("finetune", "checkpoint-3.safetensors");
     assert_eq!(files.len(), 1);
     let folder = files[0].parent().unwrap();
@@ -86,7 +80,7 @@ fn only_the_base_keeps_checkpoints_and_the_last_one_is_the_end_of_its_fine_tunin
 
 #[test]
 fn a_finished_student_is_not_repeated_and_a_method_can_be_added() {
-    let project = Project::finished(STUDENTS).copy();
+    let project = Project::finished(&students()).copy();
     assert_eq!(project.sweep().json()["done"], 0);
     let plain = r#"checkpoint-distil.methods=["plain"]"#;
     // The comparison is another one, and its student exists already.
@@ -106,7 +100,7 @@ fn a_killed_student_resumes_and_gives_the_same_model() {
         "checkpoint-distil.epochs-per-stage=3",
     ];
     let sweep = |project: &Project| project.sweep().sets(&settings);
-    let project = Project::finished(STUDENTS).copy();
+    let project = Project::finished(&students()).copy();
     let num_finished = project.cell_files("checkpoint-distil", ARTIFACT).len();
     let started = sweep(&project).start();
     let has_checkpoint = || {
@@ -119,7 +113,7 @@ fn a_killed_student_resumes_and_gives_the_same_model() {
     assert_eq!(project.cell_files("checkpoint-distil", ARTIFACT).len(), num_finished + 1);
     let messages = project.messages("checkpoint-distil");
     assert!(messages.iter().any(|line| line.contains("resumes after step")), "{messages:?}");
-    let uninterrupted = Project::finished(STUDENTS).copy();
+    let uninterrupted = Project::finished(&students()).copy();
     sweep(&uninterrupted).success();
     let same = bytes_of(&project, "checkpoint-distil") == bytes_of(&uninterrupted, "checkpoint-distil");
     assert!(same, "the resumed training gave another student");
@@ -133,7 +127,7 @@ fn a_killed_teacher_whose_kept_checkpoint_is_lost_begins_again() {
         r#"checkpoint-distil.methods=["plain"]"#,
     ];
     let sweep = |project: &Project| project.sweep().sets(&settings);
-    let project = Project::finished(STUDENTS).copy();
+    let project = Project::finished(&students()).copy();
     let kept = || {
         let files = project.cell_files("finetune", "checkpoint-1.safetensors");
         files.into_iter().find(|file| is_in_checkpoint_folder(file))
@@ -143,7 +137,7 @@ fn a_killed_teacher_whose_kept_checkpoint_is_lost_begins_again() {
     started.kill();
     fs::remove_file(kept().unwrap()).unwrap();
     sweep(&project).success();
-    let uninterrupted = Project::finished(STUDENTS).copy();
+    let uninterrupted = Project::finished(&students()).copy();
     sweep(&uninterrupted).success();
     assert!(bytes_of(&project, "finetune") == bytes_of(&uninterrupted, "finetune"), "the teachers differ");
 }
@@ -159,7 +153,7 @@ fn another_model_with_the_same_tokenizer_can_be_the_teacher() {
     folder.write("tokenizer.json", tokenizer.replace("\"colour\"", "\"color\""));
     let other = format!("models.other.source.path={:?}", folder.path("").display().to_string());
     let teacher = |name: &str| format!("checkpoint-distil.teacher={name:?}");
-    let project = Project::finished(STUDENTS).copy();
+    let project = Project::finished(&students()).copy();
     let refused = project.plan().set(&other).set(&teacher("other")).exit(2);
     let refused = refused.stderr_contains(
         "cannot distil checkpoints of `other` into hybrids of `tiny`: their tokenizers differ",
@@ -177,7 +171,7 @@ fn another_model_with_the_same_tokenizer_can_be_the_teacher() {
 
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
-    let project = Project::with_settings(STUDENTS);
+    let project = Project::with_settings(&students());
     let plan = |setting: &str| project.plan().set(setting).exit(2);
     plan("finetune.hybrids=[{ replaced = 1 }]").stderr_contains("`replaced=2` cannot become a student");
     plan(r#"checkpoint-distil.teacher="tiyn""#).stderr_contains("did you mean `tiny`?");
@@ -187,7 +181,7 @@ fn settings_that_contradict_each_other_are_refused() {
 
 #[test]
 fn a_teacher_with_fewer_steps_than_checkpoints_fails() {
-    let project = Project::finished(STUDENTS).copy();
+    let project = Project::finished(&students()).copy();
     let sweep = project.sweep().set("checkpoint-distil.checkpoints=64").exit(1);
     sweep.stderr_contains("cannot keep 64 checkpoints of the fine-tuning");
 }
@@ -195,7 +189,7 @@ fn a_teacher_with_fewer_steps_than_checkpoints_fails() {
 #[test]
 fn students_along_an_axis_share_teacher_and_search() {
     let axes = r#"sweep.axes={ "checkpoint-distil.stages" = [1, 2, 4] }"#;
-    let plan = Project::with_settings(STUDENTS).plan().set(axes).json();
+    let plan = Project::with_settings(&students()).plan().set(axes).json();
     let cells = plan["cells"].as_array().unwrap().clone();
     let count = |stage: &str| cells.iter().filter(|cell| cell["stage"] == stage).count();
     let stages = ["search", "finetune", "checkpoint-distil", "finetune-score"];

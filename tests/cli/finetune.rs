@@ -13,7 +13,7 @@ use crate::table_columns::{numbers, optional_numbers, optional_texts, texts};
 use crate::temp_folder::TempFolder;
 
 /// Settings for sweeps with one search. The sweeps fine-tune the hybrid with two replaced layers.
-const ONE_HYBRID: &[&str] = &[
+pub const ONE_HYBRID: &[&str] = &[
     r#"sweep.variant=["gla"]"#,
     r#"sweep.task=["recall"]"#,
     "tasks.recall.source.synthetic.train-items=80",

@@ -2,8 +2,11 @@
 
 #[path = "../../examples/cluster_simulation/simulator.rs"]
 mod simulator;
+#[path = "../../examples/cluster_simulation/work.rs"]
+mod work;
 
-use simulator::{BaseWork, Cluster, PRUNED_COST, SearchWork, lower_bound, simulate};
+use simulator::{Cluster, lower_bound, simulate};
+use work::{BaseWork, PRUNED_COST, SearchWork};
 
 /// Returns a search of rounds with `sizes` candidates. The first candidate of each round is complete, and the
 /// others are pruned.

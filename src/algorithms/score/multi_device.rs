@@ -50,11 +50,6 @@ impl<'a> MultiDeviceScorer<'a> {
         Ok((0..candidates.len()).filter_map(|index| by_device[index % num_scorers].next()).collect())
     }
 
-    /// Returns the number of parts of the split.
-    pub fn num_parts(&self) -> usize {
-        self.scorers[0].num_parts()
-    }
-
     /// Divides candidates into groups, as [`SplitScorer::groups`] does.
     pub fn groups<'c>(&self, candidates: &'c [Candidate<'c>]) -> Vec<&'c [Candidate<'c>]> {
         self.scorers[0].groups(candidates)

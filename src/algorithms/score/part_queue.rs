@@ -16,6 +16,13 @@ pub struct OpenParts {
     pub candidates: Vec<usize>,
 }
 
+impl OpenParts {
+    /// Returns whether all of `candidates` are scored on the parts.
+    pub fn cover(&self, candidates: &[usize]) -> bool {
+        candidates.iter().all(|candidate| self.candidates.contains(candidate))
+    }
+}
+
 /// Hands out the parts of a split to the scorers of a group of candidates, and collects the scores.
 ///
 /// The scorers may belong to several devices and to several processes. The parts are taken about in their order,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use dtr_core::error::{Error, Result};
+use dtr_core::error::Result;
 use dtr_model::{Decoder, Hybrid, Mask, PartialRun, Twins};
 use dtr_ops::{is_cpu, run_on_device_thread};
 
@@ -12,6 +12,7 @@ use super::batch::Batch;
 use super::evaluation::{Evaluation, KnownAnswers};
 use super::part_score::PartAnswers;
 use super::pass_limits::PassLimits;
+use super::split_scorer::hybrid_error;
 use super::{OpenParts, PartQueue, PartScore, ScoreResult, SplitScorer};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::parallel::map_in_parallel_on_cpu;
@@ -120,7 +121,9 @@ impl<'a> Scorer<'a> {
             map_in_parallel_on_cpu(is_cpu, passes.collect(), |(pass, batch)| {
                 let partial: Vec<PartialRun<'_>> = pass.iter().map(|run| runs[*run].partial_run()).collect();
                 let scores = batch.log_likelihoods(base, requests, &partial).into_iter().zip(pass);
-                scores.map(|(scores, run)| scores.map_err(|error| runs[*run].wrap_error(error))).collect()
+                scores
+                    .map(|(scores, run)| scores.map_err(|error| hybrid_error(&runs[*run].mask, error)))
+                    .collect()
             })
         };
         let scores = if is_cpu { run()? } else { run_on_device_thread(&base.device(), run)? };
@@ -151,7 +154,7 @@ impl<'a> Scorer<'a> {
         let first_difference = candidate.incumbent.first_difference(candidate.mask);
         let num_shared = first_difference.map_or(self.base.config.num_layers, |layer| layer as usize);
         let first_layer = num_shared.min(self.max_cached_layers());
-        CandidateRun { hybrid: self.hybrid(candidate.mask), first_layer, layers: candidate.mask.layers() }
+        CandidateRun { hybrid: self.hybrid(candidate.mask), first_layer, mask: candidate.mask.clone() }
     }
 
     fn hybrid(&self, mask: &Mask) -> Hybrid<'a> {
@@ -223,8 +226,7 @@ impl<'a> SplitScorer<'a> for Scorer<'a> {
 struct CandidateRun<'a> {
     hybrid: Hybrid<'a>,
     first_layer: usize,
-    /// The layers that the candidate replaces.
-    layers: Vec<u32>,
+    mask: Mask,
 }
 
 impl CandidateRun<'_> {
@@ -235,11 +237,5 @@ impl CandidateRun<'_> {
     /// Returns the work of a forward pass over `tokens` tokens, in tokens times layers.
     fn layer_tokens(&self, tokens: u64) -> u64 {
         tokens * (self.hybrid.num_layers() - self.first_layer) as u64
-    }
-
-    /// Wraps an error of this candidate in an error that names the candidate's replaced layers.
-    fn wrap_error(&self, error: Error) -> Error {
-        Error::failed(format!("cannot score the hybrid with layers {:?} replaced", self.layers))
-            .with_source(error)
     }
 }

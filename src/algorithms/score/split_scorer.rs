@@ -1,6 +1,6 @@
 //! What the scorers of choices and of generated texts have in common.
 
-use dtr_core::error::Result;
+use dtr_core::error::{Error, Result};
 use dtr_model::{BaseModel, Mask, Twins};
 
 use super::evaluation::Evaluation;
@@ -77,6 +77,12 @@ pub trait SplitScorer<'a>: Send {
         }
         CandidateScore::Complete(known)
     }
+}
+
+/// Wraps an error of scoring a hybrid in an error that names the replaced layers.
+pub(super) fn hybrid_error(mask: &Mask, error: Error) -> Error {
+    Error::failed(format!("cannot score the hybrid with layers {:?} replaced", mask.layers()))
+        .with_source(error)
 }
 
 /// Creates a scorer of the hybrids of `base` and `twins` on the items of `requests`.

@@ -242,7 +242,7 @@ mod tests {
         let line = outcome.to_line(&format());
         assert!(line.contains("probability 0.50") && line.ends_with("all checks pass"), "{line}");
         assert_eq!(outcome.to_json(&format())["failed_checks"], json!([]));
-        assert_eq!(completed_ids(&[outcome]), [id.clone()]);
+        assert_eq!(completed_ids(&[outcome]), std::slice::from_ref(&id));
         let (after, outcome) = complete_with("no road");
         assert!(after.map.road(&id).is_none());
         assert!(outcome.to_line(&format()).contains("not completed"));

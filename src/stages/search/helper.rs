@@ -53,7 +53,7 @@ impl<'a> Helper<'a> {
         self.pause = next_pause(self.pause);
         let (context, job) = (self.context, self.job);
         let files = GroupFiles::new(context.store, self.cell.id());
-        if !files.announce_helper()? || files.read_group()?.is_none() {
+        if !files.announce_helper()? || self.find_group(&files)?.is_none() {
             return Ok(false);
         }
         let of_base = job.score_cell(&self.cell.labels, Split::Validation, Vec::new())?;
@@ -64,24 +64,27 @@ impl<'a> Helper<'a> {
             models.load_task_requests(context, &job.base, &job.task, Split::Validation, &job.validation)?;
         let hybrids = replicas.iter().zip(twins.iter());
         let mut scorer = MultiDeviceScorer::new(hybrids, &validation, Some(&of_base.outcome));
-        self.help_until_end(&files, &mut scorer)
+        self.help_until_end(&files, &mut scorer)?;
+        Ok(true)
     }
 
-    /// Helps until the search ends. Returns false if this process cannot help it.
-    fn help_until_end(&self, files: &GroupFiles, scorer: &mut MultiDeviceScorer<'_>) -> Result<bool> {
+    /// Returns the current group, if this process can help to score it.
+    fn find_group(&self, files: &GroupFiles) -> Result<Option<SharedGroup>> {
+        let is_cpu = is_cpu(self.context.device());
+        Ok(files.read_group()?.filter(|group| group.accepts(is_cpu)))
+    }
+
+    /// Helps until the search ends.
+    fn help_until_end(&self, files: &GroupFiles, scorer: &mut MultiDeviceScorer<'_>) -> Result<()> {
         let context = self.context;
-        let (is_cpu, num_parts) = (is_cpu(context.device()), scorer.num_parts());
         let (mut pause, mut num_scored) = (PAUSES[0], 0);
         while context.store.is_running(self.cell.id())? {
             context.check_interrupted()?;
-            let Some(group) = files.read_group()? else {
+            let Some(group) = self.find_group(files)? else {
                 thread::sleep(pause);
                 pause = next_pause(pause);
                 continue;
             };
-            if !group.accepts(is_cpu, num_parts) {
-                return Ok(false);
-            }
             let scored = score_parts(context, files, &group, scorer)?;
             num_scored += scored.num_parts;
             let look = match scored.num_parts {
@@ -95,7 +98,7 @@ impl<'a> Helper<'a> {
             let line = format!("{}: scored {num_scored} parts for another process", self.cell.to_line());
             context.progress.print_line(&line);
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -113,7 +116,7 @@ fn score_parts(
     let (incumbent, masks) = (group.incumbent(), group.candidates());
     let candidate = |mask| Candidate { incumbent: &incumbent, mask, prune_below: None };
     let candidates: Vec<Candidate<'_>> = masks.iter().map(candidate).collect();
-    let queue = HelperQueue::new(context, files, group, scorer.num_parts());
+    let queue = HelperQueue::new(context, files, group);
     scorer.score_parts(&candidates, &queue)?;
     Ok(queue.scored_parts())
 }
@@ -131,7 +134,7 @@ fn wait_for_next_group(
     while start.elapsed() < limit {
         thread::sleep(look);
         context.check_interrupted()?;
-        if files.read_group()?.is_none_or(|next| next.name() != group.name()) {
+        if files.read_group()?.is_none_or(|next| next.name != group.name) {
             return Ok(true);
         }
     }

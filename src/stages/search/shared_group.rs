@@ -15,7 +15,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::candidate::Candidate;
-use crate::algorithms::score::{GroupScores, OpenParts, PartScore};
+use crate::algorithms::score::{GroupScores, PartScore};
 use crate::device::TimeAndEnergy;
 use crate::store::{AttemptId, CellFolder, CellId, Store};
 use dtr_core::checkpoint::CheckpointFile;
@@ -39,7 +39,7 @@ const PROGRAM: (&str, Option<&str>) = (env!("CARGO_PKG_VERSION"), option_env!("D
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SharedGroup {
     /// The name of the group. No other group has it.
-    name: String,
+    pub(super) name: String,
     /// The version of the owner's program.
     program: (String, Option<String>),
     /// The layers of the hybrid whose hidden states the candidates share up to the first difference.
@@ -47,11 +47,11 @@ pub(super) struct SharedGroup {
     /// The layers that each candidate replaces.
     candidates: Vec<Vec<u32>>,
     /// The indices of the candidates that are not pruned yet.
-    open: Vec<usize>,
+    pub(super) open: Vec<usize>,
     /// Whether candidates can be pruned.
-    can_prune: bool,
+    pub(super) can_prune: bool,
     /// The number of parts of the task's items.
-    num_parts: usize,
+    pub(super) num_parts: usize,
     /// Whether the search runs on a CPU. CPUs and GPUs divide the items into different parts.
     is_cpu: bool,
 }
@@ -72,10 +72,6 @@ impl SharedGroup {
         }
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     pub(super) fn incumbent(&self) -> Mask {
         self.incumbent.iter().copied().collect()
     }
@@ -84,23 +80,11 @@ impl SharedGroup {
         self.candidates.iter().map(|layers| layers.iter().copied().collect()).collect()
     }
 
-    pub(super) fn open(&self) -> &[usize] {
-        &self.open
-    }
-
-    pub(super) fn can_prune(&self) -> bool {
-        self.can_prune
-    }
-
-    pub(super) fn set_open(&mut self, open: Vec<usize>) {
-        self.open = open;
-    }
-
-    /// Returns whether this program can help, on a CPU or on GPUs, if it divides the items into `num_parts` parts.
-    pub(super) fn accepts(&self, is_cpu: bool, num_parts: usize) -> bool {
+    /// Returns whether a process of this program can help, if it computes on a CPU, or on GPUs. Such a process
+    /// divides the items into the same parts.
+    pub(super) fn accepts(&self, is_cpu: bool) -> bool {
         let (version, revision) = &self.program;
-        let is_same_program = (version.as_str(), revision.as_deref()) == PROGRAM;
-        is_same_program && (self.is_cpu, self.num_parts) == (is_cpu, num_parts)
+        (version.as_str(), revision.as_deref()) == PROGRAM && self.is_cpu == is_cpu
     }
 }
 
@@ -292,11 +276,6 @@ impl GroupFiles {
         };
         entries.map(name).collect()
     }
-}
-
-/// Returns whether `part` holds a score of every candidate of `open`.
-pub(super) fn covers(part: &OpenParts, open: &[usize]) -> bool {
-    open.iter().all(|candidate| part.candidates.contains(candidate))
 }
 
 fn to_json<T: Serialize>(value: &T) -> Vec<u8> {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::shared_group::{GroupFiles, HelpedPart, PartChoice, SharedGroup, covers};
+use super::shared_group::{GroupFiles, HelpedPart, PartChoice, SharedGroup};
 use crate::algorithms::score::{GroupScores, OpenParts, PartQueue, PartScore, ScoredCandidate};
 use crate::device::{TimeAndEnergy, UsageMeter, UsageTimer};
 use crate::observer::Observer;
@@ -136,15 +136,15 @@ impl PartQueue for OwnerQueue<'_> {
 impl OwnerState<'_> {
     /// Adds the scores of the parts that helpers have scored since.
     fn add_helped_parts(&mut self, files: &GroupFiles) -> Result<()> {
-        let listed = files.list_parts(self.group.name())?;
+        let listed = files.list_parts(&self.group.name)?;
         for part in listed.scored.into_iter() {
             if part >= self.scores.num_parts() || self.scores.has(part) {
                 continue;
             }
-            let Some(helped) = files.read_part(self.group.name(), part)? else { continue };
+            let Some(helped) = files.read_part(&self.group.name, part)? else { continue };
             let HelpedPart { candidates, scores, spent } = helped;
             let parts = OpenParts { parts: part..part + 1, candidates };
-            if covers(&parts, &self.scores.open_candidates()) {
+            if parts.cover(&self.scores.open_candidates()) {
                 self.scores.add(parts, scores);
                 self.spent = self.spent + spent;
             }
@@ -159,7 +159,7 @@ impl OwnerState<'_> {
         leaves_last: bool,
         cost: &dyn Fn(usize) -> usize,
     ) -> Result<Option<Range<usize>>> {
-        let (name, end) = (self.group.name(), self.scores.num_parts());
+        let (name, end) = (&self.group.name, self.scores.num_parts());
         let in_order = self.scores.can_prune();
         let choice = |parts| PartChoice { parts, in_order, leaves_last, cost };
         let Some(first) = files.claim_part(name, &choice(self.scores.num_added()..end))? else {
@@ -182,10 +182,10 @@ impl OwnerState<'_> {
     /// Tells helpers which candidates are pruned.
     fn publish_open_candidates(&mut self, files: &GroupFiles) -> Result<()> {
         let open = self.scores.open_candidates();
-        if open == self.group.open() || self.scores.is_done() {
+        if open == self.group.open || self.scores.is_done() {
             return Ok(());
         }
-        self.group.set_open(open);
+        self.group.open = open;
         files.write_group(&self.group)
     }
 }
@@ -195,19 +195,13 @@ pub(super) struct HelperQueue<'a> {
     context: &'a RunContext<'a>,
     files: &'a GroupFiles,
     group: &'a SharedGroup,
-    num_parts: usize,
     timers: Mutex<PartTimers<'a>>,
 }
 
 impl<'a> HelperQueue<'a> {
     /// Creates a queue of the parts of `group`.
-    pub(super) fn new(
-        context: &'a RunContext<'a>,
-        files: &'a GroupFiles,
-        group: &'a SharedGroup,
-        num_parts: usize,
-    ) -> Self {
-        Self { context, files, group, num_parts, timers: Mutex::new(PartTimers::new(context)) }
+    pub(super) fn new(context: &'a RunContext<'a>, files: &'a GroupFiles, group: &'a SharedGroup) -> Self {
+        Self { context, files, group, timers: Mutex::new(PartTimers::new(context)) }
     }
 
     /// Returns the parts of the group that this process has scored.
@@ -223,13 +217,13 @@ impl<'a> HelperQueue<'a> {
 impl PartQueue for HelperQueue<'_> {
     fn next(&self, cost: &dyn Fn(usize) -> usize) -> Result<Option<OpenParts>> {
         self.context.check_interrupted()?;
-        let Some(group) = self.files.read_group()?.filter(|group| group.name() == self.group.name()) else {
+        let Some(group) = self.files.read_group()?.filter(|group| group.name == self.group.name) else {
             return Ok(None);
         };
-        let in_order = group.can_prune();
-        let choice = PartChoice { parts: 0..self.num_parts, in_order, leaves_last: true, cost };
-        let Some(part) = self.files.claim_part(group.name(), &choice)? else { return Ok(None) };
-        let parts = OpenParts { parts: part..part + 1, candidates: group.open().to_vec() };
+        let in_order = group.can_prune;
+        let choice = PartChoice { parts: 0..group.num_parts, in_order, leaves_last: true, cost };
+        let Some(part) = self.files.claim_part(&group.name, &choice)? else { return Ok(None) };
+        let parts = OpenParts { parts: part..part + 1, candidates: group.open.clone() };
         self.timers().start(&parts.parts);
         Ok(Some(parts))
     }
@@ -237,6 +231,6 @@ impl PartQueue for HelperQueue<'_> {
     fn add(&self, parts: OpenParts, scores: Vec<PartScore>) -> Result<()> {
         let spent = self.timers().end(&parts.parts);
         let helped = HelpedPart { candidates: parts.candidates, scores, spent };
-        self.files.write_part(self.group.name(), parts.parts.start, &helped)
+        self.files.write_part(&self.group.name, parts.parts.start, &helped)
     }
 }

@@ -7,7 +7,7 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-use dtr_core::error::{Error, Result};
+use dtr_core::error::Result;
 use dtr_model::generate::{BatchGenerator, GenerationLimits};
 use dtr_model::{BaseModel, Hybrid, Mask, Twins};
 use dtr_ops::{is_cpu, run_on_device_thread};
@@ -15,6 +15,7 @@ use dtr_ops::{is_cpu, run_on_device_thread};
 use super::evaluation::{Evaluation, KnownAnswers};
 use super::part_score::PartAnswers;
 use super::result::TextAnswer;
+use super::split_scorer::hybrid_error;
 use super::{PartQueue, PartScore, ScoreResult, SplitScorer};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::data::generation_requests::GenerationRequests;
@@ -133,11 +134,7 @@ impl<'a> SplitScorer<'a> for GenerationScorer<'a> {
         let run = || self.answer_parts(mask, queue);
         let device = self.base.decoder.device();
         let scored = if is_cpu(&device) { run() } else { run_on_device_thread(&device, run) };
-        scored.map_err(|error| {
-            let layers = mask.layers();
-            Error::failed(format!("cannot score the hybrid with layers {layers:?} replaced"))
-                .with_source(error)
-        })
+        scored.map_err(|error| hybrid_error(mask, error))
     }
 
     fn evaluation(&self, prune_below: Option<PruneBelow>) -> Evaluation<'a> {
